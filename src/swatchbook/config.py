@@ -1,0 +1,175 @@
+"""What a run does: frozen settings and the profiles, each a full configuration plus overrides.
+
+>>> configure("published", {"evaluation.bootstrap": 500}).evaluation.bootstrap
+500
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class ConfigError(ValueError):
+    """A setting that does not exist or cannot have the value given; the message says what can."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How numbers get their intervals and verdicts.
+
+    Attributes:
+        bootstrap: Replicates B of every bootstrap.
+        permutations: Permutations of every permutation test.
+        null_draws: Draws of the confusion-matched null.
+        level: Confidence level of the intervals; tests use α = 1 − level.
+        margin: Largest |ΔV| that counts as "no change" (the published study's ±0.03).
+        power_sizes: Audit sizes in the power table, in images.
+        power_draws: Simulated audits per size in the power table.
+    """
+
+    bootstrap: int = 2000
+    permutations: int = 9999
+    null_draws: int = 2000
+    level: float = 0.95
+    margin: float = 0.03
+    power_sizes: tuple[int, ...] = (100, 210, 400, 600, 1000, 2000)
+    power_draws: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("bootstrap", "permutations", "null_draws", "power_draws"):
+            _require(getattr(self, name) >= 20, f"evaluation.{name}", getattr(self, name), "at least 20")
+        _require(0.5 <= self.level < 1, "evaluation.level", self.level, "from 0.5 to below 1")
+        _require(0 < self.margin < 1, "evaluation.margin", self.margin, "between 0 and 1")
+        sizes = self.power_sizes
+        _require(bool(sizes) and min(sizes) >= 20, "evaluation.power_sizes", sizes, "sizes of at least 20")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run; saved as `config.json` beside its results.
+
+    Attributes:
+        profile: Which of `PROFILES` this is.
+        schema: Name of a shipped schema or path to a YAML file.
+        material_map: Which folder → material rule of the schema is in force.
+        seed: Seed of everything random.
+        source: Folder with the published exports; None downloads them by pinned commit and checksum.
+        model: The model whose advantage is tested.
+        baseline: The model it is held against.
+        evaluation: How numbers get their intervals.
+    """
+
+    profile: str = "published"
+    schema: str = "textilenet"
+    material_map: str = "paper"
+    seed: int = 42
+    source: str | None = None
+    model: str = "dinov2"
+    baseline: str = "resnet50"
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def __post_init__(self) -> None:
+        _require(self.seed >= 0, "seed", self.seed, "0 or more")
+
+    def flat(self) -> dict[str, object]:
+        """Every setting by its dotted key, such as ``evaluation.bootstrap``."""
+        return _flatten(dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named way to run the study.
+
+    Attributes:
+        description: One line for `swatchbook profiles`.
+        overrides: Dotted key → value, applied to `Config()`.
+        notebooks: Numbers of the notebooks that a run executes, in order.
+    """
+
+    description: str
+    overrides: Mapping[str, object]
+    notebooks: tuple[str, ...]
+
+
+PROFILES: dict[str, Profile] = {
+    "published": Profile(
+        "The published study's own predictions and audit, analysed again (no images, no GPU).",
+        {},
+        ("02", "04", "05"),
+    ),
+}
+DEFAULT_PROFILE = "published"
+
+
+def configure(profile: str = DEFAULT_PROFILE, overrides: Mapping[str, object] | None = None) -> Config:
+    """The configuration of a profile with overrides applied last.
+
+    Args:
+        profile: A key of `PROFILES`.
+        overrides: Dotted key, or a last part that is unambiguous (``bootstrap``), → value. Strings are
+            read as the setting's own type, so that ``--set bootstrap=500`` works.
+
+    Raises:
+        ConfigError: If the profile or a key is unknown, or a value has the wrong type or range.
+    """
+    if profile not in PROFILES:
+        raise ConfigError(f"profile {profile!r} is unknown; allowed: {', '.join(PROFILES)}")
+    config = Config(profile=profile)
+    for key, value in {**PROFILES[profile].overrides, **(overrides or {})}.items():
+        config = _set(config, _full_key(key, config), value)
+    return config
+
+
+def _full_key(key: str, config: Config) -> str:
+    known = [k for k in config.flat() if k != "profile"]
+    matches = [k for k in known if k == key] or [k for k in known if k.rsplit(".", 1)[-1] == key]
+    if len(matches) != 1:
+        reason = "is ambiguous" if matches else "is unknown"
+        raise ConfigError(f"setting {key!r} {reason}; allowed: {', '.join(matches or known)}")
+    return matches[0]
+
+
+def _set(config: typing.Any, key: str, value: object, name: str = "") -> typing.Any:  # noqa: ANN401 - ours
+    """A copy with one dotted setting changed; `name` is the whole key, for messages."""
+    head, _, rest = key.partition(".")
+    if rest:
+        return dataclasses.replace(config, **{head: _set(getattr(config, head), rest, value, name or key)})
+    wanted = typing.get_type_hints(type(config))[head]
+    return dataclasses.replace(config, **{head: _coerce(value, wanted, name or key)})
+
+
+def _coerce(value: object, wanted: typing.Any, key: str) -> object:  # noqa: ANN401 - a type hint
+    """Read `value` as the setting's type; strings come from a command line, lists from JSON."""
+    if isinstance(wanted, types.UnionType):
+        if value is None or value in ("none", "None", "null", ""):
+            return None
+        wanted = next(t for t in typing.get_args(wanted) if t is not types.NoneType)
+    if typing.get_origin(wanted) is tuple:
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            raise ConfigError(f"setting {key} = {value!r}; a list is needed, such as 100,200")
+        return tuple(_coerce(part, typing.get_args(wanted)[0], key) for part in parts)
+    if isinstance(value, bool) and wanted is not bool:
+        raise ConfigError(f"setting {key} = {value!r}; {wanted.__name__} is needed")
+    try:
+        if wanted is int and float(value) != int(float(value)):
+            raise ValueError
+        return int(float(value)) if wanted is int else wanted(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"setting {key} = {value!r}; {wanted.__name__} is needed") from None
+
+
+def _flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in tree.items():
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return flat
+
+
+def _require(holds: bool, key: str, received: object, allowed: str) -> None:
+    if not holds:
+        raise ConfigError(f"setting {key} = {received!r}; must be {allowed}")

@@ -1,0 +1,1 @@
+"""Tables in, one page out: figures, sentences and the offline report. Never imports torch."""

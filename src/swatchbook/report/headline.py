@@ -1,0 +1,70 @@
+"""The report's first table: the study's main printed numbers beside ours."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+NAMES = {"dinov2": "DINOv2 ViT-B/14", "resnet50": "ResNet-50", "reference": "silver labels"}
+STATISTICS = {
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "delta_macro_f1": "gap in macro-F1",
+    "delta_f1": "gap in F1",
+    "v": "Cramér's V",
+    "delta_v_mixed_rows": "ΔV as printed",
+    "classes_won": "classes ahead",
+}
+
+
+def headline_table(numbers: pd.DataFrame) -> pd.DataFrame:
+    """The numbers that the study puts forward: scores, gaps, audit and coupling.
+
+    Args:
+        numbers: From `swatchbook.evaluation.claims.number_table`.
+
+    Returns:
+        Columns `what, published, ours, interval, n, verdict`, as text.
+    """
+    shown = numbers[
+        numbers["statistic"].isin(list(STATISTICS)) & numbers["where"].str.contains("page|README")
+    ]
+    return pd.DataFrame(
+        {
+            "what": [_what(row) for row in shown.to_dict("records")],
+            "published": shown["printed"].to_numpy(),
+            "ours": [_number(row["value"], row["statistic"]) for row in shown.to_dict("records")],
+            "interval": [_interval(row) for row in shown.to_dict("records")],
+            "n": ["" if pd.isna(n) else f"{n:,.0f}" for n in shown["n"]],
+            "verdict": shown["verdict"].to_numpy(),
+        }
+    )
+
+
+def _what(row: dict) -> str:
+    statistic = STATISTICS[row["statistic"]]
+    if row["table"] == "audit":
+        return f"audit of silver {row['head']}: {statistic}, as printed"
+    if row["table"] == "coupling":
+        rows = {"identical": "labelled rows", "all": "all rows", "mixed": "mixed rows"}[row["rows"]]
+        return f"{NAMES.get(row['model'], row['model'])}, {row['a']} × {row['b']}: {statistic} ({rows})"
+    label = f"{row['head']}" if row["class"] == "all" else f"{row['head']}/{row['class']}"
+    if row["table"] == "comparison":
+        return f"DINOv2 over ResNet-50, {label}: {statistic}"
+    return f"{NAMES.get(row['model'], row['model'])}, {label}: {statistic}"
+
+
+def _number(value: float, statistic: str) -> str:
+    if pd.isna(value):
+        return "not estimable"
+    if statistic == "classes_won":
+        return f"{value:.0f}"
+    if statistic in ("delta_macro_f1", "delta_f1"):
+        return f"{100 * value:+.2f} pp"
+    return f"{value:+.4f}" if statistic.startswith("delta") else f"{value:.4f}"
+
+
+def _interval(row: dict) -> str:
+    if pd.isna(row["low"]):
+        return ""
+    scale, digits = (100, 1) if row["statistic"] in ("delta_macro_f1", "delta_f1") else (1, 3)
+    return f"{scale * row['low']:.{digits}f} to {scale * row['high']:.{digits}f}"

@@ -1,0 +1,152 @@
+"""A whole run: every stage, the notebooks on their results, the report, and the committed figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from swatchbook import notebooks
+from swatchbook.config import PROFILES
+from swatchbook.report.headline import headline_table
+from swatchbook.report.page import write_page
+from swatchbook.store import StoreError, sha256
+from swatchbook.study import Result, Stage, Study, Trace, project_root, provenance
+
+LEADS = {
+    "published": "Every number of a published four-attribute study, computed again from its own predictions "
+    "and audit: each with an interval, and each printed claim held against what the data says.",
+}
+
+
+def run_study(study: Study, force: bool = False) -> Path:
+    """Bring a run up to date: tables, figures, notebooks, report.
+
+    Args:
+        study: The run.
+        force: Compute everything again, fresh or not.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        StoreError: If the run folder is in use by another run or cannot be written, or the notebooks are
+            not there because the package does not run from a checkout.
+        NotebookError: If a notebook fails; the message names the notebook and the cell.
+    """
+    start, root = time.monotonic(), project_root()
+    if root is None:
+        raise StoreError("the notebooks are not here; run swatchbook from a checkout of the project")
+    study.log = partial(print, file=sys.stderr, flush=True)
+    study.log(f"swatchbook run: profile {study.config.profile}, folder {study.store.root}")
+    told = tell_stages(study, root)
+    study.stages += told
+    with study.hold():
+        if force:
+            study.store.write_json("stages.json", {})
+        study.save_config()
+        for stage in study.stages:
+            study.ensure_stage(stage)
+        export_figures(study, root)
+    study.log(f"done in {time.monotonic() - start:.1f} s")
+    return study.store.path("report/index.html")
+
+
+def tell_stages(study: Study, root: Path) -> tuple[Stage, ...]:
+    """The stages that tell: each notebook of the profile, and the report over them."""
+    chosen = notebooks.discover(
+        root / "notebooks", [int(n) for n in PROFILES[study.config.profile].notebooks]
+    )
+    stages = [
+        Stage(f"notebook {path.stem}", (f"notebooks/{path.name}",), _notebook(path), _content(path))
+        for path in chosen
+    ]
+    told = [(path.stem, f"notebooks/{path.name}") for path in chosen]
+    return (
+        *stages,
+        Stage("report", ("report/index.html",), _report(told), lambda _: {"code": repr(provenance())}),
+    )
+
+
+def _notebook(path: Path) -> Callable[[Trace], None]:
+    def execute(trace: Trace) -> None:
+        for artefact in artefacts_of(path):
+            trace.path(artefact)
+        config = trace.config
+        default = type(config)(profile=config.profile).flat()
+        changed = {k: v for k, v in config.flat().items() if v != default[k]}
+        parameters = {
+            "PROFILE": config.profile,
+            "RUN_DIR": str(trace.store.root),
+            "SETTINGS": {k: list(v) if isinstance(v, tuple) else v for k, v in changed.items()},
+        }
+        trace.write(
+            f"notebooks/{path.name}", lambda out: notebooks.execute(path, out, parameters, title=path.stem)
+        )
+
+    return execute
+
+
+def _content(path: Path) -> Callable[[Trace], dict[str, str]]:
+    return lambda _: {path.name: sha256(path)}
+
+
+def artefacts_of(notebook: Path) -> list[str]:
+    """The artefacts that a notebook asks its `study` for, read off its source."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    results = [vars(Study).get(name) for name in re.findall(r"\bstudy\.(\w+)", source)]
+    found = [result.artefact for result in results if isinstance(result, Result)]
+    found += [
+        f"figures/{name}{s}"
+        for name in re.findall(r"study\.show\(\"(\w+)\"", source)
+        for s in (".png", ".txt")
+    ]
+    found += [f"predictions/{name}.parquet" for name in re.findall(r"study\.predictions\(\"(\w+)\"", source)]
+    found += ["tables/claims.csv"] if "study.say(" in source else []
+    return sorted(set(found))
+
+
+def _report(told: list[tuple[str, str]]) -> Callable[[Trace], None]:
+    def report(trace: Trace) -> None:
+        numbers, claims = trace.table("tables/numbers.csv"), trace.table("tables/claims.csv")
+        executed = [(name, trace.path(artefact)) for name, artefact in told]
+        trace.write(
+            "report/index.html",
+            lambda out: write_page(
+                out,
+                title=f"Swatchbook: the {trace.config.profile} study",
+                lead=LEADS[trace.config.profile],
+                headline=headline_table(numbers),
+                claims=claims[["printed", "verdict", "sentence", "where"]],
+                notebooks=executed,
+                provenance=_provenance(trace),
+            ),
+        )
+
+    return report
+
+
+def _provenance(trace: Trace) -> dict[str, dict[str, str]]:
+    made = provenance()
+    settings = {k: str(v) for k, v in trace.config.flat().items() if k != "source"}
+    return {
+        "Run": {"date": time.strftime("%Y-%m-%d"), "profile": trace.config.profile, "commit": made["commit"]},
+        "Settings": settings,
+        "Versions": made["versions"],
+        "Inputs (SHA-256)": trace.store.records().get("published exports", {}).get("outside", {}),
+    }
+
+
+def export_figures(study: Study, root: Path) -> None:
+    """Copy the figures and the CSV behind each to the checkout's `figures/<profile>/`."""
+    target = root / "figures" / study.config.profile
+    target.mkdir(parents=True, exist_ok=True)
+    for source in sorted(study.store.path("figures").glob("*")):
+        if source.suffix in (".png", ".svg", ".csv"):
+            shutil.copyfile(source, target / source.name)

@@ -1,0 +1,34 @@
+"""Fixtures shared by the tests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from swatchbook.schema import Schema
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def real_data(name: str) -> Path:
+    """A folder of real data beside the checkout (or under SWATCHBOOK_DATA); skips where it is absent."""
+    home = Path(os.environ.get("SWATCHBOOK_DATA", ROOT.parent / "shared" / "data"))
+    if not (home / name).is_dir():
+        pytest.skip(f"real data {name!r} is not here (looked in {home}; set SWATCHBOOK_DATA)")
+    return home / name
+
+
+@pytest.fixture(scope="session")
+def published_dir() -> Path:
+    return real_data("published")
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    return Schema.load()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20260101)

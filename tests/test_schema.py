@@ -1,0 +1,384 @@
+"""Schemas: what ships, and what a schema file may not say."""
+
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from swatchbook.schema import Schema, SchemaError
+
+CLASSES = {
+    "material": "cotton silk_satin leather synthetic denim knitwear",
+    "color": "black white red navy beige blue green yellow grey brown pink purple",
+    "pattern": "solid striped checkered_plaid floral geometric animal_print",
+    "texture": "smooth rough_coarse fluffy_furry ribbed_structured sheer",
+}
+PAPER = {
+    "cotton": "chambray corduroy flannel gingham jersey lawn canvas twill",
+    "knitwear": "knit fleece faux_fur plush velvet lace",
+    "silk_satin": "satin chiffon organza taffeta",
+    "synthetic": "neoprene vinyl tulle",
+    "denim": "denim",
+    "leather": "faux_leather",
+    None: "tweed crepe chenille serge",
+}
+CONSTRUCTION = {
+    **PAPER,
+    "cotton": "chambray corduroy flannel gingham lawn canvas twill",
+    "knitwear": "jersey knit",
+    "pile": "fleece faux_fur plush velvet",
+    "sheer_open": "lace chiffon organza tulle",
+    "silk_satin": "satin taffeta",
+    "synthetic": "neoprene vinyl",
+}
+
+
+def small() -> dict:
+    """A schema that is right, to be made wrong in one place."""
+    return {
+        "name": "small",
+        "attributes": {
+            "cloth": {
+                "labelled_by": "folder",
+                "prompts_by": "ours",
+                "templates": ["{} cloth"],
+                "classes": {"wool": "woollen", "linen": "linen"},
+            },
+            "tone": {
+                "labelled_by": "zero_shot",
+                "prompts_by": "ours",
+                "threshold": 0.5,
+                "templates": ["a {} garment", "{} clothing"],
+                "classes": {"dark": "dark", "light": "light"},
+            },
+        },
+        "folder_maps": {
+            "plain": {"source": "ours", "folders": {"tweed": "wool", "lawn": "linen", "odd": None}},
+            "finer": {"source": "ours", "adds": {"felt": "felted"}, "folders": {"loden": "felt"}},
+        },
+    }
+
+
+def load(tmp_path, content, **kwargs) -> Schema:
+    path = tmp_path / "made_up.yaml"
+    path.write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False), "utf-8"
+    )
+    return Schema.load(path, **kwargs)
+
+
+def folders_of(expected: dict) -> dict:
+    return {folder: label for label, folders in expected.items() for folder in folders.split()}
+
+
+# What ships
+
+
+def test_the_shipped_schema_has_the_29_classes_in_the_published_order(schema):
+    assert {a.name: " ".join(a.classes) for a in schema} == CLASSES
+    assert schema.names == tuple(CLASSES) and sum(len(a) for a in schema) == 29
+    assert [len(a) for a in schema] == [6, 12, 6, 5]
+
+
+def test_the_shipped_thresholds_are_the_published_ones(schema):
+    assert [a.threshold for a in schema] == [None, 0.30, 0.40, 0.40]
+    assert [a.labelled_by for a in schema] == ["folder", "zero_shot", "zero_shot", "zero_shot"]
+    assert {a.prompts_by for a in schema} == {"ours"}
+
+
+def test_every_shipped_class_has_five_different_prompts(schema):
+    prompts = [p for a in schema for label in a.classes for p in a.prompts(label)]
+    assert len(prompts) == len(set(prompts)) == 5 * 29
+    assert schema["color"].prompts("navy")[0] == "a photo of a navy dark blue garment"
+    assert not any("{" in p for p in prompts)
+
+
+def test_the_six_pairs_are_in_schema_order(schema):
+    assert schema.pairs == (
+        ("material", "color"),
+        ("material", "pattern"),
+        ("material", "texture"),
+        ("color", "pattern"),
+        ("color", "texture"),
+        ("pattern", "texture"),
+    )
+
+
+def test_the_published_folder_rule_is_the_default_and_covers_all_27_fabrics(schema):
+    assert schema.folder_map == "paper" and len(schema.folders) == 27
+    assert dict(schema.folders) == folders_of(PAPER)
+
+
+def test_the_folder_rule_by_construction_adds_two_materials():
+    schema = Schema.load("textilenet", folder_map="construction")
+    assert dict(schema.folders) == folders_of(CONSTRUCTION)
+    assert schema["material"].classes == (*CLASSES["material"].split(), "sheer_open", "pile")
+    assert {a.name: " ".join(a.classes) for a in schema if a.name != "material"} == {
+        name: classes for name, classes in CLASSES.items() if name != "material"
+    }
+
+
+def test_a_schema_of_ones_own_is_read_from_its_path(tmp_path):
+    schema = load(tmp_path, small())
+    assert schema.name == "small" and schema.folder_map == "plain"
+    assert schema["cloth"].classes == ("wool", "linen")
+    assert schema["tone"].prompts("dark") == ("a dark garment", "dark clothing")
+    finer = load(tmp_path, small(), folder_map="finer")
+    assert finer["cloth"].classes == ("wool", "linen", "felt") and dict(finer.folders) == {"loden": "felt"}
+
+
+def test_a_schema_without_a_folder_rule_is_read(tmp_path):
+    content = small()
+    del content["attributes"]["cloth"], content["folder_maps"]
+    schema = load(tmp_path, content)
+    assert schema.folder_map is None and dict(schema.folders) == {} and schema.names == ("tone",)
+
+
+def test_an_unknown_attribute_is_named_with_the_known_ones(schema):
+    with pytest.raises(
+        KeyError, match=r"'size'; the schema 'textilenet' has material, color, pattern, texture"
+    ):
+        schema["size"]
+
+
+# What is refused
+
+
+def test_an_unknown_schema_name_is_refused():
+    with pytest.raises(
+        SchemaError, match=r"schema 'deepfasion' is unknown; allowed: .*textilenet.*or a path"
+    ):
+        Schema.load("deepfasion")
+
+
+def test_a_schema_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(SchemaError, match=r"none.yaml' does not exist"):
+        Schema.load(tmp_path / "none.yaml")
+
+
+def test_an_unknown_folder_map_is_refused():
+    with pytest.raises(SchemaError, match=r"folder map 'papre' is unknown; allowed: paper, construction"):
+        Schema.load(folder_map="papre")
+
+
+def put(content: dict, where: str, value: object) -> None:
+    *parents, last = where.split("/")
+    for key in parents:
+        content = content[key]
+    content[last] = value
+
+
+WRONG = [
+    (
+        "authors",
+        ["me"],
+        r"made_up.yaml: unknown key 'authors'; allowed: name, attributes, description, folder_maps",
+    ),
+    ("attributes", {}, r"no attributes"),
+    ("attributes", ["cloth"], r"no attributes"),
+    ("attributes/tone", "dark", r"attribute 'tone' must be a mapping, not 'dark'"),
+    (
+        "attributes/tone/treshold",
+        0.4,
+        r"attribute 'tone': unknown key 'treshold'; allowed: labelled_by, .*threshold",
+    ),
+    ("attributes/tone/labelled_by", "hand", r"labelled_by 'hand'; allowed: folder, zero_shot"),
+    ("attributes/tone/threshold", 1.01, r"'tone': threshold 1.01; a number from 0 to 1 is needed"),
+    ("attributes/tone/threshold", -0.1, r"threshold -0.1"),
+    ("attributes/tone/threshold", "0.4", r"threshold '0.4'"),
+    ("attributes/tone/threshold", True, r"threshold True"),
+    ("attributes/tone/threshold", None, r"threshold None"),
+    ("attributes/tone/threshold", float("nan"), r"threshold nan"),
+    (
+        "attributes/cloth/threshold",
+        0.4,
+        r"'cloth': a threshold has no meaning for an attribute labelled by folder",
+    ),
+    ("attributes/tone/templates", [], r"'tone': no prompt templates \(received \[\]\)"),
+    ("attributes/tone/templates", "a {}", r"no prompt templates \(received 'a \{\}'\)"),
+    ("attributes/tone/templates", ["a garment"], r"template 'a garment' must hold exactly one \{\}"),
+    ("attributes/tone/templates", ["{} and {}"], r"template '\{\} and \{\}' must hold exactly one"),
+    ("attributes/tone/templates", ["{} {x}"], r"must hold exactly one"),
+    ("attributes/tone/templates", ["{0}"], r"must hold exactly one"),
+    ("attributes/tone/templates", [7], r"template 7 must hold"),
+    ("attributes/tone/templates", ["a {}", "a {}"], r"a template is written twice"),
+    ("attributes/tone/classes", {}, r"'tone', classes must map each class to the words of its prompts"),
+    ("attributes/tone/classes", ["dark"], r"must map each class"),
+    ("attributes/tone/classes/dark", "", r"class 'dark' has no prompt words \(received ''\)"),
+    ("attributes/tone/classes/dark", "  ", r"class 'dark' has no prompt words"),
+    ("attributes/tone/classes/dark", None, r"class 'dark' has no prompt words \(received None\)"),
+    ("attributes/tone/classes", {True: "yes"}, r"key True is no text; quote it"),
+    ("folder_maps", {}, r"folder_maps serve exactly one attribute labelled by folder"),
+    ("folder_maps", ["plain"], r"folder_maps must be a mapping of rules"),
+    ("folder_maps/plain", "x", r"folder map 'plain' must be a mapping, not 'x'"),
+    (
+        "folder_maps/plain/note",
+        "x",
+        r"folder map 'plain': unknown key 'note'; allowed: folders, source, adds",
+    ),
+    ("folder_maps/plain/folders", {}, r"folder map 'plain': no folders"),
+    (
+        "folder_maps/plain/folders/tweed",
+        "silk",
+        r"folder 'tweed' → 'silk' is no class; allowed: wool, linen, null",
+    ),
+    (
+        "folder_maps/finer/folders/loden",
+        "silk",
+        r"map 'finer': folder 'loden' → 'silk' is no class; allowed: .*felt",
+    ),
+    ("folder_maps/finer/adds", {"wool": "woolly"}, r"map 'finer': class 'wool' is written twice"),
+    ("folder_maps/finer/adds/felt", "", r"'finer', adds: class 'felt' has no prompt words"),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "message"), WRONG, ids=[f"{w}={v}" for w, v, _ in WRONG])
+def test_a_schema_that_says_something_impossible_is_refused(tmp_path, where, value, message):
+    content = small()
+    put(content, where, value)
+    with pytest.raises(SchemaError, match=message):
+        load(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("where", "key"),
+    [
+        ("", "name"),
+        ("", "attributes"),
+        *(("attributes/tone", key) for key in ("labelled_by", "prompts_by", "templates", "classes")),
+        ("folder_maps/plain", "folders"),
+        ("folder_maps/plain", "source"),
+    ],
+)
+def test_a_missing_key_is_refused(tmp_path, where, key):
+    content = small()
+    part = content
+    for step in filter(None, where.split("/")):
+        part = part[step]
+    del part[key]
+    with pytest.raises(SchemaError, match=rf"'{key}' is missing"):
+        load(tmp_path, content)
+
+
+def test_two_attributes_labelled_by_folder_are_refused(tmp_path):
+    content = small()
+    content["attributes"]["weave"] = dict(content["attributes"]["cloth"])
+    with pytest.raises(SchemaError, match=r"folder_maps serve exactly one attribute"):
+        load(tmp_path, content)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "      light: light\n",
+            "      light: light\n      dark: dim\n",
+            r"line \d+: 'dark' is written twice",
+        ),
+        ("name: small\n", "name: small\nname: other\n", r"made_up.yaml, line 2: 'name' is written twice"),
+        ("      tweed: wool\n", "      tweed: wool\n      tweed: linen\n", r"'tweed' is written twice"),
+    ],
+)
+def test_what_is_written_twice_is_refused_with_its_line(tmp_path, old, new, message):
+    text = yaml.safe_dump(small(), sort_keys=False)
+    assert old in text
+    with pytest.raises(SchemaError, match=message):
+        load(tmp_path, text.replace(old, new))
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "", "just words\n"])
+def test_a_file_without_a_mapping_is_refused(tmp_path, text):
+    with pytest.raises(SchemaError, match=r"made_up.yaml must hold a mapping, not (list|NoneType|str)"):
+        load(tmp_path, text)
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path):
+    with pytest.raises(SchemaError, match=r"made_up.yaml is not valid YAML"):
+        load(tmp_path, "name: [small\n")
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    with pytest.raises(SchemaError, match=r"not valid YAML: could not determine a constructor"):
+        load(tmp_path, "name: !!python/object/apply:os.getcwd []\n")
+
+
+# Encoding
+
+
+def labels(**columns) -> pd.DataFrame:
+    rows = {"material": ["cotton"], "color": ["black"], "pattern": ["solid"], "texture": ["sheer"]}
+    return pd.DataFrame({**rows, **columns})
+
+
+def test_labels_become_codes_in_schema_order(schema):
+    every = pd.DataFrame({a.name: pd.Series(a.classes) for a in schema})
+    codes = schema.encode(every)
+    assert list(codes) == list(schema.names)
+    for attribute in schema:
+        expected = np.r_[np.arange(len(attribute)), np.full(12 - len(attribute), -1)]
+        np.testing.assert_array_equal(codes[attribute.name], expected)
+        assert codes[attribute.name].dtype == np.int16
+
+
+@pytest.mark.parametrize("null", [None, np.nan, pd.NA])
+def test_null_means_no_label(schema, null):
+    assert schema.encode(labels(color=[null]))["color"].tolist() == [-1]
+    frame = pd.concat([labels(), labels(color=[null])], ignore_index=True)
+    assert schema.encode(frame)["color"].tolist() == [0, -1]
+
+
+@pytest.mark.parametrize("kind", ["object", "string", "category"])
+def test_the_kind_of_text_column_does_not_matter(schema, kind):
+    frame = pd.concat([labels(), labels(color=[None])], ignore_index=True).astype(kind)
+    assert schema.encode(frame)["color"].tolist() == [0, -1]
+
+
+def test_a_missing_column_is_refused(schema):
+    with pytest.raises(ValueError, match=r"silver labels: no column 'pattern'; got material, color, texture"):
+        schema.encode(labels().drop(columns="pattern"), "silver labels")
+
+
+def test_a_label_outside_the_schema_is_refused_with_its_row(schema):
+    frame = pd.concat([labels(), labels(color=["teal"]), labels(color=["teal"])]).set_axis(["a", "b", "c"])
+    with pytest.raises(
+        ValueError, match=r"color 'teal' in row 'b' is not in the schema \(2 such\); allowed: black"
+    ):
+        schema.encode(frame)
+
+
+@pytest.mark.parametrize("label", ["unknown", "Black", "black ", ""])
+def test_labels_are_not_guessed(schema, label):
+    with pytest.raises(ValueError, match=rf"color '{label}' in row 0 is not in the schema"):
+        schema.encode(labels(color=[label]))
+
+
+@pytest.mark.parametrize(
+    ("line", "instead", "message"),
+    [
+        ("name: textilenet", "name: 3", "name must be a text, not 3"),
+        ("    prompts_by: ours             #", "    prompts_by: #", "prompts_by must be a text, not None"),
+        ('      - "{} clothing"', '      - "a {} }"', "template 'a {} }' must hold exactly one {}"),
+        ("      cotton: cotton\n", "      unknown: cotton\n", "class 'unknown' stands for a missing label"),
+        ("  color:\n", "  image_id:\n", "an attribute cannot be called 'image_id'"),
+        ("      chambray: cotton", "      chambray: [cotton]", "folder 'chambray' → ['cotton'] is no class"),
+        ("      chambray: cotton", "      7: cotton", "key 7 is no text; quote it"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_refused(tmp_path, line, instead, message):
+    text = (resources.files("swatchbook") / "schemas" / "textilenet.yaml").read_text(encoding="utf-8")
+    assert line in text
+    path = tmp_path / "s.yaml"
+    path.write_text(text.replace(line, instead, 1), encoding="utf-8")
+    with pytest.raises(SchemaError) as refusal:
+        Schema.load(path)
+    assert message in str(refusal.value)
+
+
+def test_encode_names_the_row_and_refuses_a_column_twice(schema):
+    labels = pd.DataFrame({a.name: [a.classes[0]] * 2 for a in schema}, index=[7, 9])
+    with pytest.raises(ValueError, match="in row 9 is not in the schema"):
+        schema.encode(labels.assign(color=["black", "mauve"]))
+    with pytest.raises(ValueError, match="column 'color' occurs twice"):
+        schema.encode(pd.concat([labels, labels[["color"]]], axis=1))

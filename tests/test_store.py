@@ -1,0 +1,214 @@
+"""The store: nothing half-written, one writer at a time, and a record that notices every change."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from swatchbook.store import Store, StoreError, code_version, sha256
+
+
+def in_process(code: str, *arguments: object, **options: object) -> subprocess.CompletedProcess:
+    """Run code in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return list(folder.rglob(".writing-*"))
+
+
+def test_a_table_comes_back_as_it_was_written(tmp_path):
+    store = Store(tmp_path)
+    table = pd.DataFrame(
+        {"model": ["a", "none", 'quo"te,'], "value": [0.1 + 0.2, None, 1e-12], "n": [1, 2, 3]}
+    )
+    store.write_table("tables/t.csv", table)
+    back = store.read_table("tables/t.csv")
+    assert list(back["model"]) == ["a", "none", 'quo"te,']
+    assert back["value"].iloc[0] == pytest.approx(0.3, abs=1e-10) and back["value"].isna().tolist() == [
+        0,
+        1,
+        0,
+    ]
+    store.write_table("t.parquet", table)
+    pd.testing.assert_frame_equal(store.read_table("t.parquet"), table)
+
+
+def test_a_writer_that_fails_leaves_what_was_there(tmp_path):
+    store = Store(tmp_path)
+    store.write("note.txt", lambda p: p.write_text("before"))
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match=r"cannot write note.txt in .*: No space left on device"):
+        store.write("note.txt", fail)
+    assert store.path("note.txt").read_text() == "before"
+    assert not leftovers(tmp_path)
+
+
+def test_a_disk_that_is_really_full_is_one_clear_error(tmp_path):
+    """The operating system refuses the write itself: files of this process may hold 4 kB at most."""
+    (tmp_path / "big.csv").write_text("before")
+    code = """
+        import resource, sys
+        import pandas as pd
+        from swatchbook.store import Store, StoreError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            Store(sys.argv[1]).write_table("big.csv", pd.DataFrame({"x": range(100_000)}))
+        except StoreError as error:
+            print(error)
+    """
+    done = in_process(code, tmp_path)
+    assert "cannot write big.csv in" in done.stdout and "untouched" in done.stdout, done.stderr
+    assert (tmp_path / "big.csv").read_text() == "before"
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs a file system that nobody can write")
+def test_a_folder_that_cannot_be_written_is_named_before_any_work():
+    with (
+        pytest.raises(StoreError, match="run folder /proc/swatchbook cannot be written"),
+        Store("/proc/swatchbook").lock(),
+    ):
+        pass
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"), Store(tmp_path / "run").lock():
+        pass
+
+
+def test_a_second_run_is_refused_and_told_the_first_ones_pid(tmp_path):
+    code = """
+        import sys
+        from swatchbook.store import Store, StoreError
+        try:
+            with Store(sys.argv[1]).lock():
+                print("got in")
+        except StoreError as error:
+            print(error)
+    """
+    with Store(tmp_path).lock():
+        refused = in_process(code, tmp_path)
+    assert f"is in use by another run (PID {os.getpid()} on " in refused.stdout, refused.stderr
+    assert "got in" in in_process(code, tmp_path).stdout
+
+
+def test_kernels_that_a_run_starts_may_write_on_its_behalf(tmp_path):
+    code = """
+        import sys
+        from swatchbook.store import Store
+        store = Store(sys.argv[1])
+        with store.lock():
+            store.write("x.txt", lambda p: p.write_text("child"))
+    """
+    store = Store(tmp_path)
+    with store.lock(), store.lend_lock():
+        done = in_process(code, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert store.path("x.txt").read_text() == "child"
+
+
+def test_the_lock_of_a_killed_run_is_free_and_its_leftovers_are_swept(tmp_path):
+    code = """
+        import os, signal, sys
+        from swatchbook.store import Store
+        store = Store(sys.argv[1])
+        def die(path):
+            path.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+        with store.lock():
+            store.write("tables/x.csv", die)
+    """
+    killed = in_process(code, tmp_path)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(leftovers(tmp_path)) == 1
+    with Store(tmp_path).lock():
+        assert not leftovers(tmp_path)
+    assert not (tmp_path / "tables" / "x.csv").exists()
+
+
+def test_a_damaged_record_means_that_everything_is_redone(tmp_path):
+    store = Store(tmp_path)
+    store.record("a", {"code": "1"})
+    assert store.records() == {"a": {"code": "1"}}
+    store.path("stages.json").write_text('{"a": {"co')
+    assert store.records() == {}
+
+
+def test_sha256_is_that_of_the_content(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A small package: stages.py → rooms/used.py → rooms/deep.py, and rooms/other.py beside them."""
+    rooms = tmp_path / "tinypack" / "rooms"
+    rooms.mkdir(parents=True)
+    (tmp_path / "tinypack" / "__init__.py").write_text("")
+    (rooms / "__init__.py").write_text("")
+    (rooms / "deep.py").write_text("X = 1\n")
+    (rooms / "used.py").write_text("from tinypack.rooms import deep\ndef f():\n    return deep.X\n")
+    (rooms / "other.py").write_text("def g():\n    return 2\n")
+    (tmp_path / "tinypack" / "stages.py").write_text(
+        "from tinypack.rooms.used import f\nfrom tinypack.rooms.other import g\n"
+        "def helper():\n    return [f() for _ in range(2)]\n"
+        "def one():\n    return helper()\n"
+        "def two():\n    return g()\n"
+    )
+    versions = (
+        "import json, tinypack.stages as s; from swatchbook.store import code_version; "
+        "print(json.dumps([code_version(s.one), code_version(s.two)]))"
+    )
+
+    def versions_now() -> list[str]:
+        done = in_process(versions, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return tmp_path / "tinypack", versions_now
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [("rooms/deep.py", (True, False)), ("rooms/used.py", (True, False)), ("rooms/other.py", (False, True))],
+)
+def test_editing_a_module_changes_the_version_of_exactly_the_stages_that_run_it(package, file, changes):
+    root, versions = package
+    before = versions()
+    assert before == versions()
+    (root / file).write_text((root / file).read_text() + "# edited\n")
+    after = versions()
+    assert tuple(a != b for a, b in zip(before, after, strict=True)) == changes
+
+
+def test_editing_a_helper_in_the_same_module_changes_the_version(package):
+    root, versions = package
+    before = versions()
+    (root / "stages.py").write_text((root / "stages.py").read_text().replace("range(2)", "range(3)"))
+    after = versions()
+    assert before[0] != after[0] and before[1] == after[1]
+
+
+def test_the_code_version_follows_functions_in_closures():
+    from swatchbook.evaluation import scores
+
+    def stage_of(draw):
+        def compute():
+            return draw()
+
+        return compute
+
+    assert code_version(stage_of(scores.f1)) != code_version(stage_of(sha256))
