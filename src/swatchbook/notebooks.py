@@ -14,8 +14,8 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -30,6 +30,9 @@ from traitlets.config import Config
 
 NUMBERED = "[0-9][0-9]_*.ipynb"
 TEMPLATE = 0
+
+# What papermill warns of has been checked here, more strictly; what it logs as an error is raised as well.
+logging.getLogger("papermill").setLevel(logging.CRITICAL)
 
 
 class NotebookError(RuntimeError):
@@ -125,7 +128,7 @@ def execute(
     The kernel works in the notebook's folder and reads none of the user's IPython start-up files. The
     executed copy appears under its name only when every cell has run; it carries no times and no random
     identifiers, so that a notebook whose outputs are the same gives the same bytes. If anything fails,
-    what ran is kept beside it as ``<name>.failed.ipynb`` and an earlier executed copy stays as it was.
+    what ran is kept beside it as ``<notebook>.failed.ipynb``, and an earlier executed copy stays as it was.
 
     Args:
         notebook: The source, with one cell tagged ``parameters``.
@@ -149,7 +152,7 @@ def execute(
     title = title or notebook.stem
     total = sum(_is_code(cell) for cell in source.cells)
     partial = output.with_name(f".{output.stem}.{os.getpid()}.ipynb")
-    failed = output.with_name(f"{output.stem}.failed.ipynb")
+    failed = output.with_name(f"{notebook.stem}.failed.ipynb")
     started = time.monotonic()
     _say(f"{title}: running {total} cells")
     try:
@@ -274,7 +277,7 @@ def _run(
     def verbatim(path: Path) -> str:
         return str(path).replace("{", "{{").replace("}", "}}")  # papermill formats paths
 
-    with tempfile.TemporaryDirectory(prefix="swatchbook-kernel-") as folder, _quiet("papermill"):
+    with tempfile.TemporaryDirectory(prefix="swatchbook-kernel-") as folder:
         connection = {"connection_file": str(Path(folder) / "kernel.json")}
         if os.name == "posix" and len(folder) < 80:
             # Sockets in a private folder: no port that another kernel takes first. Their names must be short.
@@ -288,12 +291,11 @@ def _run(
                 language="python",
                 progress_bar={"desc": title, "leave": False} if sys.stderr.isatty() else False,
                 execution_timeout=timeout,
-                
+                kernel_manager_class=_ThisPython,
                 config=Config(KernelManager=connection),
                 # What the kernel itself logs (an interrupt while it shuts down) is no news of the notebook.
                 extra_arguments=[f"--ipython-dir={folder}", "--log-level=50"],
                 resources={"metadata": {"path": str(notebook.parent)}},
-                coalesce_streams=True,
                 record_timing=False,
             )
         except CellTimeoutError as error:  # it is an OSError too
@@ -303,18 +305,6 @@ def _run(
         except Exception as error:
             return error
     return None
-
-
-@contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Papermill warns of parameters its own parser misses, and tells of failures that are raised anyway."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _problem(
@@ -362,10 +352,23 @@ def _place(executed: NotebookNode, cell: NotebookNode | None) -> tuple[int | Non
 
 
 def _without_noise(executed: NotebookNode) -> NotebookNode:
-    """The same notebook without papermill's times and random identifiers."""
+    """The same notebook without papermill's times, random identifiers and how output came in pieces."""
     executed.metadata.pop("papermill", None)
     for cell in executed.cells:
         cell.metadata.pop("papermill", None)
         if "injected-parameters" in _tags(cell):
             cell.id = "injected-parameters"
+        if cell.cell_type == "code":
+            cell.outputs = _joined(cell.outputs)
     return executed
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    # Nbclient's own joining takes quadratic time in the length of a line.
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        if joined and output.output_type == "stream" and output.get("name") == joined[-1].get("name"):
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined

@@ -144,7 +144,12 @@ def _provenance(trace: Trace) -> dict[str, dict[str, str]]:
 
 
 def export_figures(study: Study, root: Path) -> None:
-    """Copy the figures and the CSV behind each to the checkout's `figures/<profile>/`."""
+    """Copy the figures of the project's own run, and the CSV behind each, to `figures/<profile>/`.
+
+    A run in a folder of its own keeps its figures to itself.
+    """
+    if study.store.root != (root / "runs" / study.config.profile).resolve():
+        return
     target = root / "figures" / study.config.profile
     target.mkdir(parents=True, exist_ok=True)
     for source in sorted(study.store.path("figures").glob("*")):

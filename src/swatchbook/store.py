@@ -181,7 +181,7 @@ def code_version(function: Callable) -> str:
     modules' imports onwards, so that editing an estimator makes exactly the stages stale that use it.
     """
     digest = hashlib.sha256(inspect.getsource(function).encode())
-    package = function.__module__.partition(".")[0]
+    packages = {function.__module__.partition(".")[0], __name__.partition(".")[0]}
     modules: set[str] = set()
     used = [function.__globals__.get(name) for name in sorted(_names(function.__code__))]
     used += [cell.cell_contents for cell in function.__closure__ or ()]
@@ -190,7 +190,7 @@ def code_version(function: Callable) -> str:
             digest.update(code_version(found).encode())
             continue
         home = found.__name__ if isinstance(found, types.ModuleType) else getattr(found, "__module__", None)
-        if isinstance(home, str) and home.partition(".")[0] == package and home != function.__module__:
+        if isinstance(home, str) and home.partition(".")[0] in packages and home != function.__module__:
             modules |= _closure(home)
     for module in sorted(modules):
         digest.update(_source(module).encode())

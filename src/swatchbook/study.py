@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import platform
 import subprocess
 import sys
@@ -268,7 +270,7 @@ class Study:
                 "reads": trace.reads,
                 "settings": trace.settings,
                 "outside": outside,
-                "code": code_version(stage.compute),
+                "code": self._code(stage),
                 "writes": self.store.hashes(trace.writes),
                 "seconds": round(time.monotonic() - start, 2),
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -276,12 +278,18 @@ class Study:
         )
         self.log(f"  computed  {stage.name} in {time.monotonic() - start:.1f} s ({stale})")
 
+    @staticmethod
+    def _code(stage: Stage) -> str:
+        """Version of what a stage runs: its own code, its hands, and how tables are written."""
+        parts = (code_version(stage.compute), inspect.getsource(Trace), inspect.getsource(Store.write_table))
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
+
     def _why_stale(self, stage: Stage) -> str | None:
         """Why a stage must be computed, or None if its record verifies."""
         record = self.store.records().get(stage.name)
         if record is None:
             return "not there yet"
-        if record.get("code") != code_version(stage.compute):
+        if record.get("code") != self._code(stage):
             return "its code changed"
         trace = Trace(self)
         for key, was in record["settings"].items():

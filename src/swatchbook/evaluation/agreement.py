@@ -135,8 +135,9 @@ def agreement_table(
     missing = [c for c in ("image_id", "annotator") if c not in audit]
     if missing:
         raise ValueError(f"audit: no column {missing[0]!r}; received {', '.join(map(str, audit.columns))}")
-    if audit["annotator"].isna().any():
-        raise ValueError(f"audit: no annotator in row {audit.index[audit['annotator'].isna()][0]!r}")
+    nobody = np.flatnonzero(audit["annotator"].isna())
+    if nobody.size:
+        raise ValueError(f"audit: no annotator in row {nobody[0]} (counted from 0); every row needs one")
     twice = audit.duplicated(["image_id", "annotator"])
     if twice.any():
         row = audit.loc[twice].iloc[0]

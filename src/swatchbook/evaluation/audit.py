@@ -191,15 +191,17 @@ def power_table(
         judged, label, k = human[a.name], silver[a.name], len(a)
         n = int((judged >= 0).sum())
         joint = [
-            _stratum_joints(judged, label, k, of_stratum, shares, multiplier) if n else None
+            _stratum_joints(judged, label, k, of_stratum, shares, multiplier)
             for multiplier in with_estimate(np.ones(len(stratum)), multipliers)
+            if multiplier[judged >= 0].any()
         ]
         for design in designs:
             for size in sizes:
                 row = {"attribute": a.name, "design": design, "size": size, "n": n}
                 if n < 2:
                     row |= dict.fromkeys(("value", "low", "high"), np.nan)
-                    rows.append(row | {"interval": NO_HUMAN_LABEL})
+                    why = "not estimable: one judged image" if n else NO_HUMAN_LABEL
+                    rows.append(row | {"interval": why})
                     continue
                 each = max(draws // audits, 100)
                 widths = [

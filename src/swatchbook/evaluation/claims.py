@@ -12,6 +12,7 @@ import pandas as pd
 
 from swatchbook.evaluation.facts import NOT_KNITTED
 from swatchbook.evaluation.printed import Tables
+from swatchbook.names import called
 from swatchbook.schema import Schema
 
 CLAIM_COLUMNS = ["claim", "printed", "verdict", "value", "low", "high", "n", "interval", "sentence", "where"]
@@ -74,7 +75,7 @@ def _all_classes(look: _Look, tables: Tables, model: str, baseline: str) -> dict
     holds = ahead["value"] == ahead["n"] and worst["value"] <= 0.05
     clear = weakest["low"] > 0
     sentence = (
-        f"{model} is ahead of {baseline} on {ahead['value']:.0f} of {ahead['n']:.0f} classes as point estimates; "
+        f"{called(model)} is ahead of {called(baseline)} on {ahead['value']:.0f} of {ahead['n']:.0f} classes as point estimates; "
         f"as one claim about all of them the one-sided p is {worst['value']:.3f}, carried by {weakest['head']}/"
         f"{weakest['class']}, whose gap of {_points(weakest)} "
         f"{'excludes' if clear else 'does not exclude'} zero; the smallest gap is {smallest['head']}/"
@@ -101,7 +102,7 @@ def _uniform_gap(tables: Tables, model: str, baseline: str) -> dict:
     low, high = heads.loc[heads["value"].idxmin()], heads.loc[heads["value"].idxmax()]
     apart = low["high"] < high["low"]
     sentence = (
-        f"The mean gap of {model} over {baseline} is {_points(mean)}, but it is not the same everywhere: it runs "
+        f"The mean gap of {called(model)} over {called(baseline)} is {_points(mean)}, but it is not the same everywhere: it runs "
         f"from {_points(low)} on {low.name} to {_points(high)} on {high.name}"
         f"{', whose intervals do not overlap' if apart else ''}."
     )
@@ -160,13 +161,13 @@ def _ceiling(look: _Look, model: str, judged: list[str]) -> dict:
     above = [a for a in judged if silver[a]["value"] > printed[a]["value"]]
     head = (above or judged)[-1]
     copied = (
-        f", and {model} does on {head}: {silver[head]['value']:.3f} against a “ceiling” of {printed[head]['value']:.3f}"
+        f", and {called(model)} does on {head}: {silver[head]['value']:.3f} against a “ceiling” of {printed[head]['value']:.3f}"
         if above
         else ""
     )
     sentence = (
         f"A model may score above the audit against silver labels by copying their errors{copied}; and it may be "
-        f"truer than the labels. What the audit does bound is accuracy: on {head}, silver agreement puts {model}'s "
+        f"truer than the labels. What the audit does bound is accuracy: on {head}, silver agreement puts {called(model)}'s "
         f"true accuracy between {_bound(look, model, head)}."
     )
     return {
@@ -195,7 +196,7 @@ def _silver_is_truth(look: _Look, model: str, judged: list[str]) -> dict:
     furthest = min(pairs.values(), key=lambda pair: pair[1]["value"] - pair[0]["value"])[1]
     sentence = (
         f"The printed scores are agreement with the labeller that also labelled the training images. Against the "
-        f"audited images, {model}'s macro-F1 is: {'; '.join(parts)}."
+        f"audited images, {called(model)}'s macro-F1 is: {'; '.join(parts)}."
     )
     return {
         "claim": "silver_is_truth", "printed": "test macro-F1 against silver labels", "verdict": "holds in part",

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from swatchbook.evaluation.association import (
     classes_in_use,
     cramers_v,
     permutation_p,
+    phi2,
     provable_margin,
     v_interval,
     verdict,
@@ -170,6 +172,14 @@ def v_rows(counts: np.ndarray, n: int, level: float) -> list[dict]:
     ]
 
 
+def chi2_rows(table: np.ndarray, n: int) -> list[dict]:
+    """Rows ``chi2``, ``dof`` and ``p_value``: Pearson's test of independence over the classes in use."""
+    dof = int(np.prod([used - 1 for used in classes_in_use(table)]))
+    chi2 = float(phi2(table)) * float(table.sum())
+    values = {"chi2": chi2, "dof": dof, "p_value": float(stats.chi2.sf(chi2, dof)) if dof else np.nan}
+    return [{"statistic": s, "value": v, "n": n, "interval": "Pearson's χ² test"} for s, v in values.items()]
+
+
 def _shared_rows(reference: Codes, predictions: Mapping[str, Codes], rows: str, run: _Run) -> list[dict]:
     """Everything on rows that the reference and a model share, and the means over pairs."""
     found: list[dict] = []
@@ -181,7 +191,7 @@ def _shared_rows(reference: Codes, predictions: Mapping[str, Codes], rows: str, 
             used, n = used | keep, int(keep.sum())
             truth = unless_constant(pair_tables(reference, a, b, run.schema, run.both, keep))
             counts = truth if model == REFERENCE else pair_tables(codes, a, b, run.schema, run.both, keep)
-            found_here = v_rows(counts, n, run.level)
+            found_here = v_rows(counts, n, run.level) + chi2_rows(counts[0], n)
             plain.append([cramers_v(t, correct=False) for t in (counts, truth)])
             # Cutting each pair at 0 before the mean over pairs would lift the mean.
             corrected.append([cramers_v(t, truncate=False) for t in (counts, truth)])
@@ -285,7 +295,8 @@ def _all_rows(reference: Codes, predictions: Mapping[str, Codes], run: _Run) -> 
             keep = labelled(codes, (a, b))
             counts, n = pair_tables(codes, a, b, run.schema, run.both, keep), int(keep.sum())
             key = {"model": model, "a": a, "b": b}
-            found += [{**key, "rows": "all", **row} for row in v_rows(counts, n, run.level)]
+            here = v_rows(counts, n, run.level) + chi2_rows(counts[0], n)
+            found += [{**key, "rows": "all", **row} for row in here]
             delta = cramers_v(counts, correct=False) - cramers_v(truth, correct=False)
             mixed = _row("delta_v_mixed_rows", delta, n, -1.0, run, "paired " + run.how)
             said = verdict(float(delta[0]), spread(delta), run.margin)

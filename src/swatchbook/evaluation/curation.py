@@ -70,8 +70,8 @@ def curation_table(
         level: Share of random samples in the printed range, in (0, 1).
 
     Returns:
-        Columns ``a, b, statistic, value, low, high, n, interval``. Statistics: ``distinct_pairs`` (in the
-        sample), ``expected_distinct_pairs`` (mean of random samples, with their central range),
+        Columns ``a, b, statistic, value, low, high, n, interval``. Statistics: ``images`` and
+        ``distinct_pairs`` (in the sample), ``expected_distinct_pairs`` (mean of random samples, with their central range),
         ``p_at_least_observed``, and ``distinct_pairs_claimed`` and ``p_at_least_claimed`` where there is a
         claim. n is the size of the sample.
 
@@ -87,7 +87,8 @@ def curation_table(
     observed = distinct_pairs(sample, attributes)
     exact = f"central {level:.0%} of random samples of {size}, exact"
     rows = [
-        ("distinct_pairs", observed, np.nan, np.nan, ""),
+        ("images", size, np.nan, np.nan, "count"),
+        ("distinct_pairs", observed, np.nan, np.nan, "count"),
         ("expected_distinct_pairs", float(p @ np.arange(size + 1)), low, high, exact),
         ("p_at_least_observed", p[observed:].sum(), np.nan, np.nan, ""),
     ]

@@ -60,7 +60,7 @@ def number_table(printed: pd.DataFrame, tables: Tables) -> pd.DataFrame:
             verdict, ours = "not in the exports", {}
         else:
             verdict = "reproduced" if abs(ours["value"] - row["value"]) <= row["tolerance"] else "differs"
-        rows.append({**row, **dict.fromkeys(("value", "low", "high", "n")), **ours, "printed": row["text"],
+        rows.append({**row, **dict.fromkeys(("value", "low", "high", "n"), np.nan), **ours, "printed": row["text"],
                      "verdict": verdict})  # fmt: skip
     return pd.DataFrame(rows).reindex(columns=NUMBER_COLUMNS)
 

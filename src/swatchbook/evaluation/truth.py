@@ -93,6 +93,13 @@ def truth_table(
     lacking = [model for model in ("silver", *predictions) if model not in population]
     if lacking:
         raise ValueError(f"population lacks {lacking[0]!r}; received {', '.join(population) or 'nothing'}")
+    for model in predictions:
+        for name in schema.names:
+            size, wanted = len(population[model][name]), len(population["silver"][name])
+            if size != wanted:
+                raise ValueError(
+                    f"population: {name} of {model} has {size} entries; silver has {wanted} images"
+                )
     multipliers = rao_wu_weights(stratum, draws, rng)
     plain, design = (with_estimate(base, multipliers) for base in (np.ones_like(weight), weight))
     pseudo = pseudo_images(draws, rng)

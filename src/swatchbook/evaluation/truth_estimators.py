@@ -61,7 +61,8 @@ def post_stratified_tables(
     own, others = _hit_and_miss(seen)
     rates = np.divide(seen, size, out=_borrowed_rates(seen, own, others), where=size > 0)
     if pseudo is not None:
-        hits, misses = np.moveaxis(pseudo[:, None, :, None, :] * weights[0].mean(), -1, 0)
+        unit = weights[0].sum() / max(weights.shape[1], 1)
+        hits, misses = np.moveaxis(pseudo[:, None, :, None, :] * unit, -1, 0)
         judged = size.sum((1, 3))[:, None, :, None]
         total = judged + hits * own.sum(-1, keepdims=True) + misses * others.sum(-1, keepdims=True)
         mixed = judged * rates + hits * own + misses * others

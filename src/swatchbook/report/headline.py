@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-NAMES = {"dinov2": "DINOv2 ViT-B/14", "resnet50": "ResNet-50", "reference": "silver labels"}
+from swatchbook.names import called
+
 STATISTICS = {
     "macro_f1": "macro-F1",
     "accuracy": "accuracy",
@@ -46,11 +47,12 @@ def _what(row: dict) -> str:
         return f"audit of silver {row['head']}: {statistic}, as printed"
     if row["table"] == "coupling":
         rows = {"identical": "labelled rows", "all": "all rows", "mixed": "mixed rows"}[row["rows"]]
-        return f"{NAMES.get(row['model'], row['model'])}, {row['a']} × {row['b']}: {statistic} ({rows})"
+        return f"{called(row['model'])}, {row['a']} × {row['b']}: {statistic} ({rows})"
     label = f"{row['head']}" if row["class"] == "all" else f"{row['head']}/{row['class']}"
     if row["table"] == "comparison":
-        return f"DINOv2 over ResNet-50, {label}: {statistic}"
-    return f"{NAMES.get(row['model'], row['model'])}, {label}: {statistic}"
+        model, baseline = row["model"].split("-", 1)
+        return f"{called(model)} over {called(baseline)}, {label}: {statistic}"
+    return f"{called(row['model'])}, {label}: {statistic}"
 
 
 def _number(value: float, statistic: str) -> str:

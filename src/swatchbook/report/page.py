@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,29 +14,23 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from swatchbook.report.story import slug, tell
 
-CLAIMS = ("printed", "found")
+CLAIMS = ("printed", "sentence")
 RESERVED = {"main", "headline", "headline-caption", "claims", "provenance"}
-# What a verdict's first words say about the printed number; the longest that fits decides.
+# The words that open a verdict, and how its badge looks; the longest that fits decides.
 TONES = {
-    "good": (
-        "reproduced",
-        "holds",
-        "matches",
-        "confirmed",
-        "agrees",
-        "exact",
-        "yes",
-        "equivalent",
-        "as printed",
-    ),
-    "bad": (
-        *("not reproduced", "does not hold", "doesn't hold", "fails", "differs", "refuted", "wrong", "no"),
-        *("outside", "not supported", "unsupported", "false"),
-    ),
-    "mixed": (
-        *("partly", "holds in part", "holds with", "almost", "close", "inconclusive", "different but within"),
-        *("not estimable", "not proven", "unproven", "cannot be told", "undecided"),
-    ),
+    "reproduced": "good",
+    "holds": "good",
+    "equivalent": "good",
+    "differs": "bad",
+    "not reproduced": "bad",
+    "does not hold": "bad",
+    "outside": "bad",
+    "holds in part": "mixed",
+    "partly": "mixed",
+    "unresolved": "mixed",
+    "inconclusive": "mixed",
+    "different but within": "mixed",
+    "not estimable": "mixed",
 }
 MARKS = {"good": "✓", "bad": "✗", "mixed": "≈", "plain": "•"}
 
@@ -61,8 +56,8 @@ def write_page(
         headline: One row a number. The first column heads its row; a column ``verdict`` is shown as a badge.
             Numbers are shown with three decimals, integers with thousands separators, missing as a dash;
             strings as they are.
-        claims: One row a printed claim, with the columns ``printed`` (what was printed) and ``found`` (what
-            is found, in one sentence), and if wanted ``where`` (where it was printed) and ``verdict``.
+        claims: One row a printed claim, with the columns ``printed`` (what was printed) and ``sentence``
+            (what is found), and if wanted ``where`` (where it was printed) and ``verdict``.
         notebooks: Name and executed copy of each notebook, in the order of the story.
         provenance: Group → name → value. ``date``, ``profile`` and ``commit``, in whichever group, are shown
             under the title too.
@@ -115,20 +110,14 @@ def write_page(
 def tone(verdict: str) -> str:
     """``good``, ``bad`` or ``mixed``, by the verdict's first words; ``plain`` if they are not known."""
     said = verdict.strip().lower()
-    fits = [
-        (len(words), tone) for tone, all_words in TONES.items() for words in all_words if _opens(said, words)
-    ]
-    return max(fits)[1] if fits else "plain"
-
-
-def _opens(text: str, words: str) -> bool:
-    return text == words or (text.startswith(words) and not text[len(words)].isalnum())
+    fits = [words for words in TONES if re.match(rf"{words}\b", said)]
+    return TONES[max(fits, key=len)] if fits else "plain"
 
 
 def _is_numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) or all(
-        _show(value)[:1] in "0123456789.+-−–" for value in column
-    )
+    """Whether a column reads as numbers, so that it stands right."""
+    words = {"", "not estimable"}
+    return all(_show(value) in words or _show(value)[0] in "0123456789.+-−–" for value in column)
 
 
 def _show(value: object) -> str:
