@@ -278,7 +278,7 @@ def test_the_headline_is_text_with_the_printed_digits():
     numbers = number_table(
         printed(where="project page, table"), {"scores": scores(0.7441), "curation": EMPTY}
     )
-    row = headline_table(numbers).iloc[0]
+    row = headline_table(numbers, "b").iloc[0]
     assert row.to_dict() == {
         "what": "m, color: macro-F1",
         "published": "0.744",

@@ -76,7 +76,7 @@ def value(frame: pd.DataFrame, **where) -> pd.Series:
 
 def test_the_table_holds_every_pair_and_says_how_each_interval_was_made(found, schema):
     assert list(found) == [
-        "model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval", "verdict", "published",
+        "model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval", "verdict",
     ]  # fmt: skip
     for model in ("reference", "honest", "collapsed"):
         for rows in ("identical", "listwise"):
@@ -207,14 +207,11 @@ def test_rows_without_a_prediction_are_left_out_of_both_sides(labels, models, sc
     assert row["value"] == pytest.approx(by_hand[0] - by_hand[1], abs=1e-12)
 
 
-def test_printed_values_stand_beside_ours_and_unknown_keys_are_refused(labels, models, schema, weights):
-    key = ("honest", "material", "texture", "identical", "delta_v")
-    frame = coupling(labels, models, schema, weights, published={key: 0.035})
-    row = value(frame, model=key[0], a_b=key[1:3], rows=key[3], statistic=key[4])
-    assert row["published"] == 0.035 and frame["published"].notna().sum() == 1
-    with pytest.raises(ValueError, match=r"published: no row \('honest', 'texture', 'material'"):
-        coupling(labels, models, schema, weights,
-                 published={("honest", "texture", "material", "identical", "v"): 0.1})  # fmt: skip
+def test_the_margin_in_force_stands_in_the_table(labels, models, schema, weights):
+    frame = coupling(labels, models, schema, weights, margin=0.05)
+    assert frame.loc[frame["statistic"] == "margin", ["a", "rows", "value"]].values.tolist() == [
+        ["all", "identical", 0.05]
+    ]
 
 
 @pytest.mark.parametrize("damage", ["no labels", "one label", "no predictions", "one row"])

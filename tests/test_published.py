@@ -714,7 +714,7 @@ def test_printed_numbers_have_one_row_a_key_and_place():
     assert not printed.isna().any().any()
     schema = Schema.load()
     assert set(printed["head"]) <= {*schema.names, "mean", "all", ""}
-    assert set(printed["model"]) <= {*MODELS, "reference", "dinov2-resnet50", ""}
+    assert set(printed["model"]) <= {*MODELS, "reference", ""}
 
 
 def test_one_number_printed_in_two_places_agrees_with_itself():

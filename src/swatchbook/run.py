@@ -13,10 +13,11 @@ from pathlib import Path
 
 from swatchbook import notebooks
 from swatchbook.config import PROFILES
+from swatchbook.provenance import project_root, provenance
 from swatchbook.report.headline import headline_table
 from swatchbook.report.page import write_page
 from swatchbook.store import StoreError, sha256
-from swatchbook.study import Result, Stage, Study, Trace, project_root, provenance
+from swatchbook.study import Result, Stage, Study, Trace
 
 LEADS = {
     "published": "Every number of a published four-attribute study, computed again from its own predictions "
@@ -122,7 +123,7 @@ def _report(told: list[tuple[str, str]]) -> Callable[[Trace], None]:
                 out,
                 title=f"Swatchbook: the {trace.config.profile} study",
                 lead=LEADS[trace.config.profile],
-                headline=headline_table(numbers),
+                headline=headline_table(numbers, trace.setting("baseline")),
                 claims=claims[["printed", "verdict", "sentence", "where"]],
                 notebooks=executed,
                 provenance=_provenance(trace),

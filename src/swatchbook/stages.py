@@ -18,6 +18,7 @@ from swatchbook.evaluation.agreement import agreement_table
 from swatchbook.evaluation.audit import audit_table, power_table
 from swatchbook.evaluation.claims import claim_table
 from swatchbook.evaluation.collapse import collapse_table
+from swatchbook.evaluation.columns import three_columns, with_silver_scores
 from swatchbook.evaluation.comparison import comparison_table
 from swatchbook.evaluation.coupling import coupling_table
 from swatchbook.evaluation.coupling_cells import cell_table
@@ -90,7 +91,7 @@ def bootstrap(trace: Trace, test: pd.DataFrame) -> tuple[np.ndarray, str]:
     """
     names = test["path"].str.rsplit("/", n=1).str[-1].to_numpy()
     weights = image_weights(len(test), trace.setting("evaluation.bootstrap"), trace.rng("images"), names)
-    return weights, "percentile bootstrap of images"
+    return weights, f"{trace.setting('evaluation.level'):.0%} percentile bootstrap of images"
 
 
 def audited(trace: Trace, test: pd.DataFrame) -> Audited:
@@ -155,7 +156,7 @@ def audit(trace: Trace) -> None:
     human, silver, level = judged.human, judged.of(labels.silver), trace.setting("evaluation.level")
     draws, rng = trace.setting("evaluation.bootstrap"), trace.rng("audit")
     table = audit_table(human, silver, trace.schema, **judged.design, draws=draws, rng=rng, level=level)
-    table = with_printed(table.drop(columns="published"), trace.table("tables/printed.csv"), "audit")
+    table = with_printed(table, trace.table("tables/printed.csv"), "audit")
     table["published"] = table["published"].where(table["weighting"] == "none")
     trace.write_table("tables/audit.csv", table)
     sheet = trace.table("audit.csv")
@@ -199,7 +200,9 @@ def truth(trace: Trace) -> None:
         rng=trace.rng("truth"),
         **shared,
     )
+    table = with_silver_scores(table, trace.table("tables/scores.csv"), list(labels.predictions))
     trace.write_table("tables/truth.csv", with_printed(table, trace.table("tables/printed.csv"), "truth"))
+    trace.write_table("tables/three_columns.csv", three_columns(table, list(labels.predictions)))
     rectified = rectified_table(
         judged.human, judged.of(labels.silver), labels.silver, schema, rng=trace.rng("rectified"), **shared
     )
@@ -261,7 +264,7 @@ def comparison(trace: Trace) -> None:
         schema,
         rao_wu_weights(judged.design["stratum"], draws, rng),
         reference_name="audit",
-        how="paired Rao–Wu bootstrap of audited images",
+        how=f"paired {shared['level']:.0%} percentile Rao–Wu bootstrap of audited images",
         **shared,
     )
     both = pd.concat([with_printed(silver, trace.table("tables/printed.csv"), "comparison"), human])
@@ -328,7 +331,7 @@ def stages_of(profile: str) -> tuple[Stage, ...]:
         "scores": (score, "scores", "confusion"),
         "audit": (audit, "audit", "agreement"),
         "audit power": (power, "power"),
-        "truth": (truth, "truth", "rectified"),
+        "truth": (truth, "truth", "three_columns", "rectified"),
         "coupling": (coupling, "coupling"),
         "coupling in detail": (coupling_detail, "cells", "collapse", "selection"),
         "comparison": (comparison, "comparison"),

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import platform
-import subprocess
 import sys
 import time
 import zlib
@@ -17,15 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from swatchbook.config import DEFAULT_PROFILE, Config, ConfigError, configure
+from swatchbook.config import DEFAULT_PROFILE, Config, configure
+from swatchbook.provenance import project_root, provenance
 from swatchbook.schema import Schema
-from swatchbook.store import Store, StoreError, code_version
+from swatchbook.store import Store, code_version
 
 
 @dataclass(frozen=True)
@@ -184,6 +182,7 @@ class Study:
     truth = Result(
         "tables/truth.csv", "Models and silver labels against human labels, by several estimators."
     )
+    three_columns = Result("tables/three_columns.csv", "Scores against silver, against a person, and bounds.")
     rectified = Result("tables/rectified.csv", "Cramér's V of the truth behind the silver labels.")
     coupling = Result("tables/coupling.csv", "Cramér's V of every pair, its nulls, intervals and verdicts.")
     cells = Result("tables/cells.csv", "The cells of every pair's table: residuals and shares.")
@@ -213,7 +212,7 @@ class Study:
         if claim not in claims.index:
             raise KeyError(f"claim {claim!r}; allowed: {', '.join(claims.index)}")
         row = claims.loc[claim]
-        return Markdown(f"**{row['verdict']}.** {row['sentence']}")
+        return Markdown(f"**{row['verdict'].capitalize()}.** {row['sentence']}")
 
     def show(self, figure: str) -> object:
         """A figure with its alt text, for a notebook."""
@@ -328,46 +327,3 @@ def _print_computed(line: str) -> None:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
-
-
-def project_root() -> Path | None:
-    """The checkout that this package runs from (the folder with `notebooks/`), or None."""
-    for folder in (Path(__file__).resolve().parents[2], Path.cwd(), *Path.cwd().parents):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
-            return folder
-    return None
-
-
-def provenance() -> dict[str, object]:
-    """Versions of Python and of the packages that bear on numbers, and the commit of the code."""
-    packages = [
-        "numpy",
-        "pandas",
-        "scipy",
-        "scikit-learn",
-        "matplotlib",
-        "seaborn",
-        "papermill",
-        "swatchbook",
-    ]
-    versions = {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}}
-    return {"versions": versions, "commit": _commit()}
-
-
-def _commit() -> str:
-    root = project_root()
-    if root is None or not (root / ".git").exists():
-        return "not a git checkout"
-    try:
-        git = ["git", "-C", str(root)]
-        run = {"capture_output": True, "text": True, "check": True}
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], **run).stdout.strip()
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", "src", "notebooks"], **run
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit + (" with uncommitted changes" if changed else "")
-
-
-__all__ = ["ConfigError", "Stage", "StoreError", "Study", "Trace", "project_root", "provenance"]

@@ -184,7 +184,7 @@ def _group_rows(
     for statistic, both in samples.items():
         low, high = percentile_interval(both[1:], level)
         row = {"statistic": statistic, "value": both[0], "low": float(low), "high": float(high), "n": n}
-        row["interval"] = f"percentile bootstrap of images, B={draws}"
+        row["interval"] = f"{level:.0%} percentile bootstrap of images, B={draws}"
         if np.isnan(both[0]):
             why = "no image judged by both" if n == 0 else "one class only"
             row |= {"low": np.nan, "high": np.nan, "interval": f"not estimable: {why}"}

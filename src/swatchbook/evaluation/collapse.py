@@ -55,7 +55,7 @@ def collapse_table(
         whole sample, in the replicates too.
     """
     both = estimate_first(weights, check_codes(reference, predictions, schema))
-    normal, percentile = normal_words(len(weights), level), percentile_words(len(weights))
+    normal, percentile = normal_words(len(weights), level), percentile_words(len(weights), level)
     rows: list[dict] = []
 
     def add(

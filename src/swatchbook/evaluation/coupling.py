@@ -31,7 +31,7 @@ from swatchbook.schema import Schema
 
 REFERENCE = "reference"
 COLUMNS = [
-    "model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval", "verdict", "published",
+    "model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval", "verdict",
 ]  # fmt: skip
 
 Codes = Mapping[str, np.ndarray]
@@ -48,7 +48,6 @@ def coupling_table(
     margin: float = 0.03,
     permutations: int = 9999,
     null_draws: int = 2000,
-    published: Mapping[tuple[str, str, str, str, str], float] | None = None,
 ) -> pd.DataFrame:
     """Cramér's V of every pair of attributes, in the reference and in the predictions of every model.
 
@@ -79,15 +78,14 @@ def coupling_table(
         margin: Largest |ΔV| that counts as none.
         permutations: Shuffles behind each permutation p.
         null_draws: Redraws behind each confusion-matched null.
-        published: (model, a, b, rows, statistic) → the printed value.
 
     Returns:
-        Tidy table with columns `model, a, b, rows, statistic, value, low, high, n, interval, verdict,
-        published`; model ``reference`` is the reference itself.
+        Tidy table with columns `model, a, b, rows, statistic, value, low, high, n, interval,
+        verdict`; model ``reference`` is the reference itself.
 
     Raises:
         ValueError: If codes differ in length or miss an attribute, a model is called ``reference``,
-            weights have another shape, or a published key names no row.
+            weights have another shape.
     """
     both = estimate_first(weights, check_codes(reference, predictions, schema))
     run = _Run(schema, both, rng, level, margin, permutations, null_draws)
@@ -95,7 +93,9 @@ def coupling_table(
         row for rows in ("identical", "listwise") for row in _shared_rows(reference, predictions, rows, run)
     ]
     found += _all_rows(reference, predictions, run)
-    return _finish(found, [REFERENCE, *predictions], schema, published)
+    found.append({"model": REFERENCE, "a": "all", "b": "all", "rows": "identical", "statistic": "margin",
+                  "value": margin, "n": weights.shape[1], "interval": "chosen beforehand"})  # fmt: skip
+    return _finish(found, [REFERENCE, *predictions], schema)
 
 
 @dataclass(frozen=True)
@@ -304,13 +304,8 @@ def _all_rows(reference: Codes, predictions: Mapping[str, Codes], run: _Run) -> 
     return found
 
 
-def _finish(
-    found: list[dict],
-    models: list[str],
-    schema: Schema,
-    published: Mapping[tuple[str, str, str, str, str], float] | None,
-) -> pd.DataFrame:
-    """One frame in the order of models, pairs and rows, with the printed values beside ours."""
+def _finish(found: list[dict], models: list[str], schema: Schema) -> pd.DataFrame:
+    """One frame in the order of models, pairs and rows."""
     frame = pd.DataFrame(found).reindex(columns=COLUMNS)
     for column in ("verdict", "interval"):
         # Without a model no row has a verdict, and pandas would take the empty column for numbers.
@@ -325,11 +320,4 @@ def _finish(
         "pair": [order["a"][pair] for pair in zip(frame["a"], frame["b"], strict=True)],
         "rows": frame["rows"].map(order["rows"]),
     })  # fmt: skip
-    frame = frame.loc[rank.sort_values(list(rank), kind="stable").index].reset_index(drop=True)
-    frame["published"] = frame["published"].astype(float)
-    keys = list(zip(*(frame[c] for c in ("model", "a", "b", "rows", "statistic")), strict=True))
-    for key, value in (published or {}).items():
-        if key not in keys:
-            raise ValueError(f"published: no row {key!r}; keys are (model, a, b, rows, statistic)")
-        frame.loc[keys.index(key), "published"] = value
-    return frame
+    return frame.loc[rank.sort_values(list(rank), kind="stable").index].reset_index(drop=True)

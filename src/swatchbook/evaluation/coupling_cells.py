@@ -55,7 +55,7 @@ def cell_table(
             names = pd.MultiIndex.from_product([schema[a].classes, schema[b].classes])
             frames.append(_cells(counts, truth, model != REFERENCE, level).assign(
                 model=model, a=a, b=b, class_a=names.get_level_values(0), class_b=names.get_level_values(1),
-                n=int(counts[0].sum()), interval=percentile_words(len(weights)),
+                n=int(counts[0].sum()), interval=percentile_words(len(weights), level),
             ))  # fmt: skip
     frame = pd.concat(frames, ignore_index=True)
     frame.loc[frame["share"].isna(), "interval"] = "not estimable"

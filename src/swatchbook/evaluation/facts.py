@@ -41,7 +41,9 @@ def fact_table(
         )
     judged = [a.name for a in schema if audit[a.name].notna().any()]
     rows.append({"statistic": "images", "head": "all", "rows": "audit", "value": len(audit)})
-    rows.append({"statistic": "images_per_fabric", "head": "all", "value": audit["stratum"].value_counts().min()})
+    rows.append(
+        {"statistic": "images_per_fabric", "head": "all", "value": audit["stratum"].value_counts().min()}
+    )
     rows += [{"statistic": "n_excluded", "head": name, "value": audit[name].isna().sum()} for name in judged]
     test = manifest[manifest["split"] == "test"]
     doubtful = test["folder"].isin([f for f in NOT_KNITTED if schema.folders.get(f) == "knitwear"])

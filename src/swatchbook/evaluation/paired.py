@@ -72,6 +72,6 @@ def normal_words(draws: int, level: float) -> str:
     return f"± {z_value(level):.2f} SD, bootstrap of images, B={draws}"
 
 
-def percentile_words(draws: int) -> str:
+def percentile_words(draws: int, level: float) -> str:
     """How `percentiles` was made from so many replicates, for the column `interval`."""
-    return f"percentile bootstrap of images, B={draws}"
+    return f"{level:.0%} percentile bootstrap of images, B={draws}"

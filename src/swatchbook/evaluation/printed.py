@@ -60,8 +60,8 @@ def number_table(printed: pd.DataFrame, tables: Tables) -> pd.DataFrame:
             verdict, ours = "not in the exports", {}
         else:
             verdict = "reproduced" if abs(ours["value"] - row["value"]) <= row["tolerance"] else "differs"
-        rows.append({**row, **dict.fromkeys(("value", "low", "high", "n"), np.nan), **ours, "printed": row["text"],
-                     "verdict": verdict})  # fmt: skip
+        absent = dict.fromkeys(("value", "low", "high", "n"), np.nan)
+        rows.append({**row, **absent, **ours, "printed": row["text"], "verdict": verdict})
     return pd.DataFrame(rows).reindex(columns=NUMBER_COLUMNS)
 
 
@@ -73,8 +73,6 @@ def _ours(row: Mapping[str, object], table: pd.DataFrame | None) -> dict | None:
     is_count = wanted.get("statistic") == "n"
     if is_count:  # an n stands beside every score of its head
         wanted["statistic"] = "v" if row["table"] == "coupling" else "accuracy"
-    if row["table"] == "comparison":  # one pair of models was compared
-        wanted.pop("model", None)
     if "weighting" in table:  # the audit as it was printed
         wanted |= {"weighting": "none", "abstained": "extra_class"}
     matches = np.logical_and.reduce([table[_column(k, table) or k] == v for k, v in wanted.items()])

@@ -95,7 +95,7 @@ def risk_coverage(
     )
     low, high = percentile_interval(area[1:], level)
     frame.loc[len(frame)] = ["aurc", np.nan, 1.0, area[0], float(low), float(high), n]
-    return frame.assign(interval=f"percentile bootstrap, B={len(weights)}")[COLUMNS]
+    return frame.assign(interval=f"{level:.0%} percentile bootstrap, B={len(weights)}")[COLUMNS]
 
 
 def learn_then_test(

@@ -33,11 +33,10 @@ from swatchbook.evaluation.weighted_scores import (
 from swatchbook.schema import Schema
 
 Codes = Mapping[str, np.ndarray]
-Printed = Mapping[tuple[str, str, str, str], float]
 
 COLUMNS = [
     "model", "head", "class", "reference", "estimator", "statistic",
-    "value", "low", "high", "n", "interval", "published",
+    "value", "low", "high", "n", "interval",
 ]  # fmt: skip
 PAIR_COLUMNS = ["model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval"]
 WHOLE = ("accuracy", "macro_f1")
@@ -55,7 +54,6 @@ def truth_table(
     draws: int,
     rng: np.random.Generator,
     level: float = 0.95,
-    published: Printed | None = None,
 ) -> pd.DataFrame:
     """Scores of the silver labels and of every model against a person's labels.
 
@@ -77,7 +75,6 @@ def truth_table(
         draws: Number of Rao–Wu replicates B.
         rng: Source of randomness.
         level: Confidence level of the intervals.
-        published: (model, head, class, statistic) → printed value, put beside the direct rows.
 
     Returns:
         Tidy table with the columns `COLUMNS`; model "silver" is the labeller itself, an abstention
@@ -85,8 +82,8 @@ def truth_table(
         silver labels and predictions are all known.
 
     Raises:
-        ValueError: If lengths differ, a weight is not a positive number, a model lacks in the
-            population, or the population cannot hold the judged images.
+        ValueError: If lengths differ, a weight is not a positive number, a model is missing
+            from the population, or the population cannot hold the judged images.
     """
     labels = {"human": human, "silver": silver, **predictions}
     stratum, weight = check_design(stratum, weight, labels, schema)
@@ -104,7 +101,7 @@ def truth_table(
     plain, design = (with_estimate(base, multipliers) for base in (np.ones_like(weight), weight))
     pseudo = pseudo_images(draws, rng)
     effective = kish_size(weight) / len(weight) if len(weight) else 1.0
-    how = f"percentile Rao–Wu bootstrap, B={draws}"
+    how = f"{level:.0%} percentile Rao–Wu bootstrap, B={draws}"
     rows: list[dict] = []
     for model, codes in {"silver": silver, **predictions}.items():
         for a in schema:
@@ -141,11 +138,7 @@ def truth_table(
             if model != "silver":
                 teacher_hits = np.where(judged >= 0, judged == teacher, -1)
                 rows.append(of_head | _bound_row(teacher_hits, split_agrees, design, rng, level))
-    frame = pd.DataFrame(rows).assign(reference="human")
-    keys = zip(frame["model"], frame["head"], frame["class"], frame["statistic"], strict=True)
-    printed = np.array([(published or {}).get(key, np.nan) for key in keys])
-    frame["published"] = np.where(frame["estimator"] == "direct", printed, np.nan)
-    return frame[COLUMNS]
+    return pd.DataFrame(rows).assign(reference="human")[COLUMNS]
 
 
 def _same(label: np.ndarray, teacher: np.ndarray) -> np.ndarray:

@@ -17,11 +17,12 @@ STATISTICS = {
 }
 
 
-def headline_table(numbers: pd.DataFrame) -> pd.DataFrame:
+def headline_table(numbers: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """The numbers that the study puts forward: scores, gaps, audit and coupling.
 
     Args:
-        numbers: From `swatchbook.evaluation.claims.number_table`.
+        numbers: From `swatchbook.evaluation.printed.number_table`.
+        baseline: The model that the gaps are measured from.
 
     Returns:
         Columns `what, published, ours, interval, n, verdict`, as text.
@@ -31,7 +32,7 @@ def headline_table(numbers: pd.DataFrame) -> pd.DataFrame:
     ]
     return pd.DataFrame(
         {
-            "what": [_what(row) for row in shown.to_dict("records")],
+            "what": [_what(row, baseline) for row in shown.to_dict("records")],
             "published": shown["printed"].to_numpy(),
             "ours": [_number(row["value"], row["statistic"]) for row in shown.to_dict("records")],
             "interval": [_interval(row) for row in shown.to_dict("records")],
@@ -41,7 +42,7 @@ def headline_table(numbers: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _what(row: dict) -> str:
+def _what(row: dict, baseline: str) -> str:
     statistic = STATISTICS[row["statistic"]]
     if row["table"] == "audit":
         return f"audit of silver {row['head']}: {statistic}, as printed"
@@ -50,8 +51,7 @@ def _what(row: dict) -> str:
         return f"{called(row['model'])}, {row['a']} × {row['b']}: {statistic} ({rows})"
     label = f"{row['head']}" if row["class"] == "all" else f"{row['head']}/{row['class']}"
     if row["table"] == "comparison":
-        model, baseline = row["model"].split("-", 1)
-        return f"{called(model)} over {called(baseline)}, {label}: {statistic}"
+        return f"{called(row['model'])} over {called(baseline)}, {label}: {statistic}"
     return f"{called(row['model'])}, {label}: {statistic}"
 
 

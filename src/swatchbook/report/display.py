@@ -1,0 +1,256 @@
+"""How numbers, tables and figures are shown in a notebook: plain HTML that the report can take over."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+NOT_ESTIMABLE = "not estimable"
+ABSENT = "–"
+COUNTS = ("n", "count", "size")
+SMALLEST_P = 0.001
+WIDTH = 1000  # CSS pixels at which figures are meant to be read
+
+
+def number(value: float, digits: int = 3, *, sign: bool = False, zero: bool = True) -> str:
+    """A number with a fixed number of decimals and a true minus sign.
+
+    Args:
+        value: Any number; NaN gives "not estimable".
+        digits: Decimals.
+        sign: Write a plus sign too.
+        zero: Write the 0 before the point; without it −0.031 becomes −.031.
+    """
+    if math.isnan(value):
+        return NOT_ESTIMABLE
+    text = f"{abs(value):.{digits}f}"
+    negative = value < 0 and float(text) != 0
+    if not zero and text.startswith("0."):
+        text = text[1:]
+    return ("−" if negative else "+" if sign else "") + text
+
+
+def estimate(
+    value: float, low: float, high: float, digits: int = 3, *, sign: bool = False, zero: bool = True
+) -> str:
+    """A value with its interval, ``0.744 [0.727, 0.760]``; only one of them where only one is there."""
+    if math.isnan(low) or math.isnan(high):
+        return number(value, digits, sign=sign, zero=zero)
+    between = f"[{number(low, digits, zero=zero)}, {number(high, digits, zero=zero)}]"
+    return between if math.isnan(value) else f"{number(value, digits, sign=sign, zero=zero)} {between}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as it is usually printed: ``0.032``, ``< 0.001``."""
+    if math.isnan(p):
+        return NOT_ESTIMABLE
+    return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
+
+
+@dataclass(frozen=True)
+class View:
+    """Something to show: HTML in a notebook, plain text elsewhere.
+
+    Attributes:
+        html: A fragment of HTML, escaped where it has to be.
+        text: The same for readers without HTML.
+    """
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def figure_view(stem: Path) -> View:
+    """A drawn figure: its picture, with its alt text as description and caption.
+
+    Args:
+        stem: Path without a suffix; ``.png`` and ``.txt`` are read.
+
+    Raises:
+        ValueError: If either file is missing.
+    """
+    stem = Path(stem)
+    picture, words = (stem.with_name(stem.name + suffix) for suffix in (".png", ".txt"))
+    for path in (picture, words):
+        if not path.is_file():
+            raise ValueError(f"stem: {str(path)!r} does not exist; a drawn figure has a .png and a .txt")
+    alt = words.read_text(encoding="utf-8").strip()
+    data = base64.b64encode(picture.read_bytes()).decode("ascii")
+    html = (
+        f'<figure class="swatch-figure"><img src="data:image/png;base64,{data}" alt="{escape(alt)}" '
+        f'style="width:{WIDTH}px;max-width:100%;height:auto"><figcaption>{escape(alt)}</figcaption></figure>'
+    )
+    return View(html, f"[{stem.name}] {alt}")
+
+
+def table_view(
+    table: pd.DataFrame, *, columns: Sequence[str] | None = None, caption: str | None = None
+) -> View:
+    """A table for reading: values joined with their intervals, counts with thousands separators.
+
+    The first column heads its row. ``low`` and ``high`` are joined to ``value``. Columns ``p`` and ``p_…``,
+    and values of rows whose statistic is one, are p-values; values whose interval says ``count`` are counts.
+    A missing ``value`` is "not estimable"; any other missing number, which was not asked for, is a dash.
+
+    Args:
+        table: Any table, a row a line.
+        columns: Which columns, in which order; all by default. Choosing ``value`` brings its interval.
+        caption: One line above the table.
+
+    Raises:
+        ValueError: If a column is not in the table or the table has none.
+    """
+    chosen = list(table.columns) if columns is None else list(columns)
+    unknown = [c for c in chosen if c not in table]
+    if unknown or not chosen:
+        raise ValueError(
+            f"columns: {unknown[0] if unknown else 'none'!r}; the table has "
+            f"{', '.join(map(str, table.columns)) or 'none'}"
+        )
+    shown = _shown(table, chosen)
+    return View(_html(shown, _numeric(table, shown), caption), _text(shown, caption))
+
+
+def wide_view(table: pd.DataFrame, *, rows: Sequence[str], across: str, caption: str | None = None) -> View:
+    """A tidy table turned wide: a line for each combination of `rows`, a column for each value of `across`.
+
+    Args:
+        table: A tidy table with ``value, low, high``.
+        rows: Columns that head a line.
+        across: The column whose values become columns, in the order in which they occur.
+        caption: One line above the table.
+
+    Raises:
+        ValueError: If a column is missing, or a cell would hold two rows of the table.
+    """
+    keys = [*rows, across]
+    missing = [c for c in (*keys, "value", "low", "high") if c not in table]
+    if missing:
+        raise ValueError(f"{missing[0]!r} is no column; the table has {', '.join(map(str, table.columns))}")
+    twice = table.duplicated(keys)
+    if twice.any():
+        first = table.loc[twice, keys].iloc[0].to_dict()
+        raise ValueError(f"rows and across do not tell the rows of the table apart: {first} occurs twice")
+    cells = dict(zip(table[keys].itertuples(index=False, name=None), _values(table), strict=True))
+    lines = list(table[list(rows)].drop_duplicates().itertuples(index=False, name=None))
+    columns = list(dict.fromkeys(table[across]))
+    heads = _shown(pd.DataFrame(lines, columns=list(rows)), list(rows))
+    body = {str(c): [cells.get((*line, c), ABSENT) for line in lines] for c in columns}
+    numeric = [False] * len(rows) + [True] * len(columns)
+    return View(_html(heads | body, numeric, caption), _text(heads | body, caption))
+
+
+def _shown(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
+    """Column → its cells in words; the ends of an interval go where the value goes."""
+    joined = {"value", "low", "high"} <= set(table.columns) and "value" in columns
+    return {
+        column: _values(table) if column == "value" else _cells(table[column])
+        for column in columns
+        if not (joined and column in ("low", "high"))
+    }
+
+
+def _values(table: pd.DataFrame) -> list[str]:
+    """The column ``value`` in words, each with its interval, by what its row holds."""
+    blank = pd.Series("", table.index)
+    kinds, ways = (table.get(column, blank) for column in ("statistic", "interval"))
+    ends = [table.get(end, pd.Series(math.nan, table.index)) for end in ("low", "high")]
+    told = []
+    for value, low, high, kind, way in zip(table["value"], *ends, kinds, ways, strict=True):
+        if isinstance(value, str):
+            told.append(value)
+        elif _is_p(kind):
+            told.append(p_value(_float(value)))
+        elif (str(way).startswith("count") or _is_integer(value)) and not pd.isna(value):
+            told.append(_count(value))
+        else:
+            told.append(estimate(_float(value), _float(low), _float(high)))
+    return told
+
+
+def _cells(cells: pd.Series) -> list[str]:
+    """Any other column in words."""
+    if _is_p(cells.name):
+        return [ABSENT if pd.isna(p) else p_value(float(p)) for p in cells]
+    if pd.api.types.is_bool_dtype(cells):
+        return ["yes" if value else "no" for value in cells]
+    if pd.api.types.is_numeric_dtype(cells):
+        write = _count if _is_whole(cells) else number
+        return [ABSENT if pd.isna(value) else write(value) for value in cells]
+    return [_cell(value) for value in cells]
+
+
+def _cell(value: object) -> str:
+    """One cell of a column of words."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return ""
+    if _is_integer(value):
+        return _count(value)
+    return number(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def _is_p(name: object) -> bool:
+    name = str(name)
+    return name == "p" or name.startswith("p_") or name.endswith(("_p", "_p_holm"))
+
+
+def _is_whole(cells: pd.Series) -> bool:
+    """Whether a column holds counts: integers, perhaps read back as floats because some are missing."""
+    if pd.api.types.is_integer_dtype(cells):
+        return True
+    return str(cells.name) in COUNTS and bool((cells.dropna() % 1 == 0).all())
+
+
+def _count(value: object) -> str:
+    return f"{int(value):,}".replace("-", "−")
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _float(value: object) -> float:
+    return math.nan if pd.isna(value) else float(value)
+
+
+def _numeric(table: pd.DataFrame, shown: dict[str, list[str]]) -> list[bool]:
+    return [k > 0 and pd.api.types.is_numeric_dtype(table[column]) for k, column in enumerate(shown)]
+
+
+def _html(shown: dict[str, list[str]], numeric: list[bool], caption: str | None) -> str:
+    looks = [' class="num"' if is_number else "" for is_number in numeric]
+    head = "".join(
+        f'<th scope="col"{look}>{escape(_heading(c))}</th>' for c, look in zip(shown, looks, strict=True)
+    )
+    body = []
+    for row in zip(*shown.values(), strict=True):
+        first = f'<th scope="row">{escape(row[0])}</th>'
+        rest = (f"<td{look}>{escape(cell)}</td>" for cell, look in zip(row[1:], looks[1:], strict=True))
+        body.append(f"<tr>{first}{''.join(rest)}</tr>")
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return (
+        f'<table class="swatch-table">{title}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+def _heading(column: object) -> str:
+    return str(column).replace("_", " ")
+
+
+def _text(shown: dict[str, list[str]], caption: str | None) -> str:
+    frame = pd.DataFrame({_heading(column): cells for column, cells in shown.items()})
+    return (f"{caption}\n" if caption else "") + frame.to_string(index=False)
