@@ -81,6 +81,8 @@ def _notebook(path: Path) -> Callable[[Trace], None]:
         config = trace.config
         default = type(config)(profile=config.profile).flat()
         changed = {k: v for k, v in config.flat().items() if v != default[k]}
+        if config.source:  # a notebook's kernel stands in another folder
+            changed["source"] = str(Path(config.source).resolve())
         parameters = {
             "PROFILE": config.profile,
             "RUN_DIR": str(trace.store.root),

@@ -72,8 +72,8 @@ def curation_table(
     Returns:
         Columns ``a, b, statistic, value, low, high, n, interval``. Statistics: ``images`` and
         ``distinct_pairs`` (in the sample), ``expected_distinct_pairs`` (mean of random samples, with their
-        central range), ``p_at_least_observed``, and ``distinct_pairs_claimed`` and ``p_at_least_claimed`` where there is a
-        claim. n is the size of the sample.
+        central range), ``p_at_least_observed``, and where there is a claim ``distinct_pairs_claimed`` and
+        ``p_at_least_claimed``. n is the size of the sample.
 
     Raises:
         ValueError: If the level is not in (0, 1), or the sample is empty or larger than the pool.
