@@ -1,0 +1,174 @@
+"""Manifest → one array of pixels on disk, decoded once.
+
+A row is the image after ``Resize(256)`` (bilinear, the short side becomes 256) and a centre crop of 256,
+bit for bit as torchvision makes it with Pillow. Because torchvision rounds the corners of its crops alike,
+the centre 224 of a row is bit for bit its ``Resize(256) → CenterCrop(224)`` of the original.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
+from swatchbook.data.images import require
+from swatchbook.data.strict_csv import DataError
+
+SIZE = 256
+EVALUATED = 224
+ROW = (SIZE, SIZE, 3)
+_BLOCK = 256  # rows mapped at a time: 48 MiB
+_SPARE = 2**26  # bytes of disk left to others
+
+
+def square(image: Image.Image) -> np.ndarray:
+    """An RGB picture → ``Resize(256) → CenterCrop(256)``: uint8 array of shape (256, 256, 3)."""
+    width, height = image.size
+    long = int(SIZE * max(image.size) / min(image.size))
+    size = (SIZE, long) if width <= height else (long, SIZE)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top = (round((side - SIZE) / 2) for side in size)
+    return np.asarray(image.crop((left, top, left + SIZE, top + SIZE)))
+
+
+def centre(pixels: np.ndarray, size: int = EVALUATED) -> np.ndarray:
+    """The centre of stored rows, as evaluation sees it.
+
+    Args:
+        pixels: Shape (…, 256, 256, 3).
+        size: From 4 to 256 and a multiple of 4, so that both roundings agree; 224 by default.
+
+    Returns:
+        A view of shape (…, size, size, 3).
+    """
+    if not 0 < size <= SIZE or size % 4:
+        raise ValueError(f"size must be a multiple of 4 from 4 to {SIZE}; received {size}")
+    start = (SIZE - size) // 2
+    return pixels[..., start : start + size, start : start + size, :]
+
+
+def build(manifest: pd.DataFrame, out: Path, *, workers: int | None = None) -> None:
+    """Decode every image of a manifest into one ``.npy`` array of shape (images, 256, 256, 3), uint8.
+
+    The array is written through a memory map, a block of rows at a time, under a temporary name
+    (``.writing-…``) in the same folder, and gets its own name only when it is whole. The bytes do not
+    depend on the number of workers.
+
+    Args:
+        manifest: With ``image_id, path, sha256``, as ``images.examine`` gives it; row i becomes row i.
+        out: Where the array goes; what is there is replaced.
+        workers: Threads; all cores by default.
+
+    Raises:
+        DataError: If an image cannot be read or has changed since the manifest was made, or the disk is
+            full; nothing is left and what was at ``out`` is untouched.
+        ValueError: If a column is missing, an image occurs twice or there is no image.
+    """
+    require(manifest, ("image_id", "path", "sha256"))
+    out = Path(out)
+    shape = (len(manifest), *ROW)
+    _check_room(out.parent, int(np.prod(shape)))
+    try:
+        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".writing-", suffix=".npy")
+        os.close(handle)
+        partial = Path(name)
+        try:
+            _fill(partial, manifest, shape, workers)
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.chmod(0o644)  # mkstemp makes private files
+            partial.replace(out)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{str(out)!r} cannot be written: {error.strerror or error}") from error
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    if not folder.is_dir():
+        raise DataError(f"folder {str(folder)!r} does not exist; make it, or name another for the pixels")
+    free = shutil.disk_usage(folder).free
+    if free < needed + _SPARE:
+        raise DataError(
+            f"the pixels need {needed / 1e9:.1f} GB in {str(folder)!r}, where {free / 1e9:.1f} GB are free"
+        )
+
+
+def _fill(partial: Path, manifest: pd.DataFrame, shape: tuple[int, ...], workers: int | None) -> None:
+    offset = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).offset
+    _reserve(partial)
+    rows = list(manifest[["image_id", "path", "sha256"]].itertuples(index=False, name=None))
+    row_bytes = int(np.prod(ROW))
+    with threads(workers) as pool, tqdm(total=len(rows), desc="decoding", unit="image") as progress:
+        for start in range(0, len(rows), _BLOCK):
+            wanted = rows[start : start + _BLOCK]
+            # A map a block: pages of finished blocks do not stay with this process.
+            block = np.memmap(partial, np.uint8, "r+", offset + start * row_bytes, shape=(len(wanted), *ROW))
+            for i, row in enumerate(pool.map(_row, wanted)):
+                block[i] = row
+                progress.update()
+            block.flush()
+            del block
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space now: on a full disk, writing through a map would kill the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("rb+") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some network disks cannot
+                raise
+
+
+def _row(image: tuple[str, str, str]) -> np.ndarray:
+    image_id, path, sha256 = image
+    try:
+        data = read_bytes(path)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise UnreadableError("the file has changed")
+        return square(decode(data))
+    except UnreadableError as error:
+        raise DataError(
+            f"image {image_id!r} is not as it was when the manifest was made ({error}); make the manifest "
+            "again"
+        ) from None
+
+
+def read(path: Path, images: int | None = None) -> np.memmap:
+    """Open an array of pixels for reading; nothing is loaded.
+
+    Args:
+        path: A file that ``build`` wrote.
+        images: How many rows it must have; any number by default.
+
+    Returns:
+        A read-only map, uint8, shape (images, 256, 256, 3).
+
+    Raises:
+        DataError: If it is missing, cut off, holds Python objects, or has another shape or type.
+    """
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{str(path)!r} is no array of pixels: {error}; build it again") from None
+    wanted = f"uint8 ({'images' if images is None else images}, {', '.join(map(str, ROW))})"
+    right = isinstance(found, np.memmap) and found.dtype == np.uint8 and found.flags.c_contiguous
+    if not right or found.shape[1:] != ROW or images not in (None, len(found)):
+        shape = getattr(found, "shape", "several arrays")
+        raise DataError(
+            f"{str(path)!r} holds {getattr(found, 'dtype', '')} {shape}; allowed: {wanted}; build it again"
+        )
+    return found
