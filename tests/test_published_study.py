@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from swatchbook.config import configure
 from swatchbook.stages import stages_of
 from swatchbook.study import Study
 from tests.browser import check_page
@@ -42,7 +43,7 @@ def computed(done: subprocess.CompletedProcess) -> list[str]:
 
 def table_stages() -> list[str]:
     """The stages that make tables, in order."""
-    return [stage.name for stage in stages_of("published") if not stage.name.startswith("figure")]
+    return [stage.name for stage in stages_of(configure("published")) if not stage.name.startswith("figure")]
 
 
 def tables(run_dir: Path) -> dict[str, bytes]:

@@ -12,6 +12,8 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from swatchbook.models.recipe import Recipe
+
 
 class ConfigError(ValueError):
     """A setting that does not exist or cannot have the value given; the message says what can."""
@@ -49,17 +51,111 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """The drawn world of the profile `demo`.
+
+    Attributes:
+        n_train: Images of the training split, before validation images are taken from it.
+        n_test: Images of the test split.
+        coupling: λ in [0, 1]; the true V of every pair is λ times its value at 1.
+        size: Longer side in pixels.
+    """
+
+    n_train: int = 1500
+    n_test: int = 1000
+    coupling: float = 0.757
+    size: int = 288
+
+    def __post_init__(self) -> None:
+        for name in ("n_train", "n_test"):
+            _require(getattr(self, name) >= 100, f"drawn.{name}", getattr(self, name), "at least 100")
+        _require(0 <= self.coupling <= 1, "drawn.coupling", self.coupling, "from 0 to 1")
+        _require(self.size >= 64, "drawn.size", self.size, "at least 64")
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which images of TextileNet are studied; all values are the published ones.
+
+    Attributes:
+        floor: A fabric with fewer training images is left out.
+        cap_train: Most training images of a fabric, validation images included.
+        cap_test: Most test images of a fabric.
+        validation: Share of the capped training images that validates.
+    """
+
+    floor: int = 50
+    cap_train: int = 500
+    cap_test: int = 200
+    validation: float = 0.2
+
+    def __post_init__(self) -> None:
+        _require(self.floor >= 0, "subset.floor", self.floor, "0 or more")
+        _require(
+            min(self.cap_train, self.cap_test) >= 1, "subset.cap_*", (self.cap_train, self.cap_test), "≥ 1"
+        )
+        _require(0 < self.validation < 1, "subset.validation", self.validation, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How silver labels are made and audited.
+
+    Attributes:
+        labeller: An open_clip model: ``bundled``, ``hf-hub:OWNER/NAME`` or ``local-dir:PATH``.
+        temperature: Cosines are multiplied by this before the softmax (published: 100).
+        audit_per_fabric: Images of each fabric in the audit (published: 10).
+        auditor_error: How often the simulated auditor of a drawn world answers wrongly, in [0, 1).
+    """
+
+    labeller: str = "hf-hub:Marqo/marqo-fashionSigLIP"
+    temperature: float = 100.0
+    audit_per_fabric: int = 10
+    auditor_error: float = 0.01
+
+    def __post_init__(self) -> None:
+        _require(self.temperature > 0, "labelling.temperature", self.temperature, "above 0")
+        _require(
+            self.audit_per_fabric >= 2, "labelling.audit_per_fabric", self.audit_per_fabric, "at least 2"
+        )
+        _require(
+            0 <= self.auditor_error < 1, "labelling.auditor_error", self.auditor_error, "from 0 to below 1"
+        )
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """What the two models are built on.
+
+    Attributes:
+        model: timm name of the model's backbone.
+        baseline: timm name of the baseline's.
+        pretrained: Whether their published weights are loaded.
+    """
+
+    model: str = "vit_base_patch14_dinov2.lvd142m"
+    baseline: str = "resnet50.tv_in1k"
+    pretrained: bool = True
+
+
+@dataclass(frozen=True)
 class Config:
-    """All settings of a run; saved as `config.json` beside its results.
+    """All settings of a run; saved as `config.json` beside its results. The defaults are the paper's.
 
     Attributes:
         profile: Which of `PROFILES` this is.
         schema: Name of a shipped schema or path to a YAML file.
         material_map: Which folder → material rule of the schema is in force.
         seed: Seed of everything random.
-        source: Folder with the published exports; None downloads them by pinned commit and checksum.
+        source: Folder with the published exports (None downloads them by pinned commit and checksum), or
+            TextileNet's archive or folder.
         model: The model whose advantage is tested.
         baseline: The model it is held against.
+        drawn: The drawn world.
+        subset: Which images of TextileNet are studied.
+        labelling: How silver labels are made and audited.
+        backbones: What the models are built on.
+        training: How they are trained.
         evaluation: How numbers get their intervals.
     """
 
@@ -70,10 +166,16 @@ class Config:
     source: str | None = None
     model: str = "dinov2"
     baseline: str = "resnet50"
+    drawn: Drawn = field(default_factory=Drawn)
+    subset: Subset = field(default_factory=Subset)
+    labelling: Labelling = field(default_factory=Labelling)
+    backbones: Backbones = field(default_factory=Backbones)
+    training: Recipe = field(default_factory=Recipe)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
+        _require(self.model != self.baseline, "baseline", self.baseline, "another name than the model's")
 
     def flat(self) -> dict[str, object]:
         """Every setting by its dotted key, such as ``evaluation.bootstrap``."""
@@ -100,6 +202,23 @@ PROFILES: dict[str, Profile] = {
         "The published study's own predictions and audit, analysed again (no images, no GPU).",
         {},
         ("02", "04", "05"),
+    ),
+    "demo": Profile(
+        "Garments drawn with known attributes: labelled, audited and trained on, without network or GPU.",
+        {
+            "model": "resnet",
+            "baseline": "efficientnet",
+            "subset.floor": 10,
+            "labelling.labeller": "bundled",
+            "backbones.model": "test_resnet",
+            "backbones.baseline": "test_efficientnet",
+            "backbones.pretrained": False,
+            "training.image_size": 96,
+            "training.epochs": 15,
+            "training.backbone_lr": 2e-3,
+            "training.head_lr": 2e-3,
+        },
+        ("01", "03", "06"),
     ),
 }
 DEFAULT_PROFILE = "published"
@@ -153,7 +272,12 @@ def _coerce(value: object, wanted: typing.Any, key: str) -> object:  # noqa: ANN
         if not isinstance(parts, list | tuple):
             raise ConfigError(f"setting {key} = {value!r}; a list is needed, such as 100,200")
         return tuple(_coerce(part, typing.get_args(wanted)[0], key) for part in parts)
-    if isinstance(value, bool) and wanted is not bool:
+    if wanted is bool:
+        truths = {"true": True, "false": False, "yes": True, "no": False, True: True, False: False}
+        if (value.lower() if isinstance(value, str) else value) not in truths:
+            raise ConfigError(f"setting {key} = {value!r}; true or false is needed")
+        return truths[value.lower() if isinstance(value, str) else value]
+    if isinstance(value, bool):
         raise ConfigError(f"setting {key} = {value!r}; {wanted.__name__} is needed")
     try:
         if wanted is int and float(value) != int(float(value)):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from swatchbook.config import Config
 from swatchbook.data import published
 from swatchbook.evaluation.agreement import agreement_table
 from swatchbook.evaluation.audit import audit_table, power_table
@@ -24,12 +25,13 @@ from swatchbook.evaluation.coupling import coupling_table
 from swatchbook.evaluation.coupling_cells import cell_table
 from swatchbook.evaluation.curation import curation_table
 from swatchbook.evaluation.facts import fact_table, name_table
-from swatchbook.evaluation.printed import number_table, with_printed
+from swatchbook.evaluation.printed import KEYS, number_table, with_printed
 from swatchbook.evaluation.resample import image_weights, rao_wu_weights
 from swatchbook.evaluation.scores import confusion_table, folder_baseline, majority_baseline, score_table
 from swatchbook.evaluation.selection import keep_by_agreement, selection_table
 from swatchbook.evaluation.truth import rectified_table, truth_table
-from swatchbook.report.figures import FIGURES, draw
+from swatchbook.making import know, making_stages
+from swatchbook.report.figures import Figure, draw, figures_of
 from swatchbook.study import Stage, Trace
 
 
@@ -133,6 +135,13 @@ def _source(trace: Trace) -> Path | None:
     return Path(source) if source else None
 
 
+def printed(trace: Trace) -> pd.DataFrame:
+    """What a study printed; nothing, where the study is our own."""
+    if trace.setting("profile") == "published":
+        return trace.table("tables/printed.csv")
+    return pd.DataFrame(columns=["table", *KEYS, "value", "tolerance"])
+
+
 def score(trace: Trace) -> None:
     """Scores of both models and of two baselines against silver labels."""
     labels, schema = test_labels(trace), trace.schema
@@ -145,7 +154,7 @@ def score(trace: Trace) -> None:
     }
     level = trace.setting("evaluation.level")
     table = score_table(labels.silver, everyone, schema, weights, level=level, how=how)
-    trace.write_table("tables/scores.csv", with_printed(table, trace.table("tables/printed.csv"), "scores"))
+    trace.write_table("tables/scores.csv", with_printed(table, printed(trace), "scores"))
     trace.write_table("tables/confusion.csv", confusion_table(labels.silver, labels.predictions, schema))
 
 
@@ -156,7 +165,7 @@ def audit(trace: Trace) -> None:
     human, silver, level = judged.human, judged.of(labels.silver), trace.setting("evaluation.level")
     draws, rng = trace.setting("evaluation.bootstrap"), trace.rng("audit")
     table = audit_table(human, silver, trace.schema, **judged.design, draws=draws, rng=rng, level=level)
-    table = with_printed(table, trace.table("tables/printed.csv"), "audit")
+    table = with_printed(table, printed(trace), "audit")
     table["published"] = table["published"].where(table["weighting"] == "none")
     trace.write_table("tables/audit.csv", table)
     sheet = trace.table("audit.csv")
@@ -201,7 +210,7 @@ def truth(trace: Trace) -> None:
         **shared,
     )
     table = with_silver_scores(table, trace.table("tables/scores.csv"), list(labels.predictions))
-    trace.write_table("tables/truth.csv", with_printed(table, trace.table("tables/printed.csv"), "truth"))
+    trace.write_table("tables/truth.csv", with_printed(table, printed(trace), "truth"))
     trace.write_table("tables/three_columns.csv", three_columns(table, list(labels.predictions)))
     rectified = rectified_table(
         judged.human, judged.of(labels.silver), labels.silver, schema, rng=trace.rng("rectified"), **shared
@@ -223,9 +232,7 @@ def coupling(trace: Trace) -> None:
         permutations=trace.setting("evaluation.permutations"),
         null_draws=trace.setting("evaluation.null_draws"),
     )
-    trace.write_table(
-        "tables/coupling.csv", with_printed(table, trace.table("tables/printed.csv"), "coupling")
-    )
+    trace.write_table("tables/coupling.csv", with_printed(table, printed(trace), "coupling"))
 
 
 def coupling_detail(trace: Trace) -> None:
@@ -267,16 +274,15 @@ def comparison(trace: Trace) -> None:
         how=f"paired {shared['level']:.0%} percentile Rao–Wu bootstrap of audited images",
         **shared,
     )
-    both = pd.concat([with_printed(silver, trace.table("tables/printed.csv"), "comparison"), human])
+    both = pd.concat([with_printed(silver, printed(trace), "comparison"), human])
     trace.write_table("tables/comparison.csv", both)
 
 
 def curation(trace: Trace) -> None:
     """What can be checked without a model: counts, file names, the images picked for show."""
-    manifest, silver, printed = (
-        trace.table(a) for a in ("manifest.parquet", "silver.parquet", "tables/printed.csv")
-    )
-    shown = printed[(printed["table"] == "curation") & (printed["statistic"] == "distinct_pairs")]
+    manifest, silver = trace.table("manifest.parquet"), trace.table("silver.parquet")
+    told = printed(trace)
+    shown = told[(told["table"] == "curation") & (told["statistic"] == "distinct_pairs")]
     pool = trace.table(f"predictions/{trace.setting('model')}.parquet")
     table = pd.concat(
         [
@@ -293,16 +299,15 @@ def claims(trace: Trace) -> None:
     """Every printed number and claim beside ours."""
     names = ("scores", "comparison", "audit", "truth", "coupling", "curation")
     tables = {name: trace.table(f"tables/{name}.csv") for name in names}
-    trace.write_table("tables/numbers.csv", number_table(trace.table("tables/printed.csv"), tables))
+    trace.write_table("tables/numbers.csv", number_table(printed(trace), tables))
     settings = {k: trace.setting(k) for k in ("model", "baseline")}
     margin = trace.setting("evaluation.margin")
     trace.write_table("tables/claims.csv", claim_table(tables, trace.schema, margin=margin, **settings))
 
 
-def figure(name: str) -> Callable[[Trace], None]:
+def figure(name: str, spec: Figure) -> Callable[[Trace], None]:
     """The step that draws one figure from its table: PNG, SVG, the CSV behind it and its alt text."""
-    spec = FIGURES[name]
-    drawer = spec.draw
+    drawer = spec.draw  # named apart, so that its code is part of the step's version
 
     def draw_figure(trace: Trace) -> None:
         table = trace.table(f"tables/{spec.table}.csv")
@@ -312,13 +317,14 @@ def figure(name: str) -> Callable[[Trace], None]:
     return draw_figure
 
 
-def stages_of(profile: str) -> tuple[Stage, ...]:
-    """The steps of a profile, in the order of the story.
+def stages_of(config: Config) -> tuple[Stage, ...]:
+    """The steps of a run, in the order of the story.
 
     Args:
-        profile: A key of `swatchbook.config.PROFILES`.
+        config: Its profile decides where labels and predictions come from; the rest is the same.
     """
-    data = (
+    models = (config.model, config.baseline)
+    exports = (
         "manifest.parquet",
         "silver.parquet",
         "predictions/",
@@ -326,7 +332,17 @@ def stages_of(profile: str) -> tuple[Stage, ...]:
         "sample20.csv",
         "tables/printed.csv",
     )
-    sources = {"published": Stage("published exports", data, read_published, published_files)}
+    first = {
+        "published": lambda: (Stage("published exports", exports, read_published, published_files),),
+        "demo": lambda: making_stages("drawn", models),
+    }
+    last = {
+        "published": {
+            "curation": (curation, "curation", "name_clashes"),
+            "claims": (claims, "numbers", "claims"),
+        },
+        "demo": {"known truth": (know, "known")},
+    }
     tables = {
         "scores": (score, "scores", "confusion"),
         "audit": (audit, "audit", "agreement"),
@@ -335,18 +351,15 @@ def stages_of(profile: str) -> tuple[Stage, ...]:
         "coupling": (coupling, "coupling"),
         "coupling in detail": (coupling_detail, "cells", "collapse", "selection"),
         "comparison": (comparison, "comparison"),
-        "curation": (curation, "curation", "name_clashes"),
-        "claims": (claims, "numbers", "claims"),
+        **last[config.profile],
     }
+    suffixes = (".png", ".svg", ".csv", ".txt")
+    figures = figures_of(models)
     return (
-        sources[profile],
+        *first[config.profile](),
         *(Stage(name, tuple(f"tables/{t}.csv" for t in made), f) for name, (f, *made) in tables.items()),
         *(
-            Stage(
-                f"figure {name}",
-                tuple(f"figures/{name}{s}" for s in (".png", ".svg", ".csv", ".txt")),
-                figure(name),
-            )
-            for name in FIGURES
+            Stage(f"figure {n}", tuple(f"figures/{n}{s}" for s in suffixes), figure(n, spec))
+            for n, spec in figures.items()
         ),
     )

@@ -136,7 +136,7 @@ class Study:
 
         self.config, self.store, self.log = config, store, log
         self.settings = config.flat()
-        self.stages = stages_of(config.profile)
+        self.stages = stages_of(config)
         self._verified: set[str] = set()
 
     @classmethod

@@ -140,6 +140,22 @@ def examine(
     return listing[~broken].join(sound).reset_index(drop=True), quarantine
 
 
+def fingerprint(root: Path) -> str:
+    """SHA-256 over the names and the content of every image below a folder, in hexadecimal.
+
+    Args:
+        root: The folder; `find` says which files are images.
+    """
+    listing = find(root)
+    contents = in_parallel(_content, listing["path"].tolist(), None, "checking")
+    lines = (f"{name}\0{content}\n" for name, content in zip(listing["image_id"], contents, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _content(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def _too_many(quarantine: pd.DataFrame, images: int, limit: float) -> str:
     first = [f"{row.image_id!r} ({row.reason})" for row in quarantine.head(_TOLD).itertuples()]
     more = f" and {len(quarantine) - _TOLD:,} more" if len(quarantine) > _TOLD else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from swatchbook.report import figures_audit as audit
 from swatchbook.report import figures_cells as cells
 from swatchbook.report import figures_collapse as collapse
@@ -27,4 +29,11 @@ FIGURES: dict[str, Figure] = {
     "v_by_selection": Figure("selection", collapse.v_by_selection),
 }
 
-__all__ = ["FIGURES", "Figure", "draw"]
+
+def figures_of(models: Sequence[str]) -> dict[str, Figure]:
+    """The figures of a study of these models; each has its own confusion matrices."""
+    common = {name: figure for name, figure in FIGURES.items() if not name.startswith("confusion_")}
+    return common | {f"confusion_{model}": Figure("confusion", confusion(model)) for model in models}
+
+
+__all__ = ["FIGURES", "Figure", "draw", "figures_of"]

@@ -1,0 +1,62 @@
+"""Estimates beside the truth that they estimate, where a world was made and its truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from swatchbook.evaluation.resample import table
+from swatchbook.evaluation.scores import Codes, accuracy, macro_f1
+from swatchbook.schema import Schema
+
+COLUMNS = ["what", "model", "head", "statistic", "known", "value", "low", "high", "n", "interval", "covered"]
+
+
+def known_table(
+    truth_codes: Codes,
+    labels: Mapping[str, Codes],
+    schema: Schema,
+    *,
+    truth: pd.DataFrame,
+    rectified: pd.DataFrame,
+    known_v: pd.DataFrame,
+) -> pd.DataFrame:
+    """Every estimator that has a known answer, and whether its interval holds it.
+
+    Args:
+        truth_codes: Attribute → known codes of the test images, shape (n,).
+        labels: "silver" and every model → attribute → codes of the test images, −1 where it abstained.
+        schema: Gives heads, classes and pairs.
+        truth: From `truth_table`: estimates from the audit.
+        rectified: From `rectified_table`: V of the truth, estimated from the audit.
+        known_v: Columns `a, b, value`: the world's exact V.
+
+    Returns:
+        Columns `what, model, head, statistic, known, value, low, high, n, interval, covered`: true accuracy
+        and macro-F1 of the silver labels and of every model by head, the bound on accuracy, and V by pair
+        (head ``a × b``). An estimator without an interval is left out.
+    """
+    rows = []
+    wanted = truth[(truth["class"] == "all") & truth["estimator"].isin(["post_stratified", "bound"])]
+    for row in wanted[wanted["low"].notna()].to_dict("records"):
+        if row["statistic"] not in ("accuracy", "macro_f1"):
+            continue
+        known = _score(truth_codes, labels[row["model"]], row["head"], row["statistic"], schema)
+        what = "bound on true accuracy" if row["estimator"] == "bound" else f"true {row['statistic']}"
+        rows.append({**row, "what": what, "known": known})
+    exact = known_v.set_index(["a", "b"])["value"]
+    for row in rectified[(rectified["statistic"] == "v_rectified") & rectified["low"].notna()].to_dict(
+        "records"
+    ):
+        pair = {"what": "true V", "head": f"{row['a']} × {row['b']}", "known": exact[row["a"], row["b"]]}
+        rows.append({**row, **pair})
+    frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return frame.assign(covered=(frame["low"] <= frame["known"]) & (frame["known"] <= frame["high"]))
+
+
+def _score(truth: Codes, labels: Codes, head: str, statistic: str, schema: Schema) -> float:
+    """A score against the known truth; an abstention is an answer that is never right."""
+    k = len(schema[head])
+    answered = table(truth[head], (labels[head] + k + 1) % (k + 1), (k + 1, k + 1))  # −1 becomes class k
+    return float({"accuracy": accuracy, "macro_f1": macro_f1}[statistic](answered))

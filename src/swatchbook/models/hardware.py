@@ -1,0 +1,85 @@
+"""Device and number format, chosen from the hardware, with the reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where and how to compute.
+
+    Attributes:
+        device: ``cuda`` or ``cpu``.
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+        reason: One sentence that says why.
+    """
+
+    device: str
+    precision: str
+    reason: str
+
+    @property
+    def scales(self) -> bool:
+        """Whether gradients need a GradScaler: fp16's smallest numbers are too large for them."""
+        return self.precision == "fp16"
+
+    def autocast(self) -> torch.autocast:
+        """The autocast context; without effect in fp32."""
+        return torch.autocast(self.device, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+
+def choose(precision: str = "auto", device: str = "auto") -> Hardware:
+    """Choose the device and the number format.
+
+    The choice goes by compute capability, never by `torch.cuda.is_bf16_supported`, which says yes on a
+    T4, where bfloat16 is emulated and several times slower than float16.
+
+    Args:
+        precision: ``auto``, or ``fp32``, ``fp16``, ``bf16`` to insist.
+        device: ``auto``, ``cuda`` or ``cpu``.
+
+    Raises:
+        ValueError: If the hardware cannot do what is insisted on.
+    """
+    if precision not in ("auto", *DTYPES):
+        raise ValueError(f"precision {precision!r}; allowed: auto, {', '.join(DTYPES)}")
+    if device not in ("auto", "cuda", "cpu"):
+        raise ValueError(f"device {device!r}; allowed: auto, cuda, cpu")
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise ValueError("device 'cuda': torch sees no CUDA GPU here; allowed: auto, cpu")
+    if device == "cpu" or not there:
+        why = "asked for" if device == "cpu" else "torch sees no CUDA GPU"
+        if precision == "fp16":
+            raise ValueError("precision 'fp16' needs a CUDA GPU; allowed on a CPU: auto, fp32, bf16")
+        chosen = "fp32" if precision == "auto" else precision
+        return Hardware("cpu", chosen, f"cpu, {chosen}: {why}")
+    major, minor = torch.cuda.get_device_capability()
+    name = f"{torch.cuda.get_device_name()} (compute capability {major}.{minor})"
+    if precision == "bf16" and major < 8:
+        raise ValueError(f"precision 'bf16': {name} only emulates it; allowed: auto, fp32, fp16")
+    if precision != "auto":
+        return Hardware("cuda", precision, f"cuda, {precision}: asked for, on {name}")
+    if major >= 8:
+        return Hardware("cuda", "bf16", f"cuda, bf16: {name} computes it in hardware")
+    if major >= 7:
+        return Hardware("cuda", "fp16", f"cuda, fp16 with scaled gradients: {name} has no bf16 in hardware")
+    return Hardware("cuda", "fp32", f"cuda, fp32: {name} has no tensor cores for less")
+
+
+@contextmanager
+def fixed_threads(count: int) -> Iterator[None]:
+    """Compute on `count` CPU threads, then as before; the bits of a sum depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

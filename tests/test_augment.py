@@ -1,0 +1,149 @@
+"""Views of images: random ones for training, one exact one for evaluation."""
+
+import colorsys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from swatchbook.models.augment import DICE, dice, evaluation_view, training_view
+from swatchbook.models.recipe import Recipe
+
+STILL = Recipe(crop_scale=1.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
+SMALL = replace(STILL, image_size=28, crop_share=28 / 32)
+
+
+def images(rng, n, side):
+    return torch.from_numpy(rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8))
+
+
+def thrown(n, seed=0, epoch=1):
+    return torch.from_numpy(dice(seed, epoch, n))
+
+
+def test_the_evaluation_view_is_the_exact_centre_crop(rng):
+    batch = images(rng, 2, 256)
+    view = evaluation_view(batch, Recipe())
+    by_hand = batch[:, 16:240, 16:240].permute(0, 3, 1, 2).float() / 255
+    assert torch.equal(view, by_hand)
+    theirs = transforms.Compose([transforms.CenterCrop(224), transforms.ToTensor()])
+    for i in range(2):
+        assert torch.equal(view[i], theirs(Image.fromarray(batch[i].numpy())))
+
+
+@pytest.mark.parametrize(("side", "size"), [(33, 28), (31, 28), (35, 28)])
+def test_odd_margins_are_cropped_as_torchvision_crops_them(rng, side, size):
+    batch = images(rng, 1, side)
+    view = evaluation_view(batch, replace(STILL, image_size=size, crop_share=size / side))
+    assert torch.equal(
+        view[0], v2.functional.center_crop(batch[0].permute(2, 0, 1), [size, size]).float() / 255
+    )
+
+
+def test_a_smaller_model_sees_the_same_field_of_view(rng):
+    flat = torch.zeros(1, 256, 256, 3, dtype=torch.uint8)
+    flat[:, 16:240, 16:240] = 200
+    view = evaluation_view(flat, replace(Recipe(), image_size=112))
+    assert view.shape == (1, 3, 112, 112)
+    assert torch.allclose(view[..., 1:-1, 1:-1], torch.tensor(200 / 255), atol=1e-6)
+
+
+def test_a_training_view_without_chance_is_the_whole_image(rng):
+    batch = images(rng, 3, 32)
+    still = replace(SMALL, image_size=32, crop_share=1.0)
+    view = training_view(batch, thrown(3), still)
+    assert torch.allclose(view, batch.permute(0, 3, 1, 2).float() / 255, atol=1e-5)
+    flipped = training_view(batch, thrown(3), replace(still, flip=1.0))
+    assert torch.allclose(flipped, view.flip(3), atol=1e-5)
+
+
+def test_a_crop_is_the_box_that_its_dice_say(rng):
+    batch = images(rng, 1, 64)
+    # Area 0.25, square (shape ½), left edge at ¼ and top edge at ½ of what is free: x 8…40, y 16…48.
+    numbers = torch.tensor([[0.0, 0.5, 0.25, 0.5, 1.0, 0.5, 0.5, 0.5]])
+    recipe = replace(SMALL, image_size=16, crop_share=0.25, crop_scale=0.25)
+    view = training_view(batch, numbers, recipe)
+    box = batch[:, 16:48, 8:40].permute(0, 3, 1, 2).float() / 255
+    assert torch.allclose(
+        view, functional.interpolate(box, (16, 16), mode="bilinear", align_corners=False), atol=1e-5
+    )
+
+
+def test_crops_stay_inside_and_keep_the_stated_area_and_ratio():
+    side = 200
+    ramp = torch.arange(side, dtype=torch.uint8)
+    batch = torch.zeros(400, side, side, 3, dtype=torch.uint8)
+    batch[..., 0], batch[..., 1] = ramp[None, None, :], ramp[None, :, None]
+    recipe = replace(STILL, image_size=50, crop_share=0.25, crop_scale=0.7)
+    view = training_view(batch, thrown(400), recipe) * 255
+    # The ramps' slope tells each crop's size; a crop that left the image would be flat at its border.
+    width = (view[:, 0, 25, 48] - view[:, 0, 25, 1]) / 47 * 50 / side
+    height = (view[:, 1, 48, 25] - view[:, 1, 1, 25]) / 47 * 50 / side
+    area, ratio = width * height, width / height
+    assert area.min() >= 0.7 - 0.01 and area.max() <= 1.01
+    assert area.min() < 0.72 and area.max() > 0.98
+    assert ratio.min() >= 0.74 and ratio.max() <= 1.35
+    steps = view[:, 0, 25, 1:-1].diff(dim=1)
+    assert (steps.amax(1) - steps.amin(1)).max() < 0.05
+
+
+def test_every_image_of_a_batch_gets_its_own_view(rng):
+    same = images(rng, 1, 32).repeat(16, 1, 1, 1)
+    recipe = replace(Recipe(), image_size=28)
+    view = training_view(same, thrown(16), recipe)
+    assert len({v.numpy().tobytes() for v in view}) == 16
+    for setting in ("crop_scale", "flip", "brightness", "contrast", "saturation"):
+        alone = replace(SMALL, **{setting: getattr(recipe, setting)})
+        views = {v.numpy().tobytes() for v in training_view(same, thrown(16), alone)}
+        assert len(views) == (2 if setting == "flip" else 16), setting
+
+
+def test_a_view_depends_on_the_image_and_not_on_its_batch(rng):
+    batch, recipe = images(rng, 6, 32), replace(Recipe(), image_size=28)
+    numbers = thrown(6)
+    whole = training_view(batch, numbers, recipe)
+    order = torch.tensor([5, 2, 0])
+    assert torch.equal(training_view(batch[order], numbers[order], recipe), whole[order])
+
+
+def test_dice_depend_on_seed_epoch_and_row_only():
+    assert np.array_equal(dice(1, 2, 50)[:7], dice(1, 2, 7))
+    assert dice(1, 2, 7).shape == (7, DICE)
+    for other in (dice(2, 2, 7), dice(1, 3, 7), dice(2, 1, 7)):
+        assert not np.intersect1d(other, dice(1, 2, 7)).size
+
+
+def test_hue_is_untouched_even_of_bright_colours():
+    colours = [(250, 30, 40), (20, 30, 90), (255, 255, 40), (120, 80, 40), (40, 200, 255)]
+    patches = torch.tensor(colours, dtype=torch.uint8)[:, None, None].repeat(1, 32, 32, 1)
+    for epoch in range(1, 9):
+        view = training_view(patches, thrown(5, epoch=epoch), replace(Recipe(), image_size=28))
+        for colour, mean in zip(colours, view.mean((2, 3)), strict=True):
+            before = colorsys.rgb_to_hsv(*colour)[0]
+            after = colorsys.rgb_to_hsv(*mean.tolist())[0]
+            assert abs((after - before + 0.5) % 1 - 0.5) < 1e-4
+
+
+def test_a_grey_patch_stays_grey_and_its_brightness_moves_by_the_stated_amount():
+    grey = torch.full((200, 32, 32, 3), 100, dtype=torch.uint8)
+    view = training_view(grey, thrown(200), replace(SMALL, brightness=0.2, saturation=0.1))
+    assert (view.amax(1) - view.amin(1)).max() < 1e-6
+    level = view.mean((1, 2, 3)) * 2.55
+    assert 0.8 <= level.min() < 0.82 and 1.18 < level.max() <= 1.2001
+
+
+def test_jitter_agrees_with_torchvision_where_nothing_is_clipped(rng):
+    batch = torch.from_numpy(rng.integers(70, 180, (1, 32, 32, 3), dtype=np.uint8))
+    recipe = replace(SMALL, image_size=32, crop_share=1.0, brightness=0.2, contrast=0.2, saturation=0.1)
+    numbers = torch.tensor([[0.5, 0.5, 0.5, 0.5, 1.0, 0.9, 0.2, 0.8]])
+    theirs = batch.permute(0, 3, 1, 2).float() / 255
+    theirs = v2.functional.adjust_brightness(theirs, 1 + 0.2 * 0.8)
+    theirs = v2.functional.adjust_contrast(theirs, 1 - 0.2 * 0.6)
+    theirs = v2.functional.adjust_saturation(theirs, 1 + 0.1 * 0.6)
+    # torchvision rounds the luma's coefficients to four digits.
+    assert torch.allclose(training_view(batch, numbers, recipe), theirs, atol=2e-4)

@@ -1,0 +1,187 @@
+"""Models and resume states on disk: exact, atomic, and never a pickle."""
+
+import json
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from swatchbook.models import checkpoint
+from swatchbook.models.checkpoint import CheckpointError
+from swatchbook.models.network import build
+from swatchbook.models.recipe import Recipe
+from swatchbook.models.training import optimizer_of
+from swatchbook.schema import Schema
+from swatchbook.store import Store, sha256
+
+RECIPE = Recipe(image_size=32, threads=1)
+
+
+def finished(folder, schema, backbone="test_convnext", seed=0):
+    """A finished model's folder and its network."""
+    torch.manual_seed(seed)
+    network = build(backbone, schema, pretrained=False, img_size=32)
+    store = Store(folder)
+    checkpoint.save_weights(store, "resume/best.safetensors", network)
+    heads = [[a.name, list(a.classes)] for a in schema]
+    said = {"network": network.info, "heads": heads, "recipe": asdict(RECIPE), "side": 36}
+    checkpoint.finish(store, "resume/best.safetensors", said)
+    return network
+
+
+def stepped(schema, steps, seed=0):
+    """A network and its optimiser after a few steps on random images."""
+    torch.manual_seed(seed)
+    network = build("test_convnext", schema, pretrained=False, img_size=32)
+    optimizer = optimizer_of(network, replace(RECIPE, backbone_lr=1e-3))
+    for _ in range(steps):
+        sum(v.square().mean() for v in network(torch.rand(2, 3, 32, 32)).values()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return network, optimizer
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_model_comes_back_as_it_was_written(schema, tmp_path):
+    written = finished(tmp_path / "a folder", schema)
+    read, config = checkpoint.load(tmp_path / "a folder", schema)
+    assert equal(read.state_dict(), written.state_dict())
+    assert not read.training
+    assert (config["side"], read.info) == (36, written.info)
+    assert sorted(p.name for p in (tmp_path / "a folder").iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_equal_weights_give_equal_bytes_and_other_weights_do_not(schema, tmp_path):
+    for name, seed in [("one", 1), ("two", 1), ("three", 2)]:
+        finished(tmp_path / name, schema, seed=seed)
+    one, two, three = (sha256(tmp_path / n / "model.safetensors") for n in ("one", "two", "three"))
+    assert one == two != three
+
+
+def test_normalisation_comes_from_the_checkpoint(schema, tmp_path):
+    finished(tmp_path, schema)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["network"]["mean"] = [0.1, 0.2, 0.3]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert checkpoint.load(tmp_path, schema)[0].mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+
+
+def test_another_schema_is_refused(schema, tmp_path):
+    finished(tmp_path, schema)
+    other = Schema(schema.name, tuple(reversed(schema.attributes)))
+    with pytest.raises(
+        CheckpointError, match=r"the model answers material \(cotton, .*; the schema asks texture"
+    ):
+        checkpoint.load(tmp_path, other)
+
+
+def test_a_flipped_byte_is_noticed(schema, tmp_path):
+    finished(tmp_path, schema)
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="SHA-256 differs"):
+        checkpoint.load(tmp_path, schema)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra"])
+def test_keys_must_match_strictly(schema, tmp_path, change):
+    finished(tmp_path, schema)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    if change == "missing":
+        del weights["heads.1.bias"]
+    else:
+        weights["heads.9.bias"] = torch.zeros(2)
+    save_file(weights, path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "sha256": sha256(path)}))
+    with pytest.raises(CheckpointError, match=r"does not fit test_convnext: .*heads\.[19]\.bias"):
+        checkpoint.load(tmp_path, schema)
+
+
+def test_a_pickle_is_never_opened(schema, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("a pickle was opened",))
+
+    network = finished(tmp_path, schema)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing; other formats are not opened"):
+        checkpoint.load(tmp_path, schema)
+    torch.save({"w": Trap()}, tmp_path / "model.safetensors")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(
+        json.dumps({**config, "sha256": sha256(tmp_path / "model.safetensors")})
+    )
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoint.load(tmp_path, schema)
+
+
+def test_an_unfinished_model_is_no_model(schema, tmp_path):
+    finished(tmp_path, schema)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="no finished model"):
+        checkpoint.load(tmp_path, schema)
+    with pytest.raises(CheckpointError, match="no finished model"):
+        checkpoint.load(tmp_path / "nowhere", schema)
+
+
+def test_a_state_restores_weights_and_moments_exactly(schema, tmp_path):
+    store = Store(tmp_path)
+    network, optimizer = stepped(schema, 3)
+    said = {"fingerprint": "f", "history": [{"loss": 0.1 + 0.2, "score": float("nan")}]}
+    checkpoint.save_state(store, network, optimizer, said)
+    other, fresh = stepped(schema, 1, seed=5)
+    got = checkpoint.load_state(store, other, fresh, "f")
+    assert got["history"][0]["loss"] == 0.1 + 0.2 and np.isnan(got["history"][0]["score"])
+    assert equal(other.state_dict(), network.state_dict())
+    ours, theirs = optimizer.state_dict()["state"], fresh.state_dict()["state"]
+    assert ours.keys() == theirs.keys() and len(ours) == len(list(network.parameters()))
+    assert all(equal(ours[i], theirs[i]) for i in ours)
+
+
+def test_moments_come_back_in_the_layout_of_their_parameters(schema, tmp_path):
+    store = Store(tmp_path)
+    network, optimizer = stepped(schema, 1)
+    checkpoint.save_state(store, network, optimizer, {"fingerprint": "f"})
+    other, fresh = stepped(schema, 1, seed=5)
+    other.to(memory_format=torch.channels_last)
+    checkpoint.load_state(store, other, fresh, "f")
+    changed = [p for p in other.parameters() if not p.is_contiguous()]
+    assert changed
+    assert all(fresh.state[p]["exp_avg"].stride() == p.stride() for p in other.parameters())
+    assert equal(other.state_dict(), network.state_dict())
+
+
+@pytest.mark.parametrize("harm", ["other", "cut", "absent", "pickle"])
+def test_a_state_that_is_not_this_trainings_is_left_alone(schema, tmp_path, harm):
+    store = Store(tmp_path)
+    network, optimizer = stepped(schema, 1)
+    checkpoint.save_state(store, network, optimizer, {"fingerprint": "f"})
+    path = store.path(checkpoint.STATE)
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif harm == "absent":
+        shutil.rmtree(path.parent)
+    elif harm == "pickle":
+        torch.save({}, path)
+    other, fresh = stepped(schema, 1, seed=5)
+    before = {k: v.clone() for k, v in other.state_dict().items()}
+    assert checkpoint.load_state(store, other, fresh, "g" if harm == "other" else "f") is None
+    assert equal(before, other.state_dict())
+
+
+def test_beginning_anew_leaves_nothing_that_could_pass_for_a_model(schema, tmp_path):
+    finished(tmp_path, schema)
+    (tmp_path / "notes.txt").write_text("mine")
+    checkpoint.begin(Store(tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
