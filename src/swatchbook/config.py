@@ -218,7 +218,7 @@ PROFILES: dict[str, Profile] = {
             "training.backbone_lr": 2e-3,
             "training.head_lr": 2e-3,
         },
-        ("01", "03", "06"),
+        ("02", "04", "05"),
     ),
 }
 DEFAULT_PROFILE = "published"

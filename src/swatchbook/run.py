@@ -14,7 +14,7 @@ from pathlib import Path
 from swatchbook import notebooks
 from swatchbook.config import PROFILES
 from swatchbook.provenance import project_root, provenance
-from swatchbook.report.headline import headline_table
+from swatchbook.report.headline import headline_table, known_headline
 from swatchbook.report.page import write_page
 from swatchbook.store import StoreError, sha256
 from swatchbook.study import Result, Stage, Study, Trace
@@ -22,7 +22,12 @@ from swatchbook.study import Result, Stage, Study, Trace
 LEADS = {
     "published": "Every number of a published four-attribute study, computed again from its own predictions "
     "and audit: each with an interval, and each printed claim held against what the data says.",
+    "demo": "Garments drawn with known colour, pattern, material and texture, labelled, audited and trained "
+    "on as photographs would be. The truth is known, so every estimator can be seen to be right or wrong. "
+    "The auditor is simulated.",
 }
+QUESTIONS = "The published study's claims, asked of this run"
+KNOWN = "What is true of the drawn world, and what the estimators say of it from the audit"
 
 
 def run_study(study: Study, force: bool = False) -> Path:
@@ -76,7 +81,7 @@ def tell_stages(study: Study, root: Path) -> tuple[Stage, ...]:
 
 def _notebook(path: Path) -> Callable[[Trace], None]:
     def execute(trace: Trace) -> None:
-        for artefact in artefacts_of(path):
+        for artefact in artefacts_of(path, trace.figure_name):
             trace.path(artefact)
         config = trace.config
         default = type(config)(profile=config.profile).flat()
@@ -99,14 +104,19 @@ def _content(path: Path) -> Callable[[Trace], dict[str, str]]:
     return lambda _: {path.name: sha256(path)}
 
 
-def artefacts_of(notebook: Path) -> list[str]:
-    """The artefacts that a notebook asks its `study` for, read off its source."""
+def artefacts_of(notebook: Path, named: Callable[[str], str]) -> list[str]:
+    """The artefacts that a notebook asks its `study` for, read off its source.
+
+    Args:
+        notebook: Its path.
+        named: Gives a figure's full name; see `Study.figure_name`.
+    """
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
     results = [vars(Study).get(name) for name in re.findall(r"\bstudy\.(\w+)", source)]
     found = [result.artefact for result in results if isinstance(result, Result)]
     found += [
-        f"figures/{name}{s}"
+        f"figures/{named(name)}{s}"
         for name in re.findall(r"study\.show\(\"(\w+)\"", source)
         for s in (".png", ".txt")
     ]
@@ -117,7 +127,11 @@ def artefacts_of(notebook: Path) -> list[str]:
 
 def _report(told: list[tuple[str, str]]) -> Callable[[Trace], None]:
     def report(trace: Trace) -> None:
-        numbers, claims = trace.table("tables/numbers.csv"), trace.table("tables/claims.csv")
+        claims, published = trace.table("tables/claims.csv"), trace.config.profile == "published"
+        if published:
+            headline = headline_table(trace.table("tables/numbers.csv"), trace.setting("baseline"))
+        else:
+            headline = known_headline(trace.table("tables/known.csv"))
         executed = [(name, trace.path(artefact)) for name, artefact in told]
         trace.write(
             "report/index.html",
@@ -125,8 +139,9 @@ def _report(told: list[tuple[str, str]]) -> Callable[[Trace], None]:
                 out,
                 title=f"Swatchbook: the {trace.config.profile} study",
                 lead=LEADS[trace.config.profile],
-                headline=headline_table(numbers, trace.setting("baseline")),
+                headline=headline,
                 claims=claims[["printed", "verdict", "sentence", "where"]],
+                **({} if published else {"claims_title": QUESTIONS, "headline_title": KNOWN}),
                 notebooks=executed,
                 provenance=_provenance(trace),
             ),

@@ -281,25 +281,30 @@ def comparison(trace: Trace) -> None:
 def curation(trace: Trace) -> None:
     """What can be checked without a model: counts, file names, the images picked for show."""
     manifest, silver = trace.table("manifest.parquet"), trace.table("silver.parquet")
+    silver = silver[silver["image_id"].isin(manifest.loc[manifest["split"] == "test", "image_id"])]
+    clashes = published.name_clashes(manifest)
+    facts = fact_table(manifest, silver, trace.table("audit.csv"), trace.schema)
+    parts = [name_table(clashes), facts]
+    if trace.setting("profile") == "published":
+        parts.insert(0, picked_images(trace))
+    trace.write_table("tables/curation.csv", pd.concat(parts))
+    trace.write_table("tables/name_clashes.csv", clashes)
+
+
+def picked_images(trace: Trace) -> pd.DataFrame:
+    """The images that the published study showed, against random ones."""
     told = printed(trace)
     shown = told[(told["table"] == "curation") & (told["statistic"] == "distinct_pairs")]
     pool = trace.table(f"predictions/{trace.setting('model')}.parquet")
-    table = pd.concat(
-        [
-            curation_table(trace.table("sample20.csv"), pool, claimed=int(shown["value"].iloc[0])),
-            name_table(published.name_clashes(manifest)),
-            fact_table(manifest, silver, trace.table("audit.csv"), trace.schema),
-        ]
-    )
-    trace.write_table("tables/curation.csv", table)
-    trace.write_table("tables/name_clashes.csv", published.name_clashes(manifest))
+    return curation_table(trace.table("sample20.csv"), pool, claimed=int(shown["value"].iloc[0]))
 
 
 def claims(trace: Trace) -> None:
     """Every printed number and claim beside ours."""
     names = ("scores", "comparison", "audit", "truth", "coupling", "curation")
     tables = {name: trace.table(f"tables/{name}.csv") for name in names}
-    trace.write_table("tables/numbers.csv", number_table(printed(trace), tables))
+    if trace.setting("profile") == "published":
+        trace.write_table("tables/numbers.csv", number_table(printed(trace), tables))
     settings = {k: trace.setting(k) for k in ("model", "baseline")}
     margin = trace.setting("evaluation.margin")
     trace.write_table("tables/claims.csv", claim_table(tables, trace.schema, margin=margin, **settings))
@@ -336,13 +341,8 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
         "published": lambda: (Stage("published exports", exports, read_published, published_files),),
         "demo": lambda: making_stages("drawn", models),
     }
-    last = {
-        "published": {
-            "curation": (curation, "curation", "name_clashes"),
-            "claims": (claims, "numbers", "claims"),
-        },
-        "demo": {"known truth": (know, "known")},
-    }
+    tells = {"published": ("numbers", "claims"), "demo": ("claims",)}[config.profile]
+    known = {"demo": {"known truth": (know, "known")}}.get(config.profile, {})
     tables = {
         "scores": (score, "scores", "confusion"),
         "audit": (audit, "audit", "agreement"),
@@ -351,7 +351,9 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
         "coupling": (coupling, "coupling"),
         "coupling in detail": (coupling_detail, "cells", "collapse", "selection"),
         "comparison": (comparison, "comparison"),
-        **last[config.profile],
+        "curation": (curation, "curation", "name_clashes"),
+        "claims": (claims, *tells),
+        **known,
     }
     suffixes = (".png", ".svg", ".csv", ".txt")
     figures = figures_of(models)

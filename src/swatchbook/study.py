@@ -97,6 +97,10 @@ class Trace:
         self.settings["schema content"] = repr(schema)
         return schema
 
+    def figure_name(self, figure: str) -> str:
+        """See `Study.figure_name`."""
+        return self._study.figure_name(figure)
+
     @property
     def store(self) -> Store:
         """The run folder, for what is not an artefact of a stage."""
@@ -209,17 +213,31 @@ class Study:
         from IPython.display import Markdown
 
         claims = self.claims.set_index("claim")
+        if claim == "twenty_images" and claim not in claims.index:
+            return Markdown("*This study picked no images to show, so there is nothing to test.*")
         if claim not in claims.index:
             raise KeyError(f"claim {claim!r}; allowed: {', '.join(claims.index)}")
         row = claims.loc[claim]
         return Markdown(f"**{row['verdict'].capitalize()}.** {row['sentence']}")
 
     def show(self, figure: str) -> object:
-        """A figure with its alt text, for a notebook."""
+        """A figure with its alt text, for a notebook.
+
+        Args:
+            figure: Its name; an ending ``_model`` or ``_baseline`` stands for that model's own name.
+        """
         from swatchbook.report.display import figure_view
 
-        self.ensure(f"figures/{figure}.png")
-        return figure_view(self.store.path(f"figures/{figure}"))
+        name = self.figure_name(figure)
+        self.ensure(f"figures/{name}.png")
+        return figure_view(self.store.path(f"figures/{name}"))
+
+    def figure_name(self, figure: str) -> str:
+        """A figure's name with ``_model`` or ``_baseline`` at its end replaced by that model's."""
+        for role in ("model", "baseline"):
+            if figure.endswith(f"_{role}"):
+                return figure.removesuffix(role) + getattr(self.config, role)
+        return figure
 
     # ---- how results come about -------------------------------------------------------------------
 

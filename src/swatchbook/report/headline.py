@@ -42,6 +42,30 @@ def headline_table(numbers: pd.DataFrame, baseline: str) -> pd.DataFrame:
     )
 
 
+def known_headline(known: pd.DataFrame) -> pd.DataFrame:
+    """Every estimate of a world whose truth is known, beside that truth.
+
+    Args:
+        known: From `swatchbook.evaluation.known.known_table`.
+
+    Returns:
+        Columns `what, known, estimate, interval, n, verdict` as text; the verdict is ``covers`` or ``misses``.
+    """
+    rows = known.to_dict("records")
+    return pd.DataFrame(
+        {
+            "what": [
+                f"{called(row['model'])}, {row['head']}: {row['what'].replace('_', '-')}" for row in rows
+            ],
+            "known": [f"{row['known']:.3f}" for row in rows],
+            "estimate": ["bound" if pd.isna(row["value"]) else f"{row['value']:.3f}" for row in rows],
+            "interval": [f"{row['low']:.3f} to {row['high']:.3f}" for row in rows],
+            "n": [f"{row['n']:,.0f}" for row in rows],
+            "verdict": ["covers" if row["covered"] else "misses" for row in rows],
+        }
+    )
+
+
 def _what(row: dict, baseline: str) -> str:
     statistic = STATISTICS[row["statistic"]]
     if row["table"] == "audit":

@@ -44,6 +44,8 @@ def write_page(
     claims: pd.DataFrame,
     notebooks: Sequence[tuple[str, Path]],
     provenance: Mapping[str, Mapping[str, str]],
+    claims_title: str = "What was printed, what we find",
+    headline_title: str = "What was published and what we find, each number with its interval",
 ) -> None:
     """Write the report as one HTML file without scripts, links to files or anything that must be loaded.
 
@@ -61,6 +63,8 @@ def write_page(
         notebooks: Name and executed copy of each notebook, in the order of the story.
         provenance: Group → name → value. ``date``, ``profile`` and ``commit``, in whichever group, are shown
             under the title too.
+        claims_title: Heading of the claims.
+        headline_title: Caption of the headline table.
 
     Raises:
         ValueError: If a table lacks a column, a name occurs twice or an executed copy is not there.
@@ -84,6 +88,8 @@ def write_page(
         .render(
             title=title,
             lead=lead,
+            claims_title=claims_title,
+            headline_title=headline_title,
             facts={key: facts[key] for key in ("date", "profile", "commit") if facts.get(key)},
             columns=[str(column) for column in headline],
             numeric=[
