@@ -10,106 +10,18 @@ import hashlib
 import inspect
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from swatchbook.config import DEFAULT_PROFILE, Config, configure
 from swatchbook.provenance import project_root, provenance
 from swatchbook.schema import Schema
+from swatchbook.stage import Stage, Trace
 from swatchbook.store import Store, code_version
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of the study.
-
-    Attributes:
-        name: What progress lines and records call it.
-        produces: Artefacts that it writes; one that ends in ``/`` stands for a folder.
-        compute: Called with a `Trace`; returns nothing, having written what it produces.
-        outside: What it depends on outside the run folder, as name → hash; checked before each reuse.
-    """
-
-    name: str
-    produces: tuple[str, ...]
-    compute: Callable[[Trace], None]
-    outside: Callable[[Trace], dict[str, str]] | None = None
-
-
-class Trace:
-    """A stage's hands: everything it reads or writes goes through here and is noted.
-
-    Attributes:
-        reads: Artefact → SHA-256 as read.
-        settings: Setting → value as used.
-        writes: Artefacts written.
-    """
-
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self.reads: dict[str, str | None] = {}
-        self.settings: dict[str, object] = {}
-        self.writes: list[str] = []
-
-    def setting(self, key: str) -> object:
-        """A setting by its dotted key."""
-        value = self._study.settings[key]
-        self.settings[key] = list(value) if isinstance(value, tuple) else value
-        return value
-
-    def path(self, artefact: str) -> Path:
-        """The path of an artefact that this stage reads, computed first if it is not fresh."""
-        self._study.ensure(artefact)
-        self.reads[artefact] = self._study.store.hashes([artefact])[artefact]
-        return self._study.store.path(artefact)
-
-    def table(self, artefact: str) -> pd.DataFrame:
-        """A table that this stage reads, computed first if it is not fresh."""
-        self.path(artefact)
-        return self._study.store.read_table(artefact)
-
-    def write_table(self, artefact: str, table: pd.DataFrame) -> None:
-        """Write one of the stage's tables."""
-        self._study.store.write_table(artefact, table)
-        self.writes.append(artefact)
-
-    def write(self, artefact: str, writer: Callable[[Path], object]) -> None:
-        """Write one of the stage's files; see `Store.write`."""
-        self._study.store.write(artefact, writer)
-        self.writes.append(artefact)
-
-    def rng(self, name: str) -> np.random.Generator:
-        """Randomness for one purpose; the same name gives the same stream in every stage."""
-        return np.random.default_rng([self.setting("seed"), zlib.crc32(name.encode())])
-
-    @property
-    def schema(self) -> Schema:
-        """The schema of the run; its content is noted with the settings."""
-        self.setting("schema"), self.setting("material_map")
-        schema = self._study.schema
-        self.settings["schema content"] = repr(schema)
-        return schema
-
-    def figure_name(self, figure: str) -> str:
-        """See `Study.figure_name`."""
-        return self._study.figure_name(figure)
-
-    @property
-    def store(self) -> Store:
-        """The run folder, for what is not an artefact of a stage."""
-        return self._study.store
-
-    @property
-    def config(self) -> Config:
-        """The whole configuration, untraced: for provenance and for handing on to notebooks."""
-        return self._study.config
 
 
 class Result:
@@ -199,6 +111,16 @@ class Study:
     name_clashes = Result("tables/name_clashes.csv", "File names that occur more than once.")
     numbers = Result("tables/numbers.csv", "Every printed number beside ours.")
     claims = Result("tables/claims.csv", "Each printed claim with a verdict and one sentence.")
+    dropped = Result("tables/dropped.csv", "Fabrics that were left out, with reasons.")
+    quarantine = Result("tables/quarantine.csv", "Images that could not be used, with reasons.")
+    labeller = Result("tables/labeller.csv", "Which labeller gave the labels, and its own scale.")
+    coverage = Result("tables/coverage.csv", "How much was labelled, with what, and how surely.")
+    confidence = Result("tables/confidence.csv", "The labeller's confidence against being right.")
+    abstention = Result("tables/abstention.csv", "Share of each folder's images without a label.")
+    history = Result("tables/history.csv", "Both trainings, epoch by epoch.")
+    grid = Result("tables/grid.csv", "Images of the grids: which rule chose each, and what is said of it.")
+    occlusion = Result("tables/occlusion.csv", "How far covering a patch lowers each answer's probability.")
+    known = Result("tables/known.csv", "Every estimator beside the known truth.")
 
     def predictions(self, model: str) -> pd.DataFrame:
         """A model's predicted labels of the test images."""
