@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from swatchbook import cli
 from swatchbook.cli import main
 
 
@@ -13,8 +14,21 @@ from swatchbook.cli import main
     [
         (["run", "--set", "bootstrap"], "--set 'bootstrap'; must be KEY=VALUE"),
         (["run", "--set", "bootstap=3"], "setting 'bootstap' is unknown; allowed: "),
-        (["run", "--profile", "best"], "profile 'best' is unknown; allowed: published"),
+        (["run", "--profile", "nonesuch"], "profile 'nonesuch' is unknown; allowed: published"),
         (["run", "--set", "level=2"], "setting evaluation.level = 2.0; must be from 0.5 to below 1"),
+        (["run", "--profile", "folder"], "profile 'folder' needs photographs; give --images DIR"),
+        (
+            ["run", "--profile", "demo", "--images", "x"],
+            "--images with profile 'demo'; it is for --profile folder",
+        ),
+        (
+            ["run", "--profile", "folder", "--images", "x", "--source", "y"],
+            "--images and --source were both given; profile folder takes --images",
+        ),
+        (
+            ["run", "--profile", "demo", "--audit", "audit.csv"],
+            "--audit with profile 'demo', which has an audit of its own",
+        ),
     ],
 )
 def test_a_wrong_command_line_exits_with_two_and_one_line(arguments, message, capsys):
@@ -26,6 +40,49 @@ def test_a_wrong_command_line_exits_with_two_and_one_line(arguments, message, ca
 def test_a_source_that_is_no_folder_exits_with_one_and_one_line(capsys, tmp_path):
     assert main(["run", "--source", str(tmp_path / "none"), "--run-dir", str(tmp_path / "run")]) == 1
     assert "is not a folder; name the folder of the exports" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_photographs_that_are_not_there_exit_with_one_and_one_line(capsys, tmp_path):
+    run = [
+        "run",
+        "--profile",
+        "folder",
+        "--images",
+        str(tmp_path / "none"),
+        "--run-dir",
+        str(tmp_path / "run"),
+    ]
+    assert main(run) == 1
+    assert "none' is not a folder; allowed: a folder of images" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given = ["run", "--profile", "folder", "--images", "in", "--audit", "a.csv", "--set", "epochs=3"]
+    assert cli._settings(cli._parser().parse_args(given)) == {
+        "epochs": "3",
+        "source": str(tmp_path / "in"),
+        "labelling.audit": str(tmp_path / "a.csv"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("run", "example: swatchbook run --profile folder --images"),
+        ("label", "example: swatchbook label ~/photographs --out labels.csv"),
+        (
+            "predict",
+            "example: swatchbook predict ~/photographs --model runs/demo/models/resnet --out labels.csv",
+        ),
+        ("audit", "example: swatchbook audit audit.csv --run-dir runs/folder"),
+    ],
+)
+def test_each_command_shows_an_example(command, told, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command, "--help"])
+    assert done.value.code == 0
+    assert told in " ".join(capsys.readouterr().out.split())
 
 
 def test_profiles_lists_every_setting_with_its_default(capsys):

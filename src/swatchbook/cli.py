@@ -1,13 +1,16 @@
-"""The `swatchbook` command: run the study, list profiles, rebuild the report."""
+"""The `swatchbook` command: run the study, label or predict a folder of photographs, check an audit."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from swatchbook import __version__
 from swatchbook.config import DEFAULT_PROFILE, PROFILES, Config, ConfigError, configure
+
+OWN_AUDIT = ("published", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except KeyboardInterrupt:
         print(
-            "swatchbook: interrupted; finished stages are kept and the next run goes on from them",
+            "swatchbook: interrupted; what is finished is kept, and the same command goes on from there",
             file=sys.stderr,
         )
         return 130
@@ -50,10 +53,15 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="run the study: tables, figures, notebooks and the report",
         description="Run the study. What is fresh is reused; what changed, and what hangs on it, is redone.",
+        epilog="example:  swatchbook run --profile folder --images ~/photographs --audit audit.csv",
     )
     _study_options(run)
     run.add_argument("--force", action="store_true", help="compute everything again, fresh or not")
     run.set_defaults(run=_run)
+
+    _label_parser(commands)
+    _predict_parser(commands)
+    _audit_parser(commands)
 
     report = commands.add_parser(
         "report",
@@ -68,6 +76,81 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _label_parser(commands: argparse._SubParsersAction) -> None:
+    label = commands.add_parser(
+        "label",
+        help="label a folder of photographs; needs no training",
+        description="Label every photograph below a folder with an open_clip model: for each attribute a "
+        "label, left empty where the model is not sure enough, and its confidence. A stopped command goes "
+        "on where it was when it is given again. Files that cannot be read are listed in OUT.broken.csv.",
+        epilog="example:  swatchbook label ~/photographs --out labels.csv",
+    )
+    _table_options(label)
+    label.add_argument(
+        "--schema",
+        default="textilenet",
+        metavar="NAME|PATH",
+        help="what is asked: a schema of the package or a YAML file (default: textilenet)",
+    )
+    label.add_argument(
+        "--labeller",
+        default="bundled",
+        metavar="NAME",
+        help="bundled, hf-hub:OWNER/NAME or local-dir:PATH (default: bundled, which needs no network)",
+    )
+    label.add_argument("--no-abstain", action="store_true", help="label every photograph, sure or not")
+    label.add_argument(
+        "--temperature",
+        type=float,
+        default=100.0,
+        metavar="T",
+        help="factor on the cosines before the softmax; higher is surer (default: 100)",
+    )
+    label.set_defaults(run=_label)
+
+
+def _predict_parser(commands: argparse._SubParsersAction) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="predict a folder of photographs with a trained model",
+        description="Predict every photograph below a folder with a model that a run has trained: for each "
+        "attribute a label and its confidence. A stopped command goes on where it was when it is given "
+        "again. Files that cannot be read are listed in OUT.broken.csv.",
+        epilog="example:  swatchbook predict ~/photographs --model runs/demo/models/resnet --out labels.csv",
+    )
+    _table_options(predict)
+    predict.add_argument(
+        "--model",
+        required=True,
+        metavar="FOLDER",
+        help="a trained model's folder, with model.safetensors and config.json",
+    )
+    predict.set_defaults(run=_predict)
+
+
+def _table_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="folder of photographs, nested or flat")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="table to write, labels.parquet or labels.csv"
+    )
+
+
+def _audit_parser(commands: argparse._SubParsersAction) -> None:
+    audit = commands.add_parser(
+        "audit",
+        help="check a person's audit file against a run",
+        description="Check an audit file against the photographs of a run and say what it holds. The file is "
+        "a CSV with a column path (or image_id) and a column for each attribute that was judged; a blank "
+        "answer is “can't tell”. Exit status 1 if a line is wrong; each wrong line is listed.",
+        epilog="example:  swatchbook audit audit.csv --run-dir runs/folder",
+    )
+    audit.add_argument("sheet", metavar="SHEET", help="the audit file")
+    audit.add_argument(
+        "--run-dir", metavar="DIR", help="the run that it judges (default: runs/folder, in the project)"
+    )
+    audit.set_defaults(run=_audit)
+
+
 def _study_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
@@ -76,6 +159,12 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--source", metavar="DIR", help="folder with the published exports (default: download)"
+    )
+    parser.add_argument("--images", metavar="DIR", help="folder of photographs, for profile folder")
+    parser.add_argument(
+        "--audit",
+        metavar="FILE",
+        help="CSV file in which somebody judged some of them (see: swatchbook audit)",
     )
     parser.add_argument("--run-dir", metavar="DIR", help="where the run lives (default: runs/PROFILE)")
     parser.add_argument(
@@ -97,7 +186,25 @@ def _settings(arguments: argparse.Namespace) -> dict[str, str]:
         settings[key] = value
     if arguments.source is not None:
         settings["source"] = arguments.source
+    _folder_settings(arguments, settings)
     return settings
+
+
+def _folder_settings(arguments: argparse.Namespace, settings: dict[str, str]) -> None:
+    """Photographs and audit, as absolute paths because notebooks run in another folder."""
+    profile = arguments.profile
+    if arguments.images is not None:
+        if profile != "folder":
+            raise ConfigError(f"--images with profile {profile!r}; it is for --profile folder")
+        if arguments.source is not None:
+            raise ConfigError("--images and --source were both given; profile folder takes --images")
+        settings["source"] = str(Path(arguments.images).absolute())
+    if profile == "folder" and "source" not in settings:
+        raise ConfigError("profile 'folder' needs photographs; give --images DIR")
+    if arguments.audit is not None:
+        if profile in OWN_AUDIT:
+            raise ConfigError(f"--audit with profile {profile!r}, which has an audit of its own")
+        settings["labelling.audit"] = str(Path(arguments.audit).absolute())
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -109,6 +216,49 @@ def _run(arguments: argparse.Namespace) -> int:
     study = Study.open(arguments.profile, arguments.run_dir, **settings)
     print(run_study(study, force=arguments.force))
     return 0
+
+
+def _label(arguments: argparse.Namespace) -> int:
+    from swatchbook.predicting import label_folder
+    from swatchbook.schema import Schema
+
+    table, broken = label_folder(
+        arguments.folder,
+        arguments.out,
+        Schema.load(arguments.schema),
+        labeller=arguments.labeller,
+        temperature=arguments.temperature,
+        abstain=not arguments.no_abstain,
+        log=_to_stderr,
+    )
+    _tell(len(table), len(broken), arguments.out)
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from swatchbook.predicting import predict_folder
+
+    table, broken = predict_folder(arguments.folder, arguments.out, arguments.model, log=_to_stderr)
+    _tell(len(table), len(broken), arguments.out)
+    return 0
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tell(images: int, broken: int, out: str) -> None:
+    print(f"{out}: {images:,} photographs")
+    if broken:
+        print(f"{out}.broken.csv: {broken:,} files that cannot be read, with reasons")
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from swatchbook.labels.audit_sheet import audit_against_run
+
+    said, accepted = audit_against_run(arguments.sheet, arguments.run_dir)
+    print("\n".join(said))
+    return 0 if accepted else 1
 
 
 def _profiles(_: argparse.Namespace) -> int:

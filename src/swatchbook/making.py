@@ -6,6 +6,7 @@ scores to the report, is the same code.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,25 +14,60 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from swatchbook.data import images, pixels, textilenet
+from swatchbook.data import duplicates, images, pixels, textilenet
 from swatchbook.data.rendered import true_cramers_v, write_dataset
 from swatchbook.data.world import draw_rows
 from swatchbook.evaluation.audit import draw_sample
 from swatchbook.evaluation.known import known_table
+from swatchbook.labels.audit_sheet import read_sheet, with_design
 from swatchbook.labels.silver import abstention_table, coverage_table, silver_table
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
-from swatchbook.study import Stage, Trace
+from swatchbook.stage import Stage, Trace
+from swatchbook.store import sha256
 
 SIMULATED = "simulated auditor"
+_BUNDLED = Path(__file__).parent / "labels" / "bundled"
+
+
+def asked(trace: Trace) -> Schema:
+    """The schema, for steps on which no threshold bears; `asked_classes` or `asked_prompts` watch it.
+
+    Thresholds can then change without an image being drawn, read, or encoded again.
+    """
+    return Schema.load(trace.setting("schema"), trace.setting("material_map"))
+
+
+def asked_classes(trace: Trace) -> dict[str, str]:
+    """What a step depends on that knows the schema's classes and folders only."""
+    schema = asked(trace)
+    return {"classes": _told([(a.name, a.classes, a.labelled_by) for a in schema], dict(schema.folders))}
+
+
+def asked_prompts(trace: Trace) -> dict[str, str]:
+    """What cosines depend on beside the images: every class's prompts, and the labeller's files."""
+    schema, labeller = asked(trace), trace.setting("labelling.labeller")
+    texts = [(a.name, label, a.prompts(label)) for a in schema for label in a.classes]
+    found = {"prompts": _told(texts)}
+    kind, _, rest = labeller.partition(":")
+    if kind != "hf-hub":  # there the name pins a commit
+        folder = _BUNDLED if labeller == "bundled" else Path(rest)
+        files = sorted(p for p in folder.glob("*") if p.is_file() and p.suffix != ".md")
+        found["labeller"] = _told([(p.name, sha256(p)) for p in files])
+    return found
+
+
+def _told(*content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def draw_images(trace: Trace) -> None:
     """The drawn world: photographs in TextileNet's layout, and their truth."""
     folder = trace.store.path("images")
-    shutil.rmtree(folder, ignore_errors=True)
+    for old in (folder, *trace.store.root.glob(".images.*.partial")):  # the latter are of a killed run
+        shutil.rmtree(old, ignore_errors=True)
     drawn = {name: trace.setting(f"drawn.{name}") for name in ("n_train", "n_test", "coupling", "size")}
-    write_dataset(folder, **drawn, seed=trace.setting("seed"), schema=trace.schema)
+    write_dataset(folder, **drawn, seed=trace.setting("seed"), schema=asked(trace))
     trace.writes += ["images/truth.csv", "images/world.json"]
 
 
@@ -41,7 +77,7 @@ def drawn_manifest(trace: Trace) -> None:
     root = trace.store.path("images")
     manifest = _manifest(trace, textilenet.open_source(root))
     known = truth.assign(path=[str(root / p) for p in truth["path"]]).set_index("path")
-    for name in trace.schema.names:
+    for name in asked(trace).names:
         manifest[f"true_{name}"] = known[name].reindex(manifest["path"]).to_numpy()
     trace.write_table("manifest.parquet", manifest)
 
@@ -49,24 +85,49 @@ def drawn_manifest(trace: Trace) -> None:
 def drawn_content(trace: Trace) -> dict[str, str]:
     """Names and content of the drawn images, so that one exchanged behind our back is noticed."""
     trace.path("images/truth.csv")
-    return {"images": images.fingerprint(trace.store.path("images"))}
+    return {**asked_classes(trace), "images": images.fingerprint(trace.store.path("images"))}
 
 
 def textilenet_manifest(trace: Trace) -> None:
     """TextileNet's archive or folder → manifest."""
-    if trace.config.source is None:
+    trace.write_table("manifest.parquet", _manifest(trace, _source(trace)))
+
+
+def textilenet_content(trace: Trace) -> dict[str, str]:
+    """Names and content of TextileNet's images that are studied; the many others are not read."""
+    listed, _ = _listed(trace, _source(trace))
+    contents = images.in_parallel(_digest, listed["path"].tolist(), None, "checking")
+    return {**asked_classes(trace), "images": _told(list(zip(listed["image_id"], contents, strict=True)))}
+
+
+def _source(trace: Trace) -> Path:
+    source = trace.config.source  # untraced: where the files lie does not matter, what they hold does
+    if source is None:
         raise ValueError(
-            "profile paper needs TextileNet: --source ARCHIVE or FOLDER; "
+            f"profile {trace.config.profile} needs TextileNet: --source ARCHIVE or FOLDER; "
             "python -m swatchbook.data.textilenet TARGET fetches the archive (12.1 GB)"
         )
-    trace.write_table("manifest.parquet", _manifest(trace, textilenet.open_source(Path(trace.config.source))))
+    return textilenet.open_source(Path(source))
+
+
+def _digest(path: str) -> str:
+    """SHA-256 of a file that may not be there."""
+    try:
+        return sha256(Path(path))
+    except OSError:  # who reads it says what is wrong with it
+        return "unreadable"
+
+
+def _listed(trace: Trace, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The images that are studied, and the folders that are not."""
+    native, dropped = textilenet.native_split(root, asked(trace), trace.setting("subset.floor"))
+    caps = {name: trace.setting(f"subset.{name}") for name in ("cap_train", "cap_test", "validation")}
+    return textilenet.cap_and_split(native, **caps, seed=trace.setting("seed")), dropped
 
 
 def _manifest(trace: Trace, root: Path) -> pd.DataFrame:
-    native, dropped = textilenet.native_split(root, trace.schema, trace.setting("subset.floor"))
+    listed, dropped = _listed(trace, root)
     trace.write_table("tables/dropped.csv", dropped)
-    caps = {name: trace.setting(f"subset.{name}") for name in ("cap_train", "cap_test", "validation")}
-    listed = textilenet.cap_and_split(native, **caps, seed=trace.setting("seed"))
     try:
         manifest, quarantine = images.examine(listed)
     except images.BrokenImagesError as error:
@@ -82,12 +143,19 @@ def decode(trace: Trace) -> None:
     trace.write("pixels.npy", lambda out: pixels.build(manifest, out))
 
 
+def list_copies(trace: Trace) -> None:
+    """Photographs that lie in two splits, exact copies and near ones; they are listed and stay."""
+    manifest = trace.table("manifest.parquet")
+    found = duplicates.pairs(manifest, pixels.read(trace.path("pixels.npy"), len(manifest)))
+    trace.write_table("tables/duplicates.csv", duplicates.straddling(found))
+
+
 def measure_cosines(trace: Trace) -> None:
     """Images → cosines with every class's prompts."""
     from swatchbook.labels.encoding import cosine_table
     from swatchbook.labels.labeller import Labeller
 
-    manifest, schema = trace.table("manifest.parquet"), trace.schema
+    manifest, schema = trace.table("manifest.parquet"), asked(trace)
     labeller = Labeller.load(trace.setting("labelling.labeller"))
     shards = trace.store.path("cosines")
     cosines, _ = cosine_table(labeller, manifest["path"].tolist(), schema, shards)
@@ -118,7 +186,7 @@ def _truth(manifest: pd.DataFrame, schema: Schema) -> pd.DataFrame | None:
 
 def simulate_audit(trace: Trace) -> None:
     """An audit of the test split by a simulated auditor, who errs at a stated rate."""
-    manifest, schema = trace.table("manifest.parquet"), trace.schema
+    manifest, schema = trace.table("manifest.parquet"), asked(trace)
     test = manifest[manifest["split"] == "test"].reset_index(drop=True)
     rng, error = trace.rng("audit sample"), trace.setting("labelling.auditor_error")
     rows, weight = draw_sample(test["folder"].to_numpy(), trace.setting("labelling.audit_per_fabric"), rng)
@@ -133,6 +201,20 @@ def simulate_audit(trace: Trace) -> None:
     trace.write_table("audit.csv", sheet)
 
 
+def read_audit(trace: Trace) -> None:
+    """A person's audit file → the audit of the test split."""
+    manifest = trace.table("manifest.parquet")
+    test = manifest.loc[manifest["split"] == "test", "image_id"].tolist()
+    sheet = read_sheet(Path(trace.setting("labelling.audit")), test, _source(trace), asked(trace))
+    trace.write_table("audit.csv", with_design(sheet.judged, len(test)))
+    trace.write_table("tables/audit_answers.csv", sheet.answers)
+
+
+def audit_content(trace: Trace) -> dict[str, str]:
+    """Content of the audit file."""
+    return {**asked_classes(trace), "audit": _digest(trace.setting("labelling.audit"))}
+
+
 def train_model(which: str) -> Callable[[Trace], None]:
     """The step that trains the model or the baseline and predicts every image with it.
 
@@ -144,7 +226,7 @@ def train_model(which: str) -> Callable[[Trace], None]:
         from swatchbook.models.prediction import predict
         from swatchbook.models.training import train
 
-        manifest, schema, name = trace.table("manifest.parquet"), trace.schema, trace.setting(which)
+        manifest, schema, name = trace.table("manifest.parquet"), asked(trace), trace.setting(which)
         codes = schema.encode(trace.table("silver.parquet"), "silver.parquet")
         decoded = pixels.read(trace.path("pixels.npy"), len(manifest))
         split = manifest["split"].to_numpy()
@@ -191,31 +273,42 @@ def know(trace: Trace) -> None:
     trace.write_table("tables/known.csv", table)
 
 
-def making_stages(source: str, models: tuple[str, str]) -> tuple[Stage, ...]:
+SIMULATED_AUDIT = Stage("simulated audit", ("audit.csv",), simulate_audit, asked_classes)
+FILE_AUDIT = Stage("audit sheet", ("audit.csv", "tables/audit_answers.csv"), read_audit, audit_content)
+
+
+def making_stages(source: str, models: tuple[str, str], audit: Stage | None = None) -> tuple[Stage, ...]:
     """The steps from images to predictions.
 
     Args:
         source: ``drawn`` or ``textilenet``.
         models: Names of the model and the baseline.
+        audit: The step that gives ``audit.csv``; None where nobody judged.
     """
     listed = ("manifest.parquet", "tables/dropped.csv", "tables/quarantine.csv")
     first = {
         "drawn": (
-            Stage("drawn images", ("images/truth.csv", "images/world.json"), draw_images),
+            Stage("drawn images", ("images/truth.csv", "images/world.json"), draw_images, asked_classes),
             Stage("manifest", listed, drawn_manifest, drawn_content),
         ),
-        "textilenet": (Stage("manifest", listed, textilenet_manifest),),
+        "textilenet": (Stage("manifest", listed, textilenet_manifest, textilenet_content),),
     }
     silver = ("silver.parquet", "tables/coverage.csv", "tables/abstention.csv")
     trained = [
-        Stage(f"training {name}", (f"predictions/{name}.parquet", f"models/{name}/"), train_model(which))
+        Stage(
+            f"training {name}",
+            (f"predictions/{name}.parquet", f"models/{name}/"),
+            train_model(which),
+            asked_classes,
+        )
         for which, name in zip(("model", "baseline"), models, strict=True)
     ]
     return (
         *first[source],
         Stage("pixels", ("pixels.npy",), decode),
-        Stage("cosines", ("cosines.parquet",), measure_cosines),
+        Stage("duplicates", ("tables/duplicates.csv",), list_copies),
+        Stage("cosines", ("cosines.parquet",), measure_cosines, asked_prompts),
         Stage("silver labels", silver, label),
-        Stage("simulated audit", ("audit.csv",), simulate_audit),
+        *([audit] if audit else []),
         *trained,
     )

@@ -1,6 +1,13 @@
 """How models are called where people read: sentences, tables, figures."""
 
-NAMES = {"dinov2": "DINOv2", "resnet50": "ResNet-50", "resnet": "small ResNet", "efficientnet": "small EfficientNet", "reference": "silver labels", "silver": "silver labels"}
+NAMES = {
+    "dinov2": "DINOv2",
+    "resnet50": "ResNet-50",
+    "resnet": "small ResNet",
+    "efficientnet": "small EfficientNet",
+    "reference": "silver labels",
+    "silver": "silver labels",
+}
 
 
 def called(model: str) -> str:

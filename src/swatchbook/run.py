@@ -11,8 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from swatchbook import notebooks
 from swatchbook.config import PROFILES
+from swatchbook.folder import folder_report, headline_of
 from swatchbook.provenance import project_root, provenance
 from swatchbook.report.headline import headline_table, known_headline
 from swatchbook.report.page import write_page
@@ -25,9 +28,9 @@ LEADS = {
     "demo": "Garments drawn with known colour, pattern, material and texture, labelled, audited and trained "
     "on as photographs would be. The truth is known, so every estimator can be seen to be right or wrong. "
     "The auditor is simulated.",
+    "paper": "TextileNet labelled by a zero-shot labeller, and two backbones trained on its labels under one "
+    "recipe.",
 }
-QUESTIONS = "The published study's claims, asked of this run"
-KNOWN = "What is true of the drawn world, and what the estimators say of it from the audit"
 
 
 def run_study(study: Study, force: bool = False) -> Path:
@@ -65,9 +68,9 @@ def run_study(study: Study, force: bool = False) -> Path:
 
 def tell_stages(study: Study, root: Path) -> tuple[Stage, ...]:
     """The stages that tell: each notebook of the profile, and the report over them."""
-    chosen = notebooks.discover(
-        root / "notebooks", [int(n) for n in PROFILES[study.config.profile].notebooks]
-    )
+    numbers = [int(n) for n in PROFILES[study.config.profile].notebooks]
+    found = notebooks.discover(root / "notebooks", numbers) if numbers else []
+    chosen = [path for path in found if _can_tell(study, path)]
     stages = [
         Stage(f"notebook {path.stem}", (f"notebooks/{path.name}",), _notebook(path), _content(path))
         for path in chosen
@@ -77,6 +80,17 @@ def tell_stages(study: Study, root: Path) -> tuple[Stage, ...]:
         *stages,
         Stage("report", ("report/index.html",), _report(told), lambda _: {"code": repr(provenance())}),
     )
+
+
+def _can_tell(study: Study, path: Path) -> bool:
+    """Whether a run makes all that a notebook asks for; says so if it does not."""
+    for artefact in artefacts_of(path, study.figure_name):
+        try:
+            study.stage_of(artefact)
+        except KeyError:
+            study.log(f"  left out  notebook {path.stem}: this run does not make {artefact}")
+            return False
+    return True
 
 
 def _notebook(path: Path) -> Callable[[Trace], None]:
@@ -127,32 +141,55 @@ def artefacts_of(notebook: Path, named: Callable[[str], str]) -> list[str]:
 
 def _report(told: list[tuple[str, str]]) -> Callable[[Trace], None]:
     def report(trace: Trace) -> None:
-        claims, published = trace.table("tables/claims.csv"), trace.config.profile == "published"
-        if published:
-            headline = headline_table(trace.table("tables/numbers.csv"), trace.setting("baseline"))
-        else:
-            headline = known_headline(trace.table("tables/known.csv"))
+        profile = trace.config.profile
+        said = {"published": _published, "demo": _drawn, "folder": folder_report}.get(profile, _scored)(trace)
         executed = [(name, trace.path(artefact)) for name, artefact in told]
+        title, made = f"Swatchbook: the {profile} study", _provenance(trace)
         trace.write(
             "report/index.html",
-            lambda out: write_page(
-                out,
-                title=f"Swatchbook: the {trace.config.profile} study",
-                lead=LEADS[trace.config.profile],
-                headline=headline,
-                claims=claims[["printed", "verdict", "sentence", "where"]],
-                **({} if published else {"claims_title": QUESTIONS, "headline_title": KNOWN}),
-                notebooks=executed,
-                provenance=_provenance(trace),
-            ),
+            lambda out: write_page(out, title=title, notebooks=executed, provenance=made, **said),
         )
 
     return report
 
 
+def _published(trace: Trace) -> dict[str, object]:
+    """What the report says first of the published study: its numbers and its claims."""
+    numbers, claims = trace.table("tables/numbers.csv"), trace.table("tables/claims.csv")
+    return {
+        "lead": LEADS["published"],
+        "headline": headline_table(numbers, trace.setting("baseline")),
+        "claims": claims[["printed", "verdict", "sentence", "where"]],
+    }
+
+
+def _drawn(trace: Trace) -> dict[str, object]:
+    """What the report says first of the drawn world: every estimate beside the truth."""
+    claims = trace.table("tables/claims.csv")
+    return {
+        "lead": LEADS["demo"],
+        "headline": known_headline(trace.table("tables/known.csv")),
+        "headline_title": "What is true of the drawn world, and what the estimators say of it from the audit",
+        "claims": claims[["printed", "verdict", "sentence"]],
+        "claims_title": "The published study's claims, asked of this run",
+    }
+
+
+def _scored(trace: Trace) -> dict[str, object]:
+    """What the report says first of any other study: the models' scores against silver labels."""
+    scores = trace.table("tables/scores.csv").rename(columns={"metric": "statistic"})
+    whole = scores["statistic"].isin(["accuracy", "macro_f1"]) & (scores["class"] == "all")
+    return {
+        "lead": LEADS["paper"],
+        "headline": headline_of(scores[whole].assign(against="silver labels")),
+        "headline_title": "How well the models do against silver labels",
+        "claims": pd.DataFrame(columns=["printed", "sentence"]),
+    }
+
+
 def _provenance(trace: Trace) -> dict[str, dict[str, str]]:
     made = provenance()
-    settings = {k: str(v) for k, v in trace.config.flat().items() if k != "source"}
+    settings = {k: str(v) for k, v in trace.config.flat().items() if k not in ("source", "labelling.audit")}
     return {
         "Run": {"date": time.strftime("%Y-%m-%d"), "profile": trace.config.profile, "commit": made["commit"]},
         "Settings": settings,
@@ -164,9 +201,12 @@ def _provenance(trace: Trace) -> dict[str, dict[str, str]]:
 def export_figures(study: Study, root: Path) -> None:
     """Copy the figures of the project's own run, and the CSV behind each, to `figures/<profile>/`.
 
-    A run in a folder of its own keeps its figures to itself.
+    A run in a folder of its own keeps its figures to itself, and so does one of a person's photographs.
     """
-    if study.store.root != (root / "runs" / study.config.profile).resolve():
+    if (
+        study.config.profile == "folder"
+        or study.store.root != (root / "runs" / study.config.profile).resolve()
+    ):
         return
     target = root / "figures" / study.config.profile
     target.mkdir(parents=True, exist_ok=True)

@@ -30,9 +30,11 @@ from swatchbook.evaluation.resample import image_weights, rao_wu_weights
 from swatchbook.evaluation.scores import confusion_table, folder_baseline, majority_baseline, score_table
 from swatchbook.evaluation.selection import keep_by_agreement, selection_table
 from swatchbook.evaluation.truth import rectified_table, truth_table
-from swatchbook.making import know, making_stages
+from swatchbook.folder import folder_stages
+from swatchbook.grids_stages import grid_stages
+from swatchbook.making import FILE_AUDIT, SIMULATED_AUDIT, know, making_stages
 from swatchbook.report.figures import Figure, draw, figures_of
-from swatchbook.study import Stage, Trace
+from swatchbook.stage import Stage, Trace
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,9 @@ def comparison(trace: Trace) -> None:
     silver = comparison_table(
         labels.silver, labels.predictions, schema, weights, how=f"paired {how}", **shared
     )
+    if not is_audited(trace.setting("profile"), trace.setting("labelling.audit")):
+        trace.write_table("tables/comparison.csv", with_printed(silver, printed(trace), "comparison"))
+        return
     judged = audited(trace, labels.test)
     draws, rng = trace.setting("evaluation.bootstrap"), trace.rng("audited comparison")
     human = comparison_table(
@@ -322,6 +327,11 @@ def figure(name: str, spec: Figure) -> Callable[[Trace], None]:
     return draw_figure
 
 
+def is_audited(profile: str, audit: str | None) -> bool:
+    """Whether a run has an audit: its profile brings one, or a file was given."""
+    return profile in ("published", "demo") or audit is not None
+
+
 def stages_of(config: Config) -> tuple[Stage, ...]:
     """The steps of a run, in the order of the story.
 
@@ -329,6 +339,7 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
         config: Its profile decides where labels and predictions come from; the rest is the same.
     """
     models = (config.model, config.baseline)
+    from_file = FILE_AUDIT if config.labelling.audit else None
     exports = (
         "manifest.parquet",
         "silver.parquet",
@@ -339,24 +350,32 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
     )
     first = {
         "published": lambda: (Stage("published exports", exports, read_published, published_files),),
-        "demo": lambda: making_stages("drawn", models),
+        "demo": lambda: making_stages("drawn", models, SIMULATED_AUDIT),
+        "paper": lambda: making_stages("textilenet", models, from_file),
+        "best": lambda: making_stages("textilenet", models, from_file),
+        "folder": lambda: folder_stages(config),
     }
-    tells = {"published": ("numbers", "claims"), "demo": ("claims",)}[config.profile]
+    tells = ("numbers", "claims") if config.profile == "published" else ("claims",)
     known = {"demo": {"known truth": (know, "known")}}.get(config.profile, {})
-    tables = {
-        "scores": (score, "scores", "confusion"),
+    judged = {
         "audit": (audit, "audit", "agreement"),
         "audit power": (power, "power"),
         "truth": (truth, "truth", "three_columns", "rectified"),
+    }
+    told = {"curation": (curation, "curation", "name_clashes"), "claims": (claims, *tells)}
+    by_fabric = config.profile != "folder"
+    tables = {
+        "scores": (score, "scores", "confusion"),
+        **(judged if is_audited(config.profile, config.labelling.audit) else {}),
         "coupling": (coupling, "coupling"),
         "coupling in detail": (coupling_detail, "cells", "collapse", "selection"),
         "comparison": (comparison, "comparison"),
-        "curation": (curation, "curation", "name_clashes"),
-        "claims": (claims, *tells),
+        **(told if by_fabric and is_audited(config.profile, config.labelling.audit) else {}),
         **known,
     }
     suffixes = (".png", ".svg", ".csv", ".txt")
-    figures = figures_of(models)
+    produced = {name for _, *names in tables.values() for name in names}
+    figures = {name: spec for name, spec in figures_of(models).items() if spec.table in produced}
     return (
         *first[config.profile](),
         *(Stage(name, tuple(f"tables/{t}.csv" for t in made), f) for name, (f, *made) in tables.items()),
@@ -364,4 +383,5 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
             Stage(f"figure {n}", tuple(f"figures/{n}{s}" for s in suffixes), figure(n, spec))
             for n, spec in figures.items()
         ),
+        *(grid_stages(models) if config.profile != "published" else ()),
     )

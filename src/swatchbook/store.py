@@ -98,7 +98,9 @@ class Store:
         """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word."""
         if artefact.endswith(".parquet"):
             return pd.read_parquet(self.path(artefact))
-        return pd.read_csv(self.path(artefact), keep_default_na=False, na_values=[""])
+        return pd.read_csv(
+            self.path(artefact), keep_default_na=False, na_values=[""], dtype={"image_id": str}
+        )
 
     @contextmanager
     def lock(self) -> Iterator[None]:

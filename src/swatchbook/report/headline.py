@@ -49,7 +49,7 @@ def known_headline(known: pd.DataFrame) -> pd.DataFrame:
         known: From `swatchbook.evaluation.known.known_table`.
 
     Returns:
-        Columns `what, known, estimate, interval, n, verdict` as text; the verdict is ``covers`` or ``misses``.
+        Columns `what, known, estimate, interval, n, verdict` as text; ``covers`` or ``misses``.
     """
     rows = known.to_dict("records")
     return pd.DataFrame(
