@@ -39,7 +39,7 @@ COLAB = {
     **{"matplotlib": "3.10.0", "seaborn": "0.13.2", "PyYAML": "6.0.3", "Jinja2": "3.1.6", "tqdm": "4.67.1"},
     **{"nbconvert": "7.16.6", "nbformat": "5.10.4", "nbclient": "0.10.2", "beautifulsoup4": "4.13.5"},
     **{"filelock": "3.20.0", "pooch": "1.8.2", "ipykernel": "6.17.1", "jupyter-client": "7.4.9"},
-    **{"bleach": "5.0.0"},
+    **{"gdown": "5.2.0", "bleach": "5.0.0"},
 }
 TORCH = """
 float32, float16, bfloat16 = "float32", "float16", "bfloat16"
@@ -123,7 +123,9 @@ def test_on_colab_only_what_is_missing_is_installed_and_torch_stays_as_it_is(sit
     assert torch_files(site) == before
     packages, itself = asked(site)
     requirements = [r for r in packages["given"] if ">=" in r]
-    assert requirements == ["bleach>=6.1", "papermill>=2.6", "open_clip_torch>=3.0"]
+    # Two are not there, one is too old; whatever else the project comes to need is not there either.
+    assert {"bleach>=6.1", "papermill>=2.6", "open_clip_torch>=3.0"} <= set(requirements)
+    assert not {r.split(">")[0] for r in requirements} & (set(COLAB) - {"bleach"})
     kept = packages["kept"].splitlines()
     assert {"torch==2.11.0+cu128", "torchvision==0.26.0+cu128", "numpy==2.1.3", "pandas==2.2.3"} <= set(kept)
     assert {"timm==1.0.28", "transformers==5.15.0", "pillow==11.3.0", "ipykernel==6.17.1"} <= set(kept)
@@ -138,7 +140,8 @@ def test_the_cell_prints_device_number_format_and_why(site):
         "cuda, fp16 with scaled gradients: Tesla T4 (compute capability 7.5) has no bf16 in hardware"
     )
     assert said[-1].startswith("swatchbook ")
-    assert "installing bleach, papermill, open-clip-torch; Colab's torch 2.11.0+cu128 stays" in said
+    assert len(said) == 2 and said[0].startswith("installing bleach, papermill, ")
+    assert said[0].endswith("; Colab's torch 2.11.0+cu128 stays")
 
 
 def test_a_second_time_nothing_is_installed(site):

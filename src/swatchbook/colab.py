@@ -95,7 +95,8 @@ def _install(root: Path, log: Callable[[str], object]) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["models"]]
     lacking = missing(wanted)
-    for requirement in filter(_lacks, filter(_is_kept, wanted)):
+    old = [r for r in wanted if _is_kept(r) and _lacks(r) and _name(r) not in NEVER]
+    for requirement in old:
         log(f"Colab's {_name(requirement)} {_version(_name(requirement))} is kept; {requirement} was meant")
     if lacking:
         log(f"installing {', '.join(map(_name, lacking))}; Colab's torch {_version('torch')} stays")

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from swatchbook.evaluation.association import cramers_v
 from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import Codes, accuracy, macro_f1
 from swatchbook.schema import Schema
 
-COLUMNS = ["what", "model", "head", "statistic", "known", "value", "low", "high", "n", "interval", "covered"]
+COLUMNS = [
+    "what", "model", "head", "statistic", "known", "value", "low", "high", "n", "interval", "covered",
+    "world",
+]  # fmt: skip
 
 
 def known_table(
@@ -33,9 +37,10 @@ def known_table(
         known_v: Columns `a, b, value`: the world's exact V.
 
     Returns:
-        Columns `what, model, head, statistic, known, value, low, high, n, interval, covered`: true accuracy
-        and macro-F1 of the silver labels and of every model by head, the bound on accuracy, and V by pair
-        (head ``a × b``). An estimator without an interval is left out.
+        Columns `what, model, head, statistic, known, value, low, high, n, interval, covered, world`: true
+        accuracy and macro-F1 of the silver labels and of every model by head, the bound on accuracy, and V
+        by pair (head ``a × b``; ``world`` is the exact V of the world that the images were drawn from). An
+        estimator without an interval is left out.
     """
     rows = []
     wanted = truth[(truth["class"] == "all") & truth["estimator"].isin(["post_stratified", "bound"])]
@@ -49,8 +54,11 @@ def known_table(
     for row in rectified[(rectified["statistic"] == "v_rectified") & rectified["low"].notna()].to_dict(
         "records"
     ):
-        pair = {"what": "true V", "head": f"{row['a']} × {row['b']}", "known": exact[row["a"], row["b"]]}
-        rows.append({**row, **pair})
+        a, b = row["a"], row["b"]
+        # The estimator speaks of these test images, whose V differs by chance from that of their world.
+        counts = table(truth_codes[a], truth_codes[b], (len(schema[a]), len(schema[b])))
+        here = {"what": "true V of the test images", "head": f"{a} × {b}", "known": float(cramers_v(counts))}
+        rows.append({**row, **here, "world": exact[a, b]})
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return frame.assign(covered=(frame["low"] <= frame["known"]) & (frame["known"] <= frame["high"]))
 

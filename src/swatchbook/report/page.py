@@ -19,6 +19,8 @@ RESERVED = {"main", "headline", "headline-caption", "claims", "provenance"}
 # The words that open a verdict, and how its badge looks; the longest that fits decides.
 TONES = {
     "reproduced": "good",
+    "covers": "good",
+    "misses": "bad",
     "holds": "good",
     "equivalent": "good",
     "differs": "bad",
