@@ -43,6 +43,7 @@ def test_a_config_cannot_be_changed_in_place():
         ("published", {"seed": -1}, "setting seed = -1; must be 0 or more"),
         ("published", {"power_sizes": 100}, "setting evaluation.power_sizes = 100; a list is needed"),
         ("published", {"power_sizes": "5"}, "must be sizes of at least 20"),
+        ("demo", {"warmup_epochs": 30}, "setting training: "),
         ("published", {"profile": "x"}, "setting 'profile' is unknown"),
     ],
 )
@@ -50,3 +51,8 @@ def test_a_wrong_setting_is_refused_naming_what_is_allowed(profile, overrides, m
     with pytest.raises(ConfigError) as refusal:
         configure(profile, overrides)
     assert message in str(refusal.value)
+
+
+def test_settings_that_bound_each_other_change_together():
+    config = configure("demo", {"warmup_epochs": "1", "training.epochs": "2"})
+    assert (config.training.warmup_epochs, config.training.epochs) == (1, 2)

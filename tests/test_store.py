@@ -212,3 +212,25 @@ def test_the_code_version_follows_functions_in_closures():
         return compute
 
     assert code_version(stage_of(scores.f1)) != code_version(stage_of(sha256))
+
+
+def test_imports_inside_a_function_are_followed(package):
+    root, versions = package
+    stages = root / "stages.py"
+    lazy = "def two():\n    from tinypack.rooms.used import f\n    return f()\n"
+    stages.write_text(stages.read_text().replace("def two():\n    return g()\n", lazy))
+    before = versions()
+    (root / "rooms" / "deep.py").write_text("X = 2\n")
+    after = versions()
+    assert before[0] != after[0] and before[1] != after[1]
+
+
+def test_a_function_that_calls_itself_has_a_version(package):
+    root, versions = package
+    stages = root / "stages.py"
+    stages.write_text(
+        stages.read_text().replace(
+            "def two():\n    return g()\n", "def two(n=3):\n    return two(n - 1) if n else g()\n"
+        )
+    )
+    assert versions() == versions()

@@ -267,8 +267,20 @@ def configure(profile: str = DEFAULT_PROFILE, overrides: Mapping[str, object] | 
     if profile not in PROFILES:
         raise ConfigError(f"profile {profile!r} is unknown; allowed: {', '.join(PROFILES)}")
     config = Config(profile=profile)
+    changes: dict[str, dict[str, object]] = {}
     for key, value in {**PROFILES[profile].overrides, **(overrides or {})}.items():
-        config = _set(config, _full_key(key, config), value)
+        full = _full_key(key, config)
+        section, _, name = full.rpartition(".")
+        hints = typing.get_type_hints(type(getattr(config, section) if section else config))
+        changes.setdefault(section, {})[name] = _coerce(value, hints[name], full)
+    for section, values in changes.items():  # all of a section at once: some settings bound each other
+        try:
+            part = dataclasses.replace(getattr(config, section) if section else config, **values)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"setting {section}: {error}") from None
+        config = dataclasses.replace(config, **{section: part}) if section else part
     return config
 
 
@@ -279,15 +291,6 @@ def _full_key(key: str, config: Config) -> str:
         reason = "is ambiguous" if matches else "is unknown"
         raise ConfigError(f"setting {key!r} {reason}; allowed: {', '.join(matches or known)}")
     return matches[0]
-
-
-def _set(config: typing.Any, key: str, value: object, name: str = "") -> typing.Any:  # noqa: ANN401 - ours
-    """A copy with one dotted setting changed; `name` is the whole key, for messages."""
-    head, _, rest = key.partition(".")
-    if rest:
-        return dataclasses.replace(config, **{head: _set(getattr(config, head), rest, value, name or key)})
-    wanted = typing.get_type_hints(type(config))[head]
-    return dataclasses.replace(config, **{head: _coerce(value, wanted, name or key)})
 
 
 def _coerce(value: object, wanted: typing.Any, key: str) -> object:  # noqa: ANN401 - a type hint

@@ -176,20 +176,29 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def code_version(function: Callable) -> str:
+def code_version(function: Callable, seen: frozenset[types.CodeType] = frozenset()) -> str:
     """SHA-256 over the source that a stage's function runs: its own and, transitively, the package's.
 
-    The function's globals are followed to the modules of this package that they come from, and those
-    modules' imports onwards, so that editing an estimator makes exactly the stages stale that use it.
+    The function's globals and its own imports are followed to the modules of this package that they come
+    from, and those modules' imports onwards, so that editing an estimator makes exactly the stages stale
+    that use it.
+
+    Args:
+        function: The stage's function.
+        seen: Functions already on the way here, which are not followed again.
     """
     digest = hashlib.sha256(inspect.getsource(function).encode())
     packages = {function.__module__.partition(".")[0], __name__.partition(".")[0]}
-    modules: set[str] = set()
+    # Imports inside a function, which keep torch away until it is needed, are names with a dot.
+    inside = [n for n in _names(function.__code__) if "." in n and n.partition(".")[0] in packages]
+    modules = {module for name in inside if _is_module(name) for module in _closure(name)}
+    seen = seen | {function.__code__}
     used = [function.__globals__.get(name) for name in sorted(_names(function.__code__))]
     used += [cell.cell_contents for cell in function.__closure__ or ()]
     for found in used:
         if isinstance(found, types.FunctionType) and found.__module__ == function.__module__:
-            digest.update(code_version(found).encode())
+            if found.__code__ not in seen:
+                digest.update(code_version(found, seen).encode())
             continue
         home = found.__name__ if isinstance(found, types.ModuleType) else getattr(found, "__module__", None)
         if isinstance(home, str) and home.partition(".")[0] in packages and home != function.__module__:
