@@ -199,6 +199,20 @@ class Profile:
     notebooks: tuple[str, ...]
 
 
+# What runs on two cores without a network: the labeller in the box, and small networks from scratch.
+LAPTOP: dict[str, object] = {
+    "model": "resnet",
+    "baseline": "efficientnet",
+    "labelling.labeller": "bundled",
+    "backbones.model": "test_resnet",
+    "backbones.baseline": "test_efficientnet",
+    "backbones.pretrained": False,
+    "training.image_size": 96,
+    "training.epochs": 15,
+    "training.backbone_lr": 2e-3,
+    "training.head_lr": 2e-3,
+}
+
 PROFILES: dict[str, Profile] = {
     "published": Profile(
         "The published study's own predictions and audit, analysed again (no images, no GPU).",
@@ -207,35 +221,12 @@ PROFILES: dict[str, Profile] = {
     ),
     "demo": Profile(
         "Garments drawn with known attributes: labelled, audited and trained on, without network or GPU.",
-        {
-            "model": "resnet",
-            "baseline": "efficientnet",
-            "subset.floor": 10,
-            "labelling.labeller": "bundled",
-            "backbones.model": "test_resnet",
-            "backbones.baseline": "test_efficientnet",
-            "backbones.pretrained": False,
-            "training.image_size": 96,
-            "training.epochs": 15,
-            "training.backbone_lr": 2e-3,
-            "training.head_lr": 2e-3,
-        },
+        {**LAPTOP, "subset.floor": 10},
         ("01", "02", "03", "04", "05", "06"),
     ),
     "folder": Profile(
         "Your own photographs (--images DIR): labelled, audited (--audit FILE) and trained on.",
-        {
-            "model": "resnet",
-            "baseline": "efficientnet",
-            "labelling.labeller": "bundled",
-            "backbones.model": "test_resnet",
-            "backbones.baseline": "test_efficientnet",
-            "backbones.pretrained": False,
-            "training.image_size": 96,
-            "training.epochs": 15,
-            "training.backbone_lr": 2e-3,
-            "training.head_lr": 2e-3,
-        },
+        LAPTOP,
         ("01", "03", "06"),
     ),
     "paper": Profile(

@@ -6,7 +6,6 @@ CSV file in which somebody judged some of the photographs. All else is the code 
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from swatchbook.config import Config
 from swatchbook.data import duplicates, images, pixels
 from swatchbook.labels.audit_sheet import CANNOT_TELL, read_sheet, with_design
 from swatchbook.labels.silver import abstention_table, coverage_table, silver_table
-from swatchbook.making import asked, asked_classes, asked_prompts, audit_content, train_model
+from swatchbook.making import asked, asked_classes, asked_prompts, audit_content, train_model, write_cosines
 from swatchbook.names import called
 from swatchbook.schema import Schema
 from swatchbook.stage import Stage, Trace
@@ -197,16 +196,7 @@ def _notes_of_audit(judged: pd.DataFrame | None, answers: pd.DataFrame | None) -
 
 def encode_photographs(trace: Trace) -> None:
     """Photographs → cosines with every class's prompts; no split is read, so another one keeps them."""
-    from swatchbook.labels.encoding import cosine_table
-    from swatchbook.labels.labeller import Labeller
-
-    listing, schema = trace.table("listing.parquet"), asked(trace)
-    labeller = Labeller.load(trace.setting("labelling.labeller"))
-    shards = trace.store.path("cosines")
-    cosines, _ = cosine_table(labeller, listing["path"].tolist(), schema, shards)
-    cosines.insert(0, "image_id", listing["image_id"].to_numpy())
-    trace.write_table("cosines.parquet", cosines)
-    shutil.rmtree(shards)
+    write_cosines(trace, trace.table("listing.parquet"))
 
 
 def label_photographs(trace: Trace) -> None:

@@ -152,14 +152,19 @@ def list_copies(trace: Trace) -> None:
 
 def measure_cosines(trace: Trace) -> None:
     """Images → cosines with every class's prompts."""
+    write_cosines(trace, trace.table("manifest.parquet"))
+
+
+def write_cosines(trace: Trace, listed: pd.DataFrame) -> None:
+    """Cosines of the listed images (`image_id, path`) with every class's prompts."""
     from swatchbook.labels.encoding import cosine_table
     from swatchbook.labels.labeller import Labeller
 
-    manifest, schema = trace.table("manifest.parquet"), asked(trace)
+    schema = asked(trace)
     labeller = Labeller.load(trace.setting("labelling.labeller"))
     shards = trace.store.path("cosines")
-    cosines, _ = cosine_table(labeller, manifest["path"].tolist(), schema, shards)
-    cosines.insert(0, "image_id", manifest["image_id"].to_numpy())
+    cosines, _ = cosine_table(labeller, listed["path"].tolist(), schema, shards)
+    cosines.insert(0, "image_id", listed["image_id"].to_numpy())
     trace.write_table("cosines.parquet", cosines)
     shutil.rmtree(shards)
 
