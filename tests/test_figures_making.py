@@ -16,7 +16,6 @@ from scipy import stats
 from swatchbook.evaluation.confidence import confidence_table
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.resample import image_weights
-from swatchbook.grids_stages import MAKING_FIGURES
 from swatchbook.labels.silver import abstention_table, coverage_table
 from swatchbook.models import recipe as recipe_module
 from swatchbook.models.recipe import Recipe
@@ -25,6 +24,7 @@ from swatchbook.report.figures import draw
 from swatchbook.report.figures_style import RC
 from swatchbook.report.recipes import PUBLISHED, recipe_table
 from swatchbook.schema import Schema
+from swatchbook.stages.grids import MAKING_FIGURES
 from tests.conftest import ROOT
 from tests.test_figures import HOSTILE, SVG, made_up_schema, marks_on, texts_on
 

@@ -14,9 +14,9 @@ import torch
 from swatchbook.cli import main
 from swatchbook.data.rendered import write_dataset
 from swatchbook.data.strict_csv import DataError
-from swatchbook.folder import SHARES, _notes_of_labels, folder_report, split_with_audit
 from swatchbook.labels.audit_sheet import check_sheet, read_sheet, with_design
 from swatchbook.report.page import write_page
+from swatchbook.stages.folder import SHARES, _notes_of_labels, folder_report, split_with_audit
 from swatchbook.study import Study, Trace
 from tests.conftest import real_data
 from tests.test_label_command import small_labeller

@@ -15,10 +15,10 @@ import pandas as pd
 
 from swatchbook import notebooks
 from swatchbook.config import PROFILES
-from swatchbook.folder import folder_report, headline_of
 from swatchbook.provenance import project_root, provenance
 from swatchbook.report.headline import headline_table, known_headline
 from swatchbook.report.page import write_page
+from swatchbook.stages.folder import folder_report, headline_of
 from swatchbook.store import StoreError, sha256
 from swatchbook.study import Result, Stage, Study, Trace
 

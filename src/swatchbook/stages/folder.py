@@ -15,10 +15,17 @@ from swatchbook.config import Config
 from swatchbook.data import duplicates, images, pixels
 from swatchbook.labels.audit_sheet import CANNOT_TELL, read_sheet, with_design
 from swatchbook.labels.silver import abstention_table, coverage_table, silver_table
-from swatchbook.making import asked, asked_classes, asked_prompts, audit_content, train_model, write_cosines
 from swatchbook.names import called
 from swatchbook.schema import Schema
 from swatchbook.stage import Stage, Trace
+from swatchbook.stages.making import (
+    asked,
+    asked_classes,
+    asked_prompts,
+    audit_content,
+    train_model,
+    write_cosines,
+)
 
 LEAD = (
     "Your own photographs, labelled by a labeller, and two models trained on its labels. A score against "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
@@ -14,15 +12,15 @@ from swatchbook.evaluation.grids import SILVER, grid_table, occlusion_table
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.labels.silver import silver_table
-from swatchbook.making import asked_prompts
 from swatchbook.report import figures_grids, figures_labels, figures_training
-from swatchbook.report.figures_style import Figure, draw
+from swatchbook.report.figures_style import Figure
 from swatchbook.report.grids import GridDrawer
 from swatchbook.schema import Schema
 from swatchbook.stage import Stage, Trace
+from swatchbook.stages.figures import figure_stage, picture_stage
+from swatchbook.stages.making import asked_prompts
 
 EXPLAINED = 5  # images: each is five pictures in a row
-SUFFIXES = (".png", ".svg", ".csv", ".txt")
 
 #: Figures of one table each, drawn as all others are.
 MAKING_FIGURES: dict[str, Figure] = {
@@ -154,46 +152,14 @@ def explanations(trace: Trace) -> None:
     trace.write("grids/seen.npy", lambda out: np.save(out, found["seen"]))
 
 
-def figure(name: str, spec: Figure) -> Callable[[Trace], None]:
-    """The step that draws one figure from its table."""
-    drawer = spec.draw  # named apart, so that its code is part of the step's version
-
-    def draw_figure(trace: Trace) -> None:
-        table = trace.table(f"tables/{spec.table}.csv")
-        for suffix, writer in draw(drawer, table, trace.schema):
-            trace.write(f"figures/{name}{suffix}", writer)
-
-    return draw_figure
-
-
-def picture_figure(name: str, source: str, array: str, drawer: GridDrawer) -> Callable[[Trace], None]:
-    """The step that draws one figure from its table and its pictures."""
-
-    def draw_figure(trace: Trace) -> None:
-        table = trace.table(f"tables/{source}.csv")
-        pictures = np.load(trace.path(array), allow_pickle=False)
-        for suffix, writer in draw(lambda t, s: drawer(t, s, pictures), table, trace.schema):
-            trace.write(f"figures/{name}{suffix}", writer)
-
-    return draw_figure
-
-
-def grid_stages(models: tuple[str, str]) -> tuple[Stage, ...]:
-    """The steps that show labels, trainings and images; they come after those that make them.
-
-    Args:
-        models: Names of the model and the baseline.
-    """
-    tables = (
+def grid_stages() -> tuple[Stage, ...]:
+    """The steps that show labels, trainings and images; they come after those that make them."""
+    return (
         Stage("labeller", ("tables/labeller.csv",), describe_labeller, asked_prompts),
         Stage("histories", ("tables/history.csv",), history),
         Stage("confidence", ("tables/confidence.csv",), confidence),
         Stage("grids", ("tables/grid.csv", "grids/pictures.npy"), grids),
         Stage("explanations", ("tables/occlusion.csv", "grids/seen.npy"), explanations),
-    )
-    drawers = {name: figure(name, spec) for name, spec in MAKING_FIGURES.items()}
-    drawers |= {name: picture_figure(name, *spec) for name, spec in PICTURE_FIGURES.items()}
-    return (
-        *tables,
-        *(Stage(f"figure {n}", tuple(f"figures/{n}{s}" for s in SUFFIXES), f) for n, f in drawers.items()),
+        *(figure_stage(name, figure) for name, figure in MAKING_FIGURES.items()),
+        *(picture_stage(name, *spec) for name, spec in PICTURE_FIGURES.items()),
     )

@@ -27,7 +27,7 @@ from swatchbook.stage import Stage, Trace
 from swatchbook.store import sha256
 
 SIMULATED = "simulated auditor"
-_BUNDLED = Path(__file__).parent / "labels" / "bundled"
+_BUNDLED = Path(__file__).parents[1] / "labels" / "bundled"
 
 
 def asked(trace: Trace) -> Schema:

@@ -1,19 +1,12 @@
-"""The steps of the study: each reads artefacts, calls one room of the package, writes artefacts.
-
-`stages_of` gives a profile's steps. A step's function is short on purpose: what it computes lives in
-`data`, `evaluation` or `report`; what it read and wrote is noted by the `Trace` it is handed.
-"""
+"""The steps from labels, predictions and audit to tables: scores, truth, coupling, comparison, claims."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from swatchbook.config import Config
 from swatchbook.data import published
 from swatchbook.evaluation.agreement import agreement_table
 from swatchbook.evaluation.audit import audit_table, power_table
@@ -30,11 +23,7 @@ from swatchbook.evaluation.resample import image_weights, rao_wu_weights
 from swatchbook.evaluation.scores import confusion_table, folder_baseline, majority_baseline, score_table
 from swatchbook.evaluation.selection import keep_by_agreement, selection_table
 from swatchbook.evaluation.truth import rectified_table, truth_table
-from swatchbook.folder import folder_stages
-from swatchbook.grids_stages import grid_stages
-from swatchbook.making import FILE_AUDIT, SIMULATED_AUDIT, know, making_stages
-from swatchbook.report.figures import Figure, draw, figures_of
-from swatchbook.stage import Stage, Trace
+from swatchbook.stage import Trace
 
 
 @dataclass(frozen=True)
@@ -76,6 +65,11 @@ class Audited:
         return {name: column[self.rows] for name, column in codes.items()}
 
 
+def is_audited(profile: str, audit: str | None) -> bool:
+    """Whether a run has an audit: its profile brings one, or a file was given."""
+    return profile in ("published", "demo") or audit is not None
+
+
 def test_labels(trace: Trace) -> Labels:
     """Silver labels and both models' predictions of the test images."""
     manifest, schema = trace.table("manifest.parquet"), trace.schema
@@ -103,38 +97,6 @@ def audited(trace: Trace, test: pd.DataFrame) -> Audited:
     sheet = trace.table("audit.csv")
     sheet = sheet[sheet["annotator"] == sheet["annotator"].iloc[0]].reset_index(drop=True)
     return Audited(sheet, test.index.get_indexer(sheet["image_id"]), trace.schema.encode(sheet, "audit.csv"))
-
-
-# ---- steps of the profile `published` -----------------------------------------------------------------
-
-
-def read_published(trace: Trace) -> None:
-    """The published exports → manifest, silver labels, predictions, audit, printed numbers."""
-    read = published.read(published.locate(_source(trace)), trace.schema)
-    trace.write_table("manifest.parquet", read.manifest)
-    trace.write_table("silver.parquet", read.silver)
-    for model, predictions in read.predictions.items():
-        trace.write_table(f"predictions/{model}.parquet", predictions)
-    trace.write_table("audit.csv", read.audit)
-    trace.write_table("sample20.csv", read.sample20)
-    trace.write_table("tables/printed.csv", read.printed)
-
-
-def published_files(trace: Trace) -> dict[str, str]:
-    """What `read_published` depends on outside the run: the content of the exports and of their list.
-
-    The exports are pinned, so without a source nothing is downloaded to know their content; a source
-    that is named is checked every time.
-    """
-    source = _source(trace)
-    if source:
-        published.locate(source)
-    return published.pinned()
-
-
-def _source(trace: Trace) -> Path | None:
-    source = trace.config.source  # untraced: where the files lie does not matter, what they hold does
-    return Path(source) if source else None
 
 
 def printed(trace: Trace) -> pd.DataFrame:
@@ -313,75 +275,3 @@ def claims(trace: Trace) -> None:
     settings = {k: trace.setting(k) for k in ("model", "baseline")}
     margin = trace.setting("evaluation.margin")
     trace.write_table("tables/claims.csv", claim_table(tables, trace.schema, margin=margin, **settings))
-
-
-def figure(name: str, spec: Figure) -> Callable[[Trace], None]:
-    """The step that draws one figure from its table: PNG, SVG, the CSV behind it and its alt text."""
-    drawer = spec.draw  # named apart, so that its code is part of the step's version
-
-    def draw_figure(trace: Trace) -> None:
-        table = trace.table(f"tables/{spec.table}.csv")
-        for suffix, writer in draw(drawer, table, trace.schema):
-            trace.write(f"figures/{name}{suffix}", writer)
-
-    return draw_figure
-
-
-def is_audited(profile: str, audit: str | None) -> bool:
-    """Whether a run has an audit: its profile brings one, or a file was given."""
-    return profile in ("published", "demo") or audit is not None
-
-
-def stages_of(config: Config) -> tuple[Stage, ...]:
-    """The steps of a run, in the order of the story.
-
-    Args:
-        config: Its profile decides where labels and predictions come from; the rest is the same.
-    """
-    models = (config.model, config.baseline)
-    from_file = FILE_AUDIT if config.labelling.audit else None
-    exports = (
-        "manifest.parquet",
-        "silver.parquet",
-        "predictions/",
-        "audit.csv",
-        "sample20.csv",
-        "tables/printed.csv",
-    )
-    first = {
-        "published": lambda: (Stage("published exports", exports, read_published, published_files),),
-        "demo": lambda: making_stages("drawn", models, SIMULATED_AUDIT),
-        "paper": lambda: making_stages("textilenet", models, from_file),
-        "best": lambda: making_stages("textilenet", models, from_file),
-        "folder": lambda: folder_stages(config),
-    }
-    tells = ("numbers", "claims") if config.profile == "published" else ("claims",)
-    known = {"demo": {"known truth": (know, "known")}}.get(config.profile, {})
-    judged = {
-        "audit": (audit, "audit", "agreement"),
-        "audit power": (power, "power"),
-        "truth": (truth, "truth", "three_columns", "rectified"),
-    }
-    told = {"curation": (curation, "curation", "name_clashes"), "claims": (claims, *tells)}
-    by_fabric = config.profile != "folder"
-    tables = {
-        "scores": (score, "scores", "confusion"),
-        **(judged if is_audited(config.profile, config.labelling.audit) else {}),
-        "coupling": (coupling, "coupling"),
-        "coupling in detail": (coupling_detail, "cells", "collapse", "selection"),
-        "comparison": (comparison, "comparison"),
-        **(told if by_fabric and is_audited(config.profile, config.labelling.audit) else {}),
-        **known,
-    }
-    suffixes = (".png", ".svg", ".csv", ".txt")
-    produced = {name for _, *names in tables.values() for name in names}
-    figures = {name: spec for name, spec in figures_of(models).items() if spec.table in produced}
-    return (
-        *first[config.profile](),
-        *(Stage(name, tuple(f"tables/{t}.csv" for t in made), f) for name, (f, *made) in tables.items()),
-        *(
-            Stage(f"figure {n}", tuple(f"figures/{n}{s}" for s in suffixes), figure(n, spec))
-            for n, spec in figures.items()
-        ),
-        *(grid_stages(models) if config.profile != "published" else ()),
-    )
