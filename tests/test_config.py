@@ -56,3 +56,8 @@ def test_a_wrong_setting_is_refused_naming_what_is_allowed(profile, overrides, m
 def test_settings_that_bound_each_other_change_together():
     config = configure("demo", {"warmup_epochs": "1", "training.epochs": "2"})
     assert (config.training.warmup_epochs, config.training.epochs) == (1, 2)
+
+
+def test_one_seed_moves_the_training_too_unless_it_has_its_own():
+    assert configure("demo", {"seed": 7}).training.seed == 7
+    assert configure("demo", {"seed": 7, "training.seed": 3}).training.seed == 3

@@ -29,8 +29,10 @@ from safetensors.torch import load_file, save_file
 from swatchbook.data.rendered import write_dataset
 from swatchbook.labels.labeller import REVISIONS
 from swatchbook.labels.vocabulary import write_tokenizer
+from swatchbook.run import tell_stages
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
+from swatchbook.study import Study
 from tests.conftest import ROOT
 from tests.test_network import DINOV2_AT_224, random_weights
 
@@ -266,10 +268,21 @@ def test_without_an_audit_nothing_claims_to_know_the_truth(ran):
     said, _, run = ran
     tables = {path.stem for path in (run / "tables").glob("*.csv")}
     assert tables >= {"scores", "confusion", "coupling", "cells", "collapse", "selection", "comparison"}
-    assert not tables & {"audit", "agreement", "power", "truth", "three_columns", "rectified", "known"}
+    assert not tables & {"audit", "agreement", "power", "truth", "three_columns", "known"}
+    assert pd.read_csv(run / "tables" / "rectified.csv")["value"].isna().all()
+    claims = pd.read_csv(run / "tables" / "claims.csv").set_index("claim")["verdict"]
+    unasked = set(claims.index[claims == "not asked"])
+    assert unasked == {"audit_classes", "ceiling", "silver_is_truth"} and len(claims) > 6
     assert not (run / "audit.csv").exists()
     assert not {"figure audit_scores", "figure audit_power", "figure truth"} & set(said["figures"])
     assert set(pd.read_csv(run / "tables" / "comparison.csv")["reference"]) == {"silver"}
+
+
+def test_without_an_audit_all_notebooks_but_that_of_the_audit_are_told(home):
+    study = Study.open("paper", home / "run")
+    told = {stage.name for stage in tell_stages(study, ROOT)}
+    numbers = {name.split()[1][:2] for name in told if name.startswith("notebook")}
+    assert numbers == {"01", "03", "04", "05", "06"}
 
 
 def test_the_models_fit_into_the_memory_of_a_small_machine(ran):
@@ -288,7 +301,7 @@ def test_an_audit_file_adds_the_truth_and_redoes_no_model(ran, home, schema):
     said, _ = run_paper(home, str(home / "audit.csv"))
     assert said["steps"] == 0
     now, before = set(computed(said)), set(computed(ran[0]))
-    assert now >= {"audit sheet", "audit", "audit power", "truth", "comparison"}
+    assert now >= {"audit sheet", "audit", "audit power", "truth", "comparison", "claims"}
     made = {"manifest", "pixels", "duplicates", "cosines", "silver labels", "training dinov2"}
     assert before >= made | {"training resnet50", "scores", "coupling"}
     assert not now & (made | {"training resnet50", "scores", "coupling"})

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from swatchbook.config import configure
+from swatchbook.evaluation.claims import claim_table
 from swatchbook.stages import stages_of
 from swatchbook.study import Study
 from tests.browser import check_page
@@ -314,3 +315,15 @@ def test_damaged_exports_stop_the_run_with_one_line_and_leave_nothing(
     assert done.returncode == 1 and message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "tables").exists()
+
+
+def test_where_nobody_audited_the_claims_that_take_an_audit_say_so(run_dir, schema):
+    tables = {name: table(run_dir, name) for name in ("scores", "comparison", "coupling", "curation")}
+    given = {"model": "dinov2", "baseline": "resnet50", "margin": 0.03}
+    found = claim_table(tables, schema, **given).set_index("claim")
+    whole = table(run_dir, "claims").set_index("claim")
+    unasked = found.index[found["verdict"] == "not asked"]
+    assert list(unasked) == ["audit_classes", "ceiling", "silver_is_truth"]
+    assert list(found.index) == list(whole.index)
+    others = found.index.difference(unasked)
+    assert (found.loc[others, "sentence"] == whole.loc[others, "sentence"]).all()

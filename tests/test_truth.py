@@ -387,6 +387,16 @@ def test_a_rectified_pair_takes_the_folder_rule_for_truth_and_skips_what_nobody_
     assert (frame.loc[~lost, "n"] == 200).all()
 
 
+def test_where_nobody_judged_no_pair_is_estimable(schema):
+    rng = np.random.default_rng(3)
+    split = {a.name: rng.integers(0, len(a), 50) for a in schema}
+    nobody = {a.name: np.empty(0, dtype=np.int16) for a in schema}
+    design = {"stratum": np.empty(0, dtype=object), "weight": np.empty(0), "draws": 20}
+    frame = rectified_table(nobody, nobody, split, schema, rng=rng, **design)
+    assert len(frame) == 12 and frame["value"].isna().all() and (frame["n"] == 0).all()
+    assert set(frame["interval"]) == {"not estimable: no human label"}
+
+
 def test_silver_labels_that_are_the_truth_need_no_correction(schema):
     rng = np.random.default_rng(2)
     split = {a.name: rng.integers(0, len(a), 800) for a in schema}

@@ -272,6 +272,8 @@ def configure(profile: str = DEFAULT_PROFILE, overrides: Mapping[str, object] | 
         except ValueError as error:
             raise ConfigError(f"setting {section}: {error}") from None
         config = dataclasses.replace(config, **{section: part}) if section else part
+    if "seed" not in changes.get("training", {}):  # one seed moves everything random
+        config = dataclasses.replace(config, training=dataclasses.replace(config.training, seed=config.seed))
     return config
 
 

@@ -12,14 +12,14 @@ NOT_KNITTED = ("lace", "velvet", "faux_fur")
 
 
 def fact_table(
-    manifest: pd.DataFrame, silver: pd.DataFrame, audit: pd.DataFrame, schema: Schema
+    manifest: pd.DataFrame, silver: pd.DataFrame, audit: pd.DataFrame | None, schema: Schema
 ) -> pd.DataFrame:
     """Counts that a study prints about its data.
 
     Args:
         manifest: With `image_id, folder, split`.
         silver: Silver labels of the test images, a column an attribute, null where abstained.
-        audit: The audit sheet, with `stratum` and a column an attribute.
+        audit: The audit sheet, with `stratum` and a column an attribute; None where nobody judged.
         schema: Gives heads and the folder rule.
 
     Returns:
@@ -39,12 +39,7 @@ def fact_table(
         rows.append(
             {"statistic": "abstention_rate", "head": a.name, "rows": "test", "value": rate, "n": len(silver)}
         )
-    judged = [a.name for a in schema if audit[a.name].notna().any()]
-    rows.append({"statistic": "images", "head": "all", "rows": "audit", "value": len(audit)})
-    rows.append(
-        {"statistic": "images_per_fabric", "head": "all", "value": audit["stratum"].value_counts().min()}
-    )
-    rows += [{"statistic": "n_excluded", "head": name, "value": audit[name].isna().sum()} for name in judged]
+    rows += [] if audit is None else _audit_facts(audit, schema)
     test = manifest[manifest["split"] == "test"]
     doubtful = test["folder"].isin([f for f in NOT_KNITTED if schema.folders.get(f) == "knitwear"])
     share = float(doubtful.mean()) if len(test) else np.nan
@@ -52,6 +47,16 @@ def fact_table(
         {"statistic": "share_of_doubtful_folders", "rows": "test", "value": share, "n": int(doubtful.sum())}
     )
     return pd.DataFrame(rows).assign(interval="count")
+
+
+def _audit_facts(audit: pd.DataFrame, schema: Schema) -> list[dict]:
+    judged = [a.name for a in schema if audit[a.name].notna().any()]
+    smallest = audit["stratum"].value_counts().min()
+    return [
+        {"statistic": "images", "head": "all", "rows": "audit", "value": len(audit)},
+        {"statistic": "images_per_fabric", "head": "all", "value": smallest},
+        *({"statistic": "n_excluded", "head": name, "value": audit[name].isna().sum()} for name in judged),
+    ]
 
 
 def name_table(clashes: pd.DataFrame) -> pd.DataFrame:

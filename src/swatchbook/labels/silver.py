@@ -16,7 +16,6 @@ from swatchbook.evaluation.resample import holm
 from swatchbook.schema import Attribute, Schema
 
 COLUMNS = ["attribute", "class", "metric", "value", "low", "high", "n", "interval"]
-_WILSON = "Wilson score interval"
 
 
 def confidences(cosines: pd.DataFrame, attribute: Attribute, temperature: float = 100.0) -> np.ndarray:
@@ -201,7 +200,12 @@ def _share(attribute: str, label: str, metric: str, hits: int, n: int, level: fl
     if n == 0:
         return row | {"value": np.nan, "low": np.nan, "high": np.nan, "interval": ""}
     low, high = stats.binomtest(int(hits), int(n)).proportion_ci(level, method="wilson")
-    return row | {"value": hits / n, "low": low, "high": high, "interval": _WILSON}
+    return row | {
+        "value": hits / n,
+        "low": low,
+        "high": high,
+        "interval": f"{level:.0%} Wilson score interval",
+    }
 
 
 def _mean(attribute: str, label: str, values: np.ndarray, level: float) -> dict:
@@ -217,4 +221,9 @@ def _mean(attribute: str, label: str, values: np.ndarray, level: float) -> dict:
         return row | nowhere
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
     low, high = values.mean() - half, min(values.mean() + half, 1.0)
-    return row | {"value": values.mean(), "low": low, "high": high, "interval": "Student's t, images"}
+    return row | {
+        "value": values.mean(),
+        "low": low,
+        "high": high,
+        "interval": f"{level:.0%} Student's t, images",
+    }

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from swatchbook.names import called
 from swatchbook.schema import Schema
 
 #: Table and schema → the drawing, its alt text, and exactly the rows and columns that were drawn.
@@ -215,7 +216,7 @@ def looks(models: Iterable[str]) -> dict[str, Look]:
         if model in KNOWN:
             found[model] = Look(*KNOWN[model])
         else:
-            found[model] = Look(words(model), *OTHERS[others % len(OTHERS)])
+            found[model] = Look(words(called(model)), *OTHERS[others % len(OTHERS)])
             others += 1
     return found
 

@@ -26,6 +26,7 @@ from swatchbook.stages.tables import (
     power,
     score,
     truth,
+    unaudited,
 )
 
 
@@ -59,15 +60,16 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
         "audit power": (power, "power"),
         "truth": (truth, "truth", "three_columns", "rectified"),
     }
+    nobody = {"truth, not audited": (unaudited, "rectified")}
     told = {"curation": (curation, "curation", "name_clashes"), "claims": (claims, *tells)}
     by_fabric = config.profile != "folder"
     tables = {
         "scores": (score, "scores", "confusion"),
-        **(judged if is_audited(config.profile, config.labelling.audit) else {}),
+        **(judged if is_audited(config.profile, config.labelling.audit) else nobody),
         "coupling": (coupling, "coupling"),
         "coupling in detail": (coupling_detail, "cells", "collapse", "selection"),
         "comparison": (comparison, "comparison"),
-        **(told if by_fabric and is_audited(config.profile, config.labelling.audit) else {}),
+        **(told if by_fabric else {}),
         **known,
     }
     produced = {name for _, *names in tables.values() for name in names}

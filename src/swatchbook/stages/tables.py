@@ -182,6 +182,17 @@ def truth(trace: Trace) -> None:
     trace.write_table("tables/rectified.csv", rectified)
 
 
+def unaudited(trace: Trace) -> None:
+    """What only an audit tells, where nobody judged: the truth's V of every pair, not estimable."""
+    labels, schema = test_labels(trace), trace.schema
+    nobody = {name: np.empty(0, dtype=np.int16) for name in schema.names}
+    design = {"stratum": np.empty(0, dtype=object), "weight": np.empty(0)}
+    table = rectified_table(
+        nobody, nobody, labels.silver, schema, **design, draws=20, rng=trace.rng("rectified")
+    )
+    trace.write_table("tables/rectified.csv", table)
+
+
 def coupling(trace: Trace) -> None:
     """Cramér's V of all pairs: values, nulls, intervals and verdicts."""
     labels = test_labels(trace)
@@ -250,7 +261,8 @@ def curation(trace: Trace) -> None:
     manifest, silver = trace.table("manifest.parquet"), trace.table("silver.parquet")
     silver = silver[silver["image_id"].isin(manifest.loc[manifest["split"] == "test", "image_id"])]
     clashes = published.name_clashes(manifest)
-    facts = fact_table(manifest, silver, trace.table("audit.csv"), trace.schema)
+    judged = is_audited(trace.setting("profile"), trace.setting("labelling.audit"))
+    facts = fact_table(manifest, silver, trace.table("audit.csv") if judged else None, trace.schema)
     parts = [name_table(clashes), facts]
     if trace.setting("profile") == "published":
         parts.insert(0, picked_images(trace))
@@ -268,7 +280,9 @@ def picked_images(trace: Trace) -> pd.DataFrame:
 
 def claims(trace: Trace) -> None:
     """Every printed number and claim beside ours."""
-    names = ("scores", "comparison", "audit", "truth", "coupling", "curation")
+    names = ["scores", "comparison", "coupling", "curation"]
+    if is_audited(trace.setting("profile"), trace.setting("labelling.audit")):
+        names += ["audit", "truth"]
     tables = {name: trace.table(f"tables/{name}.csv") for name in names}
     if trace.setting("profile") == "published":
         trace.write_table("tables/numbers.csv", number_table(printed(trace), tables))
