@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 ARGS ?=
-REPORT ?= runs/published/report/index.html
+REPORT ?= runs/demo/report/index.html
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
 .PHONY: help .venv run test lint format lock report clean

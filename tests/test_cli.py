@@ -38,7 +38,8 @@ def test_a_wrong_command_line_exits_with_two_and_one_line(arguments, message, ca
 
 
 def test_a_source_that_is_no_folder_exits_with_one_and_one_line(capsys, tmp_path):
-    assert main(["run", "--source", str(tmp_path / "none"), "--run-dir", str(tmp_path / "run")]) == 1
+    given = ["--profile", "published", "--source", str(tmp_path / "none"), "--run-dir", str(tmp_path / "run")]
+    assert main(["run", *given]) == 1
     assert "is not a folder; name the folder of the exports" in capsys.readouterr().err.splitlines()[-1]
 
 

@@ -126,6 +126,28 @@ class Labelling:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """How the profile `labeller` measures a labeller.
+
+    Attributes:
+        images: Drawn images to measure on.
+        seed: Their seed, at least 0; not the one that the labeller was trained with.
+        bins: Bins of the reliability diagram and of the calibration error.
+        blue_accepts_navy: Count navy as blue on photographs whose judge never answered navy.
+    """
+
+    images: int = 2000
+    seed: int = 2_000_003
+    bins: int = 15
+    blue_accepts_navy: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.images >= 100, "quality.images", self.images, "at least 100")
+        _require(self.seed >= 0, "quality.seed", self.seed, "0 or more")
+        _require(self.bins >= 1, "quality.bins", self.bins, "at least 1")
+
+
+@dataclass(frozen=True)
 class Backbones:
     """What the two models are built on.
 
@@ -147,23 +169,24 @@ class Config:
     Attributes:
         profile: Which of `PROFILES` this is.
         schema: Name of a shipped schema or path to a YAML file.
-        material_map: Which folder → material rule of the schema is in force.
+        material_map: Which folder → material rule of the schema is in force; None: its first, if it has any.
         seed: Seed of everything random.
         source: Folder with the published exports (None downloads them by pinned commit and checksum), or
-            TextileNet's archive or folder, or the folder of photographs of profile `folder`.
+            TextileNet's archive or folder, or the photographs of profiles `folder` and `labeller`.
         model: The model whose advantage is tested.
         baseline: The model it is held against.
         drawn: The drawn world.
         subset: Which images of TextileNet are studied.
         labelling: How silver labels are made and audited.
+        quality: How a labeller is measured.
         backbones: What the models are built on.
         training: How they are trained.
         evaluation: How numbers get their intervals.
     """
 
-    profile: str = "published"
+    profile: str = "demo"
     schema: str = "textilenet"
-    material_map: str = "paper"
+    material_map: str | None = "paper"
     seed: int = 42
     source: str | None = None
     model: str = "dinov2"
@@ -171,6 +194,7 @@ class Config:
     drawn: Drawn = field(default_factory=Drawn)
     subset: Subset = field(default_factory=Subset)
     labelling: Labelling = field(default_factory=Labelling)
+    quality: Quality = field(default_factory=Quality)
     backbones: Backbones = field(default_factory=Backbones)
     training: Recipe = field(default_factory=Recipe)
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -229,6 +253,11 @@ PROFILES: dict[str, Profile] = {
         LAPTOP,
         ("01", "03", "06"),
     ),
+    "labeller": Profile(
+        "How good the labeller is: on images drawn for it, and on photographs (--images DIR --audit FILE).",
+        {"schema": "wardrobe", "material_map": None, "labelling.labeller": "bundled"},
+        ("10",),
+    ),
     "paper": Profile(
         "TextileNet (--source), FashionSigLIP's labels, DINOv2 against ResNet-50: as published, on a GPU.",
         {},
@@ -241,7 +270,7 @@ PROFILES: dict[str, Profile] = {
         ("01", "02", "03", "04", "05", "06"),
     ),
 }
-DEFAULT_PROFILE = "published"
+DEFAULT_PROFILE = "demo"
 
 
 def configure(profile: str = DEFAULT_PROFILE, overrides: Mapping[str, object] | None = None) -> Config:
