@@ -4,6 +4,7 @@ import krippendorff
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
 from swatchbook.evaluation.agreement import (
@@ -95,6 +96,13 @@ def test_perfect_agreement_has_an_end_only_where_one_is_known(rng):
     assert (frame["value"] == 1).all() and (frame["high"] == 1).all()
     assert 0.8 < frame.loc["agreement", "low"] < 0.9  # Wilson, 20 of 20
     assert frame.loc[["kappa", "ac1", "alpha"], "low"].isna().all()
+
+
+def test_no_agreement_at_all_is_not_known_for_certain(rng):
+    frame = agreement(sheet(one="aabbc" * 4, two="bbcca" * 4), rng).set_index("statistic")
+    row = frame.loc["agreement"]
+    assert (row["value"], row["low"]) == (0, 0)
+    assert row["high"] == pytest.approx(binomtest(0, 20).proportion_ci(method="wilson").high)
 
 
 def test_one_annotator_is_not_estimable(rng):

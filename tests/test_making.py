@@ -55,6 +55,7 @@ SETTINGS = {
     "subset.floor": 3,
     "labelling.audit_per_fabric": 2,
     "backbones.model": "test_convnext",
+    "backbones.model_pretrained": False,
     "backbones.baseline": "test_resnet",
     "training.image_size": 32,
     "training.warmup_epochs": 1,
@@ -67,7 +68,7 @@ SETTINGS = {
     "evaluation.power_draws": 20,
     "evaluation.power_sizes": (20,),
 }
-TRAININGS = ["training resnet", "training efficientnet"]
+TRAININGS = ["training tower", "training scratch"]
 
 
 def tiny_labeller(folder: Path) -> Path:
@@ -211,9 +212,9 @@ KILLED = """
             pixels.square = after(50, pixels.square)
         elif name == "cosines":
             Labeller.embed = after(1, Labeller.embed)
-        elif name == "training resnet":
+        elif name == "training tower":
             training._step = after(7, training._step)  # five steps an epoch
-        elif name == "training efficientnet":
+        elif name == "training scratch":
             study.store.record = after(0, study.store.record)
         else:
             half(study, next(s for s in study.stages if s.name == name).produces[-1 if name == "manifest" else 0])
@@ -386,7 +387,7 @@ def test_one_broken_image_is_set_aside_and_everything_goes_on_without_it(copy, l
     study = opened(copy, labeller)
     assert study.table("tables/quarantine.csv")["image_id"].tolist() == ids
     assert len(study.manifest) == len(study.silver) == len(pixels.read(copy / "pixels.npy")) == whole - 1
-    assert not study.predictions("resnet")["image_id"].isin(ids).any()
+    assert not study.predictions("tower")["image_id"].isin(ids).any()
 
 
 def test_more_than_one_percent_broken_stops_the_run_and_says_which_and_why(copy, labeller):
@@ -419,26 +420,26 @@ def test_a_head_without_any_label_costs_nothing_and_breaks_no_table(copy, labell
     change("masked")
     study = bring_up(opened(copy, labeller))
     assert study.silver["texture"].isna().all()
-    for name in ("resnet", "efficientnet"):
+    for name in ("tower", "scratch"):
         history = study.store.read_table(f"models/{name}/history.csv")
         assert (history[["train_loss_texture", "val_loss_texture"]] == 0).all(axis=None)
         assert np.isfinite(history[["train_loss", "val_loss", "macro_f1"]]).all(axis=None)
         weights = load_file(study.store.path(f"models/{name}/model.safetensors"))
         assert all(torch.isfinite(tensor).all() for tensor in weights.values() if tensor.is_floating_point())
         assert np.isfinite(study.predictions(name).filter(like=":")).all(axis=None)
-    scores = study.scores.query("head == 'texture' and `class` == 'all' and model == 'resnet'")
+    scores = study.scores.query("head == 'texture' and `class` == 'all' and model == 'tower'")
     assert len(scores) and scores["value"].isna().all() and (scores["n"] == 0).all()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_no_model(copy, labeller):
     with pytest.raises(TrainingError, match=r"epoch 1, step \d of 5: the loss of .* is not finite"):
         rerun(copy, labeller, head_lr=1e30)
-    assert not (copy / "models" / "resnet" / "config.json").exists()
+    assert not (copy / "models" / "tower" / "config.json").exists()
     # With the old rate again nothing is taken for granted of what the stopped training touched.
-    assert names(rerun(copy, labeller)) == ["training resnet"]
+    assert names(rerun(copy, labeller)) == ["training tower"]
 
 
 def test_a_machine_without_gpu_is_written_down(whole):
-    for name in ("resnet", "efficientnet"):
+    for name in ("tower", "scratch"):
         config = json.loads((whole / "models" / name / "config.json").read_text())
         assert config["hardware"] == "cpu, fp32: torch sees no CUDA GPU"

@@ -152,14 +152,16 @@ class Backbones:
     """What the two models are built on.
 
     Attributes:
-        model: timm name of the model's backbone.
-        baseline: timm name of the baseline's.
-        pretrained: Whether their published weights are loaded.
+        model: timm name of the model's backbone, or ``swatchbook-tower``, that of the labeller in the box.
+        baseline: The baseline's.
+        model_pretrained: Whether the model starts from its backbone's published weights.
+        baseline_pretrained: Whether the baseline does.
     """
 
     model: str = "vit_base_patch14_dinov2.lvd142m"
     baseline: str = "resnet50.tv_in1k"
-    pretrained: bool = True
+    model_pretrained: bool = True
+    baseline_pretrained: bool = True
 
 
 @dataclass(frozen=True)
@@ -223,14 +225,15 @@ class Profile:
     notebooks: tuple[str, ...]
 
 
-# What runs on two cores without a network: the labeller in the box, and small networks from scratch.
+# What runs on two cores without a network: the labeller in the box, and one small network twice, started from
+# the labeller's own image tower and from scratch.
 LAPTOP: dict[str, object] = {
-    "model": "resnet",
-    "baseline": "efficientnet",
+    "model": "tower",
+    "baseline": "scratch",
     "labelling.labeller": "bundled",
-    "backbones.model": "test_resnet",
-    "backbones.baseline": "test_efficientnet",
-    "backbones.pretrained": False,
+    "backbones.model": "swatchbook-tower",
+    "backbones.baseline": "swatchbook-tower",
+    "backbones.baseline_pretrained": False,
     "training.image_size": 96,
     "training.epochs": 15,
     "training.backbone_lr": 2e-3,

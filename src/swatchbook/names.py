@@ -3,8 +3,8 @@
 NAMES = {
     "dinov2": "DINOv2",
     "resnet50": "ResNet-50",
-    "resnet": "small ResNet",
-    "efficientnet": "small EfficientNet",
+    "tower": "pretrained tower",
+    "scratch": "tower from scratch",
     "reference": "silver labels",
     "silver": "silver labels",
 }

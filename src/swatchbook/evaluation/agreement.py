@@ -192,6 +192,9 @@ def _group_rows(
             # Without a single disagreement the replicates do not vary; only a proportion has an end then.
             ends = ends_without_variation(both[:1], np.array([n]), level)
             row |= {"low": ends[0, 0] if statistic == "agreement" else np.nan, "interval": NO_VARIATION}
+        elif both[0] == 0 and statistic == "agreement":
+            ends = ends_without_variation(both[:1], np.array([n]), level)
+            row |= {"high": ends[1, 0], "interval": NO_VARIATION}
         yield row
 
 

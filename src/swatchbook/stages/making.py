@@ -245,7 +245,7 @@ def train_model(which: str) -> Callable[[Trace], None]:
             recipe,
             trace.setting(f"backbones.{which}"),
             trace.store.path(f"models/{name}"),
-            pretrained=trace.setting("backbones.pretrained"),
+            pretrained=trace.setting(f"backbones.{which}_pretrained"),
             log=lambda line: print(f"  {name}: {line}", flush=True),
         )
         trace.writes += [f"models/{name}/{f}" for f in ("model.safetensors", "config.json", "history.csv")]
