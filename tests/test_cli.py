@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+import types
 
 import pytest
 
 from swatchbook import cli
 from swatchbook.cli import main
+from swatchbook.cli_audit import with_check
 
 
 @pytest.mark.parametrize(
@@ -19,8 +21,9 @@ from swatchbook.cli import main
         (["run", "--profile", "folder"], "profile 'folder' needs photographs; give --images DIR"),
         (
             ["run", "--profile", "demo", "--images", "x"],
-            "--images with profile 'demo'; it is for --profile folder",
+            "--images with profile 'demo'; it is for folder and labeller",
         ),
+        (["run", "--source", "x"], "--source with profile 'demo', which draws its own images"),
         (
             ["run", "--profile", "folder", "--images", "x", "--source", "y"],
             "--images and --source were both given; profile folder takes --images",
@@ -76,7 +79,7 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
             "predict",
             "example: swatchbook predict ~/photographs --model runs/demo/models/resnet --out labels.csv",
         ),
-        ("audit", "example: swatchbook audit audit.csv --run-dir runs/folder"),
+        ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
     ],
 )
 def test_each_command_shows_an_example(command, told, capsys):
@@ -84,6 +87,39 @@ def test_each_command_shows_an_example(command, told, capsys):
         main([command, "--help"])
     assert done.value.code == 0
     assert told in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (["audit", "a.csv"], ["audit", "check", "a.csv"]),
+        (["audit", "--run-dir", "r", "a.csv"], ["audit", "check", "--run-dir", "r", "a.csv"]),
+        (["audit", "page", "--out", "p.html"], ["audit", "page", "--out", "p.html"]),
+        (["audit", "--help"], ["audit", "--help"]),
+        (["audit"], ["audit"]),
+        (["run", "a.csv"], ["run", "a.csv"]),
+    ],
+)
+def test_an_audit_sheet_alone_is_checked(given, taken):
+    assert with_check(given) == taken
+
+
+def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, capsys):
+    asked = {}
+
+    def label_folder(folder, out, schema, **options):
+        asked.update(options, folder=folder, out=out, schema=schema.name)
+        return [], []
+
+    module = types.ModuleType("swatchbook.predicting")
+    module.label_folder = label_folder
+    monkeypatch.setitem(sys.modules, "swatchbook.predicting", module)
+    page = tmp_path / "sheet.html"
+    command = ["label", "in", "--out", "o.csv", "--schema", "textilenet", "--html", str(page)]
+    assert main(command) == 0
+    assert asked["html"] == page and asked["schema"] == "textilenet"
+    assert f"{page}: contact sheet" in capsys.readouterr().out
+    assert main(command[:-2]) == 0 and asked["html"] is None
 
 
 def test_profiles_lists_every_setting_with_its_default(capsys):

@@ -1,4 +1,4 @@
-"""The `swatchbook` command: run the study, label or predict a folder of photographs, check an audit."""
+"""The `swatchbook` command: run the study, label or predict a folder of photographs, audit a run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from swatchbook import __version__
+from swatchbook.cli_audit import audit_parser, with_check
 from swatchbook.config import DEFAULT_PROFILE, PROFILES, Config, ConfigError, configure
 
+PHOTOGRAPHS = ("folder", "labeller")  # profiles that take --images
 OWN_AUDIT = ("published", "demo")
 
 
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 the study failed (one line says why), 2 the command line was wrong,
         130 interrupted.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(with_check(sys.argv[1:] if argv is None else list(argv)))
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _label_parser(commands)
     _predict_parser(commands)
-    _audit_parser(commands)
+    audit_parser(commands)
 
     report = commands.add_parser(
         "report",
@@ -83,20 +85,26 @@ def _label_parser(commands: argparse._SubParsersAction) -> None:
         description="Label every photograph below a folder with an open_clip model: for each attribute a "
         "label, left empty where the model is not sure enough, and its confidence. A stopped command goes "
         "on where it was when it is given again. Files that cannot be read are listed in OUT.broken.csv.",
-        epilog="example:  swatchbook label ~/photographs --out labels.csv",
+        epilog="example:  swatchbook label ~/photographs --out labels.csv --html labels.html",
     )
     _table_options(label)
     label.add_argument(
         "--schema",
         default="textilenet",
         metavar="NAME|PATH",
-        help="what is asked: a schema of the package or a YAML file (default: textilenet)",
+        help="what is asked: a schema of the package (textilenet; wardrobe, for whole garments) or a YAML "
+        "file (default: textilenet)",
     )
     label.add_argument(
         "--labeller",
         default="bundled",
         metavar="NAME",
         help="bundled, hf-hub:OWNER/NAME or local-dir:PATH (default: bundled, which needs no network)",
+    )
+    label.add_argument(
+        "--html",
+        metavar="FILE",
+        help="also write a contact sheet: one page of thumbnails and labels, least sure first",
     )
     label.add_argument("--no-abstain", action="store_true", help="label every photograph, sure or not")
     label.add_argument(
@@ -135,22 +143,6 @@ def _table_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _audit_parser(commands: argparse._SubParsersAction) -> None:
-    audit = commands.add_parser(
-        "audit",
-        help="check a person's audit file against a run",
-        description="Check an audit file against the photographs of a run and say what it holds. The file is "
-        "a CSV with a column path (or image_id) and a column for each attribute that was judged; a blank "
-        "answer is “can't tell”. Exit status 1 if a line is wrong; each wrong line is listed.",
-        epilog="example:  swatchbook audit audit.csv --run-dir runs/folder",
-    )
-    audit.add_argument("sheet", metavar="SHEET", help="the audit file")
-    audit.add_argument(
-        "--run-dir", metavar="DIR", help="the run that it judges (default: runs/folder, in the project)"
-    )
-    audit.set_defaults(run=_audit)
-
-
 def _study_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile",
@@ -160,7 +152,9 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source", metavar="DIR", help="folder with the published exports (default: download)"
     )
-    parser.add_argument("--images", metavar="DIR", help="folder of photographs, for profile folder")
+    parser.add_argument(
+        "--images", metavar="DIR", help="folder of photographs, for profiles folder and labeller"
+    )
     parser.add_argument(
         "--audit",
         metavar="FILE",
@@ -194,11 +188,13 @@ def _folder_settings(arguments: argparse.Namespace, settings: dict[str, str]) ->
     """Photographs and audit, as absolute paths because notebooks run in another folder."""
     profile = arguments.profile
     if arguments.images is not None:
-        if profile != "folder":
-            raise ConfigError(f"--images with profile {profile!r}; it is for --profile folder")
+        if profile not in PHOTOGRAPHS:
+            raise ConfigError(f"--images with profile {profile!r}; it is for {' and '.join(PHOTOGRAPHS)}")
         if arguments.source is not None:
-            raise ConfigError("--images and --source were both given; profile folder takes --images")
+            raise ConfigError(f"--images and --source were both given; profile {profile} takes --images")
         settings["source"] = str(Path(arguments.images).absolute())
+    if profile == "demo" and "source" in settings:
+        raise ConfigError("--source with profile 'demo', which draws its own images")
     if profile == "folder" and "source" not in settings:
         raise ConfigError("profile 'folder' needs photographs; give --images DIR")
     if arguments.audit is not None:
@@ -229,9 +225,12 @@ def _label(arguments: argparse.Namespace) -> int:
         labeller=arguments.labeller,
         temperature=arguments.temperature,
         abstain=not arguments.no_abstain,
+        html=None if arguments.html is None else Path(arguments.html),
         log=_to_stderr,
     )
     _tell(len(table), len(broken), arguments.out)
+    if arguments.html is not None:
+        print(f"{arguments.html}: contact sheet")
     return 0
 
 
@@ -251,14 +250,6 @@ def _tell(images: int, broken: int, out: str) -> None:
     print(f"{out}: {images:,} photographs")
     if broken:
         print(f"{out}.broken.csv: {broken:,} files that cannot be read, with reasons")
-
-
-def _audit(arguments: argparse.Namespace) -> int:
-    from swatchbook.labels.audit_sheet import audit_against_run
-
-    said, accepted = audit_against_run(arguments.sheet, arguments.run_dir)
-    print("\n".join(said))
-    return 0 if accepted else 1
 
 
 def _profiles(_: argparse.Namespace) -> int:

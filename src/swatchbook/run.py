@@ -17,6 +17,7 @@ from swatchbook.provenance import project_root, provenance
 from swatchbook.report.headline import headline_table, known_headline
 from swatchbook.report.page import write_page
 from swatchbook.stages.folder import folder_report, headline_of
+from swatchbook.stages.labeller import labeller_report
 from swatchbook.store import StoreError, sha256
 from swatchbook.study import Result, Stage, Study, Trace
 
@@ -142,7 +143,12 @@ def artefacts_of(notebook: Path, named: Callable[[str], str]) -> list[str]:
 def _report(told: list[tuple[str, str]]) -> Callable[[Trace], None]:
     def report(trace: Trace) -> None:
         profile = trace.config.profile
-        said = {"published": _published, "demo": _drawn, "folder": folder_report}.get(profile, _scored)(trace)
+        said = {
+            "published": _published,
+            "demo": _drawn,
+            "folder": folder_report,
+            "labeller": labeller_report,
+        }.get(profile, _scored)(trace)
         executed = [(name, trace.path(artefact)) for name, artefact in told]
         title, made = f"Swatchbook: the {profile} study", _provenance(trace)
         trace.write(
@@ -205,10 +211,8 @@ def export_figures(study: Study, root: Path) -> None:
 
     A run in a folder of its own keeps its figures to itself, and so does one of a person's photographs.
     """
-    if (
-        study.config.profile == "folder"
-        or study.store.root != (root / "runs" / study.config.profile).resolve()
-    ):
+    private = study.config.profile in ("folder", "labeller") and study.config.source is not None
+    if private or study.store.root != (root / "runs" / study.config.profile).resolve():
         return
     target = root / "figures" / study.config.profile
     target.mkdir(parents=True, exist_ok=True)

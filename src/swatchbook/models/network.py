@@ -8,12 +8,17 @@ from pathlib import Path
 import timm
 import torch
 from huggingface_hub import constants, hf_hub_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
+from swatchbook import labels
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
 
 LOCAL = "local-dir:"
+TOWER = "swatchbook-tower"
+LABELLER = Path(labels.__file__).with_name("bundled")  # the labeller in the box, whose image tower it is
 WEIGHTS = "model.safetensors"
 SETTINGS = ("num_classes", "fixed_input_size", "mean", "std")  # of timm's, those that matter here
 
@@ -79,8 +84,9 @@ def build(
     the CLS token of DINOv2 and DINOv3 and otherwise what the backbone pools itself.
 
     Args:
-        backbone: A timm name, best with its tag (``resnet50.tv_in1k``); or ``local-dir:PATH``, a folder
-            with timm's `config.json` and `model.safetensors`.
+        backbone: A timm name, best with its tag (``resnet50.tv_in1k``); ``local-dir:PATH``, a folder
+            with timm's `config.json` and `model.safetensors`; or ``swatchbook-tower``, the image tower of
+            the labeller in the box, trained on drawn garments, without its projection.
         schema: Gives the heads.
         pretrained: Load the backbone's weights; False starts from random ones.
         cache_dir: The Hugging Face Hub cache to read and to download into; the user's own by default.
@@ -95,19 +101,21 @@ def build(
     wanted = {"img_size": img_size} if cfg["fixed_input_size"] else {}
     if "dinov3" in name and cfg["fixed_input_size"]:
         wanted["global_pool"] = "token"  # timm averages the patches by default; DINOv2 gives its CLS token
-    if pretrained:
+    if pretrained and backbone != TOWER:
         # With the checkpoint's own number of classes timm loads strictly; with 0 it would drop strictness
         # and leave a missing entry random.
         wanted["num_classes"] = cfg["num_classes"]
         wanted["pretrained_cfg_overlay"] = {**cfg, "file": str(file), "custom_load": False}
     try:
-        model = timm.create_model(name, pretrained=pretrained, **wanted)
+        model = timm.create_model(name, pretrained=pretrained and backbone != TOWER, **wanted)
     except Exception as error:
         reason = " ".join(str(error).split())
         if not pretrained:
             raise ValueError(f"backbone {backbone!r} at img_size={img_size}: {reason}") from error
         raise WeightsError(f"weights {file} do not fit backbone {backbone!r}: {reason}") from error
     model.reset_classifier(0)
+    if pretrained and backbone == TOWER:
+        _load_tower(model, file)
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", (1, 1))
     if img_size % patch[0] or img_size % patch[1]:
         raise ValueError(
@@ -126,6 +134,10 @@ def _resolve(
         name, cfg = _read_local(folder)
         if pretrained:
             source, file = str(folder), _only_safetensors(folder)
+    elif backbone == TOWER:
+        name, cfg = _read_tower()
+        if pretrained:
+            source, file = "bundled labeller", LABELLER / "open_clip_model.safetensors"
     else:
         default = _published_settings(backbone)
         name = f"{default.architecture}.{default.tag}" if default.tag else default.architecture
@@ -134,7 +146,7 @@ def _resolve(
             source, file = default.hf_hub_id, _from_hub(name, default, cache_dir)
             revision = file.parent.name
     info = {
-        "backbone": backbone if backbone.startswith(LOCAL) else name,
+        "backbone": backbone if backbone.startswith(LOCAL) or backbone == TOWER else name,
         "architecture": name.partition(".")[0],
         "source": source,
         "revision": revision,
@@ -153,7 +165,7 @@ def _published_settings(name: str) -> timm.models.PretrainedCfg:
         return timm.get_pretrained_cfg(name)
     near = ", ".join((tags or timm.list_models(f"*{architecture}*", pretrained=True))[:8])
     such = f" such as {near}" if near else ""
-    raise ValueError(f"backbone {name!r} is unknown; allowed: timm's names{such}, or {LOCAL}PATH")
+    raise ValueError(f"backbone {name!r} is unknown; allowed: timm's names{such}, {LOCAL}PATH, or {TOWER}")
 
 
 def _read_local(folder: Path) -> tuple[str, dict]:
@@ -169,6 +181,25 @@ def _read_local(folder: Path) -> tuple[str, dict]:
         raise WeightsError(f"{LOCAL}{folder}: architecture {name!r} is unknown to timm")
     default = timm.get_pretrained_cfg(name)
     return name, {key: given.get(key, getattr(default, key)) for key in SETTINGS}
+
+
+def _read_tower() -> tuple[str, dict]:
+    """Architecture of the labeller's image tower, and the mean and deviation it was trained with."""
+    written = json.loads((LABELLER / "open_clip_config.json").read_text(encoding="utf-8"))
+    name, seen = written["model_cfg"]["vision_cfg"]["timm_model_name"], written["preprocess_cfg"]
+    default = timm.get_pretrained_cfg(name)
+    return name, {key: seen.get(key, getattr(default, key)) for key in SETTINGS}
+
+
+def _load_tower(model: nn.Module, file: Path) -> None:
+    """Load the tower's weights, kept as half floats, and nothing else of the labeller."""
+    prefix = "visual.trunk."
+    try:
+        weights = {k.removeprefix(prefix): v for k, v in load_file(file).items() if k.startswith(prefix)}
+        model.load_state_dict(weights, strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"weights {file} do not fit backbone {TOWER!r}: {reason}") from error
 
 
 def _only_safetensors(folder: Path) -> Path:

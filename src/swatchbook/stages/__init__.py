@@ -13,6 +13,7 @@ from swatchbook.stage import Stage
 from swatchbook.stages.figures import figure_stage
 from swatchbook.stages.folder import folder_stages
 from swatchbook.stages.grids import grid_stages
+from swatchbook.stages.labeller import labeller_stages
 from swatchbook.stages.making import FILE_AUDIT, SIMULATED_AUDIT, know, making_stages
 from swatchbook.stages.published import published_files, read_published
 from swatchbook.stages.tables import (
@@ -36,6 +37,8 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
     Args:
         config: Its profile decides where labels and predictions come from; the rest is the same.
     """
+    if config.profile == "labeller":  # no model is trained, so nothing that tells of models
+        return labeller_stages(config)
     models = (config.model, config.baseline)
     from_file = FILE_AUDIT if config.labelling.audit else None
     exports = (

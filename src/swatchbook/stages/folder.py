@@ -20,10 +20,9 @@ from swatchbook.schema import Schema
 from swatchbook.stage import Stage, Trace
 from swatchbook.stages.making import (
     asked,
-    asked_classes,
     asked_prompts,
     audit_content,
-    train_model,
+    training_stages,
     write_cosines,
 )
 
@@ -289,15 +288,6 @@ def folder_stages(config: Config) -> tuple[Stage, ...]:
     read = Stage("audit sheet", ("judged.parquet", "tables/audit_answers.csv"), read_audit, audit_content)
     split = ("manifest.parquet", "tables/duplicates.csv")
     silver = ("silver.parquet", "tables/coverage.csv", "tables/abstention.csv")
-    trained = [
-        Stage(
-            f"training {name}",
-            (f"predictions/{name}.parquet", f"models/{name}/"),
-            train_model(which),
-            asked_classes,
-        )
-        for which, name in (("model", config.model), ("baseline", config.baseline))
-    ]
     return (
         Stage("photographs", ("listing.parquet", "tables/quarantine.csv"), list_photographs, folder_content),
         Stage("pixels", ("pixels.npy",), decode_photographs),
@@ -306,5 +296,5 @@ def folder_stages(config: Config) -> tuple[Stage, ...]:
         Stage("cosines", ("cosines.parquet",), encode_photographs, asked_prompts),
         Stage("silver labels", silver, label_photographs),
         Stage("notes", ("tables/notes.csv",), take_notes),
-        *trained,
+        *training_stages((config.model, config.baseline)),
     )

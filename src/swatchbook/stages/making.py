@@ -57,6 +57,13 @@ def asked_prompts(trace: Trace) -> dict[str, str]:
     return found
 
 
+def asked_backbones(trace: Trace) -> dict[str, str]:
+    """What a training depends on outside the run: classes, and the labeller's tower if it starts there."""
+    towers = [trace.setting(f"backbones.{which}") for which in ("model", "baseline")]
+    file = _BUNDLED / "open_clip_model.safetensors"
+    return {**asked_classes(trace), **({"tower": sha256(file)} if "swatchbook-tower" in towers else {})}
+
+
 def _told(*content: object) -> str:
     return hashlib.sha256(repr(content).encode()).hexdigest()
 
@@ -257,6 +264,23 @@ def train_model(which: str) -> Callable[[Trace], None]:
     return train_and_predict
 
 
+def training_stages(models: tuple[str, str]) -> tuple[Stage, ...]:
+    """The steps that train and predict.
+
+    Args:
+        models: Names of the model and the baseline.
+    """
+    return tuple(
+        Stage(
+            f"training {name}",
+            (f"predictions/{name}.parquet", f"models/{name}/"),
+            train_model(which),
+            asked_backbones,
+        )
+        for which, name in zip(("model", "baseline"), models, strict=True)
+    )
+
+
 def know(trace: Trace) -> None:
     """Every estimator beside the truth that it estimates."""
     manifest, schema = trace.table("manifest.parquet"), trace.schema
@@ -299,15 +323,6 @@ def making_stages(source: str, models: tuple[str, str], audit: Stage | None = No
         "textilenet": (Stage("manifest", listed, textilenet_manifest, textilenet_content),),
     }
     silver = ("silver.parquet", "tables/coverage.csv", "tables/abstention.csv")
-    trained = [
-        Stage(
-            f"training {name}",
-            (f"predictions/{name}.parquet", f"models/{name}/"),
-            train_model(which),
-            asked_classes,
-        )
-        for which, name in zip(("model", "baseline"), models, strict=True)
-    ]
     return (
         *first[source],
         Stage("pixels", ("pixels.npy",), decode),
@@ -315,5 +330,5 @@ def making_stages(source: str, models: tuple[str, str], audit: Stage | None = No
         Stage("cosines", ("cosines.parquet",), measure_cosines, asked_prompts),
         Stage("silver labels", silver, label),
         *([audit] if audit else []),
-        *trained,
+        *training_stages(models),
     )
