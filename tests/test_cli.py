@@ -109,7 +109,7 @@ def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, 
 
     def label_folder(folder, out, schema, **options):
         asked.update(options, folder=folder, out=out, schema=schema.name)
-        return [], []
+        return 0, []
 
     module = types.ModuleType("swatchbook.predicting")
     module.label_folder = label_folder

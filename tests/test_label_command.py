@@ -1,6 +1,7 @@
 """`swatchbook label` and `predict`: a folder of photographs in, one table out, whole or not at all."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -17,14 +18,17 @@ import pytest
 pytest.importorskip("torch", reason="labelling needs the extra 'models'")
 
 import open_clip
+import pyarrow.parquet as pq
 import torch
+from bs4 import BeautifulSoup
 from PIL import Image
 from safetensors.torch import save_file
 
 from swatchbook import predicting
 from swatchbook.cli import main
 from swatchbook.data import images, pixels
-from swatchbook.labels.encoding import cosine_table
+from swatchbook.data.decoding import decode
+from swatchbook.labels.encoding import cosine_parts, cosine_table
 from swatchbook.labels.labeller import CONFIG, Labeller
 from swatchbook.labels.silver import silver_table
 from swatchbook.labels.vocabulary import write_tokenizer
@@ -156,7 +160,7 @@ from functools import partial
 from swatchbook import predicting
 from swatchbook.labels.labeller import Labeller
 from swatchbook.schema import Schema
-predicting.cosine_table = partial(predicting.cosine_table, shard=3, workers=1)
+predicting.cosine_parts = partial(predicting.cosine_parts, shard=3, workers=1)
 embed, calls = Labeller.embed, []
 def dying(self, tensors):
     calls.append(1)
@@ -178,7 +182,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, labeller, schema, tm
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not out.exists()
     assert below(tmp_path / "labels.parquet.partial/shards") == ["shard-00000.npz", "shard-00001.npz"]
-    monkeypatch.setattr(predicting, "cosine_table", partial(cosine_table, shard=3))
+    monkeypatch.setattr(predicting, "cosine_parts", partial(cosine_parts, shard=3))
     predicting.label_folder(folder, whole, schema, labeller=labeller)
     embed, seen = Labeller.embed, []
     monkeypatch.setattr(Labeller, "embed", lambda self, some: seen.append(len(some)) or embed(self, some))
@@ -188,6 +192,95 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, labeller, schema, tm
     assert not Path(f"{out}.partial").exists()
 
 
+def test_a_part_is_written_before_the_next_is_encoded(folder, labeller, schema, tmp_path, monkeypatch):
+    monkeypatch.setattr(predicting, "cosine_parts", partial(cosine_parts, shard=3))
+    embed, write, done = Labeller.embed, pq.ParquetWriter.write_table, []
+    monkeypatch.setattr(Labeller, "embed", lambda self, some: done.append(len(some)) or embed(self, some))
+    monkeypatch.setattr(
+        pq.ParquetWriter, "write_table", lambda self, t: done.append(f"{len(t)} written") or write(self, t)
+    )
+    out = tmp_path / "labels.parquet"
+    predicting.label_folder(folder, out, schema, labeller=labeller)
+    assert done == [3, "3 written", 3, "3 written", 2, "2 written"]
+    assert pq.ParquetFile(out).num_row_groups == 3
+
+
+def test_a_table_in_parts_is_the_table_in_one(folder, labeller, schema, tmp_path, monkeypatch):
+    for suffix in (".csv", ".parquet"):
+        whole, parts = tmp_path / f"whole{suffix}", tmp_path / f"parts{suffix}"
+        predicting.label_folder(folder, whole, schema, labeller=labeller)
+        with monkeypatch.context() as patch:
+            patch.setattr(predicting, "cosine_parts", partial(cosine_parts, shard=3))
+            predicting.label_folder(folder, parts, schema, labeller=labeller)
+        read = pd.read_csv if suffix == ".csv" else pd.read_parquet
+        pd.testing.assert_frame_equal(read(parts), read(whole), rtol=1e-4)
+
+
+def test_a_contact_sheet_is_written_beside_the_table(folder, labeller, tmp_path, capsys):
+    (folder / "f.jpg").write_bytes(b"")
+    out, sheet = tmp_path / "labels.csv", tmp_path / "sheet.html"
+    told = ["--out", str(out), "--labeller", labeller, "--schema", "wardrobe", "--html", str(sheet)]
+    assert main(["label", str(folder), *told]) == 0
+    assert f"{sheet}: contact sheet" in capsys.readouterr().out
+    page = BeautifulSoup(sheet.read_text(encoding="utf-8"), "html.parser")
+    assert {name.text for name in page.find_all("bdi")} == set(NAMES) - {"f.jpg"}
+    assert [h.text for h in page.find_all("h2")] == ["Material", "Color", "Pattern", "Texture"]
+    table = pd.read_csv(out)
+    for section, name in zip(
+        page.find_all("section"), ("material", "color", "pattern", "texture"), strict=True
+    ):
+        shown = {
+            li.find("bdi").text: (li.find_all("span")[0].text, float(li.find_all("span")[1].text))
+            for li in section.find_all("li")
+        }
+        assert len(shown) == 7
+        for row in table.itertuples():
+            label, sure = shown[row.path]
+            given = getattr(row, name)
+            assert label == ("no label" if pd.isna(given) else given.replace("_", " "))
+            assert sure == pytest.approx(getattr(row, f"{name}_confidence"), abs=0.0051)
+    assert "Files that could not be read1" in page.find("dl").text.replace("\n", "")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "labels.csv", "labels.csv.broken.csv", "photographs", "sheet.html"
+    ]  # fmt: skip
+
+
+def large(scale: int, rng: np.random.Generator) -> bytes:
+    """A JPEG of shades, edges, noise and full-contrast stripes, its short side 160 times the scale."""
+    side = 160 * scale
+    y, x = np.mgrid[:side, : side + 80].astype(np.float32)
+    shades = 90 + 60 * np.sin(x / side * 5) + 40 * np.cos(y / side * 7)
+    edges = np.where((x // (side / 6) + y // (side / 9)) % 2 > 0, 50, 0)
+    stripes = np.where(y < side / 3, 120 * np.sign(np.sin(2 * np.pi * (x + 0.3 * y) / (3.7 * scale))), 0)
+    picture = (shades + edges)[..., None] + stripes[..., None] * [1, 0.8, 0.5]
+    noise = rng.normal(0, 8, (*x.shape, 3))
+    file = io.BytesIO()
+    Image.fromarray(np.clip(picture + noise, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_large_photographs_are_read_smaller_and_seen_as_if_whole(labeller, scale, rng):
+    model = Labeller.load(labeller, device="cpu", log=lambda _: None)
+    enough = predicting.enough_for(model)
+    assert enough == predicting.FINE * 32
+    data = large(scale, rng)
+    assert min(decode(data, enough).size) == enough  # the least that is allowed, so the worst
+    apart = (model.preprocess(decode(data, enough)) - model.preprocess(decode(data))).abs() * 127.5
+    assert 0 < apart.max() < 5.5 and apart.mean() < 1
+    assert min(decode(data, enough + 1).size) == 2 * enough
+
+
+def test_small_photographs_and_other_formats_are_read_in_full(rng):
+    picture = Image.fromarray(rng.integers(0, 256, (319, 400, 3)).astype(np.uint8))
+    for form in ("JPEG", "PNG", "WEBP"):
+        file = io.BytesIO()
+        picture.save(file, form)
+        data = file.getvalue()
+        enough = 160 if form == "JPEG" else 20  # 160 is more than half of 319
+        assert np.array_equal(np.asarray(decode(data, enough)), np.asarray(decode(data)))
+
+
 def test_names_that_a_spreadsheet_would_run_are_quoted_in_csv_only(labeller, schema, tmp_path):
     folder = tmp_path / "hostile"
     folder.mkdir()
@@ -195,8 +288,8 @@ def test_names_that_a_spreadsheet_would_run_are_quoted_in_csv_only(labeller, sch
     for name in names:
         Image.new("RGB", (20, 20), "red").save(folder / name)
     (folder / "=broken.jpg").write_bytes(b"")
-    table, broken = predicting.label_folder(folder, tmp_path / "out.csv", schema, labeller=labeller)
-    assert table["path"].tolist() == sorted(names)
+    written, broken = predicting.label_folder(folder, tmp_path / "out.csv", schema, labeller=labeller)
+    assert written == len(names)
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         written = [row["path"] for row in csv.DictReader(file)]
     assert written == [f"'{n}" if n[0] in "=+-@\t\r" else n for n in sorted(names)]
@@ -265,6 +358,8 @@ def test_a_folder_without_photographs_is_one_error_and_leaves_nothing(
         (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, hf-hub:OWNER/NAME"),
         (["--out", "o.csv", "--labeller", "local-dir:no"], "no is no folder; local-dir: needs one with"),
         (["--out", "o.csv", "--schema", "textile"], "schema 'textile' is unknown; allowed: textilenet"),
+        (["--out", "o.csv", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'; allowed: .html or .htm"),
+        (["--out", "o.csv", "--html", "no/o.html"], "html 'no/o.html' lies in a folder that does not exist"),
         (["--out", "o.csv", "--temperature", "0"], "temperature must be a number above 0; received 0.0"),
         (["--out", "o.csv", "--temperature", "nan"], "temperature must be a number above 0; received nan"),
     ],

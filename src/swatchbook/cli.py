@@ -218,7 +218,7 @@ def _label(arguments: argparse.Namespace) -> int:
     from swatchbook.predicting import label_folder
     from swatchbook.schema import Schema
 
-    table, broken = label_folder(
+    written, broken = label_folder(
         arguments.folder,
         arguments.out,
         Schema.load(arguments.schema),
@@ -228,7 +228,7 @@ def _label(arguments: argparse.Namespace) -> int:
         html=None if arguments.html is None else Path(arguments.html),
         log=_to_stderr,
     )
-    _tell(len(table), len(broken), arguments.out)
+    _tell(written, len(broken), arguments.out)
     if arguments.html is not None:
         print(f"{arguments.html}: contact sheet")
     return 0
@@ -237,8 +237,8 @@ def _label(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from swatchbook.predicting import predict_folder
 
-    table, broken = predict_folder(arguments.folder, arguments.out, arguments.model, log=_to_stderr)
-    _tell(len(table), len(broken), arguments.out)
+    written, broken = predict_folder(arguments.folder, arguments.out, arguments.model, log=_to_stderr)
+    _tell(written, len(broken), arguments.out)
     return 0
 
 

@@ -1,15 +1,11 @@
 """A folder of photographs → one table of answers, by a labeller or by a trained model.
 
-Pictures are streamed in batches, so memory holds a few of them and one row of numbers an image. What was
-worked out is kept in shards in ``<out>.partial`` until the table is whole, so that a stopped command goes on
-where it was, to the same bytes; the table itself appears at once or not at all.
+Both are a way from files to answers; listing, streaming and writing are `labelling`'s.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +15,9 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from swatchbook.data import images
 from swatchbook.data.pixels import SIZE, square
-from swatchbook.data.strict_csv import DataError
-from swatchbook.labels.encoding import cosine_table
+from swatchbook.labelling import PAGES, Parts, answer_folder, checked
+from swatchbook.labels.encoding import cosine_parts
 from swatchbook.labels.labeller import Labeller
 from swatchbook.labels.silver import silver_table
 from swatchbook.models import checkpoint
@@ -30,13 +25,11 @@ from swatchbook.models.hardware import Hardware, choose, fixed_threads
 from swatchbook.models.prediction import evaluation_logits
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Attribute, Schema
-from swatchbook.store import Store
 
-SUFFIXES = (".parquet", ".csv")
-RISKY = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a cell that begins so for a formula
-_TOLD = 3
-
-Answers = tuple[pd.DataFrame, pd.DataFrame]  # a row an image; and the broken files, ``path, reason``
+# A JPEG is read smaller while its short side stays so many times what the labeller looks at. The pixels that
+# the labeller then gets are those of the whole picture to within 5 of 255, and mostly to within 1; only
+# full-contrast stripes as fine as two pixels can leave more, up to 20. At 2 times it was up to 140.
+FINE = 5
 
 
 def label_folder(
@@ -47,8 +40,9 @@ def label_folder(
     labeller: str = "bundled",
     temperature: float = 100.0,
     abstain: bool = True,
+    html: str | Path | None = None,
     log: Callable[[str], object] = print,
-) -> Answers:
+) -> tuple[int, pd.DataFrame]:
     """Label every photograph below a folder by an open_clip model and the schema's prompts.
 
     Args:
@@ -62,28 +56,36 @@ def label_folder(
         labeller: See `Labeller.load`.
         temperature: Factor on the cosines before the softmax, above 0.
         abstain: Whether a label below the schema's threshold is left out.
+        html: An ``.html`` file to write: a contact sheet of the least sure photographs of every label.
         log: Told in a line what was loaded.
 
     Returns:
-        The table as written, with plain paths; and the broken files.
+        How many photographs the table holds; and the broken files, ``path`` (below the folder), ``reason``.
 
     Raises:
         ValueError: If an argument is not as described, or no photograph can be read.
         LabellerError: If the labeller cannot be loaded.
-        StoreError: If the file cannot be written, or another command is writing it.
+        StoreError: If a file cannot be written, or another command is writing it.
     """
     if not temperature > 0 or not np.isfinite(temperature):
         raise ValueError(f"temperature must be a number above 0; received {temperature}")
     thresholds = None if abstain else dict.fromkeys(schema.names, 0.0)
+    out = checked(out)
+    html = None if html is None else checked(html, PAGES, "html")
 
-    out = _checked(out)
-
-    def answer(paths: list[str], shards: Path) -> Answers:
+    def answer(paths: list[str], shards: Path) -> Parts:
         model = Labeller.load(labeller, log=log)
-        cosines, broken = cosine_table(model, paths, schema, shards, tolerated=1.0)
-        return silver_table(cosines, schema, temperature=temperature, thresholds=thresholds), broken
+        for cosines, broken in cosine_parts(model, paths, schema, shards, enough=enough_for(model)):
+            yield silver_table(cosines, schema, temperature=temperature, thresholds=thresholds), broken
 
-    return _written(Path(folder), out, answer)
+    facts = {"labeller": labeller, "schema": schema.name}
+    return answer_folder(Path(folder), out, schema, answer, html=html, facts=facts)
+
+
+def enough_for(labeller: Labeller) -> int | None:
+    """Short side in pixels at which a JPEG holds what a labeller sees; None where its size is not known."""
+    size = getattr(labeller.model.visual, "image_size", None)
+    return size and FINE * int(np.max(size))
 
 
 def predict_folder(
@@ -93,7 +95,7 @@ def predict_folder(
     *,
     device: str = "auto",
     log: Callable[[str], object] = print,
-) -> Answers:
+) -> tuple[int, pd.DataFrame]:
     """Predict every photograph below a folder with a trained model, which brings its own classes.
 
     Args:
@@ -104,28 +106,28 @@ def predict_folder(
         log: Told in a line where it runs, and why.
 
     Returns:
-        The table as written, with plain paths; and the broken files.
+        As `label_folder`.
 
     Raises:
         ValueError: If the folder holds no such model, an argument is not as described, or no photograph
             can be read.
-        StoreError: If the file cannot be written, or another command is writing it.
+        StoreError: If a file cannot be written, or another command is writing it.
     """
-    out = _checked(out)
+    out = checked(out)
     model = _Classifier.load(Path(model_dir), device)
     log(f"model {Path(model_dir)}: {model.hardware.reason}")
 
-    def answer(paths: list[str], shards: Path) -> Answers:
-        with fixed_threads(model.recipe.threads):
-            found, broken = cosine_table(model, paths, model.schema, shards, tolerated=1.0)
-        table = {}
-        for a in model.schema:
-            p = found[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
-            table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
-            table[f"{a.name}_confidence"] = p.max(axis=1)
-        return pd.DataFrame(table), broken
+    def answer(paths: list[str], shards: Path) -> Parts:
+        for found, broken in cosine_parts(model, paths, model.schema, shards):
+            table = {}
+            for a in model.schema:
+                p = found[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
+                table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
+                table[f"{a.name}_confidence"] = p.max(axis=1)
+            yield pd.DataFrame(table, index=found.index), broken
 
-    return _written(Path(folder), out, answer)
+    with fixed_threads(model.recipe.threads):
+        return answer_folder(Path(folder), out, model.schema, answer)
 
 
 @dataclass(frozen=True)
@@ -196,76 +198,3 @@ def schema_of(model_dir: Path) -> Schema:
             "training has finished, such as runs/demo/models/resnet"
         ) from None
     return Schema("model", asked)
-
-
-def _checked(out: str | Path) -> Path:
-    """Where the table goes, if a table can go there."""
-    out = Path(out)
-    if out.suffix not in SUFFIXES:
-        raise ValueError(f"out {str(out)!r} ends in {out.suffix!r}; allowed: {' or '.join(SUFFIXES)}")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        reason = "is a folder" if out.is_dir() else "lies in a folder that does not exist"
-        raise ValueError(f"out {str(out)!r} {reason}; allowed: a file in a folder that exists")
-    return out
-
-
-def _written(folder: Path, out: Path, answer: Callable[[list[str], Path], Answers]) -> Answers:
-    """Answer for every photograph and write the tables."""
-    listed = images.find(folder)
-    work = Store(out.with_name(f"{out.name}.partial"))
-    with work.lock():
-        try:
-            table, broken = _answered(folder, listed, work.path("shards"), answer)
-            told = out.with_name(f"{out.name}.broken.csv")
-            if len(broken):
-                _publish(work, broken, told)
-            else:
-                told.unlink(missing_ok=True)  # of an earlier call: nothing is broken now
-            _publish(work, table, out)
-        except BaseException:
-            if not any(work.path("shards").glob("*.npz")):  # nothing to go on from
-                shutil.rmtree(work.root, ignore_errors=True)
-            raise
-        shutil.rmtree(work.root, ignore_errors=True)  # the result stands, whatever becomes of the shards
-    return table, broken
-
-
-def _answered(
-    folder: Path, listed: pd.DataFrame, shards: Path, answer: Callable[[list[str], Path], Answers]
-) -> Answers:
-    """Answers by path below the folder, without the broken files."""
-    table, broken = answer(listed["path"].tolist(), shards)
-    broken = broken.assign(
-        path=broken["path"].map(dict(zip(listed["path"], listed["image_id"], strict=True)))
-    )
-    if len(broken) == len(listed):
-        shutil.rmtree(shards)
-        raise DataError(_all_broken(folder, broken))
-    table.insert(0, "path", listed["image_id"].to_numpy())
-    return table[~table["path"].isin(broken["path"])].reset_index(drop=True), broken
-
-
-def _all_broken(folder: Path, broken: pd.DataFrame) -> str:
-    first = "; ".join(f"{row.path!r} ({row.reason})" for row in broken.head(_TOLD).itertuples())
-    return f"none of the {len(broken):,} images below {str(folder)!r} can be read: {first}"
-
-
-def _publish(work: Store, table: pd.DataFrame, out: Path) -> None:
-    """Write a table in the working folder and then give it its name, in one step."""
-    artefact = f"table{out.suffix}"
-    if out.suffix == ".csv":
-        quoted = [column for column in ("path", "reason") if column in table]
-        safe = table.assign(**{c: table[c].map(_guarded) for c in quoted})
-        for column in safe.select_dtypes("number"):
-            safe[column] = safe[column].map("{:.6f}".format)
-        # Before Python 3.13 a carriage return alone is not quoted, and would end the line for a reader.
-        bare = any(safe[column].str.contains("\r", regex=False).any() for column in quoted)
-        how = {"quoting": csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL, "lineterminator": "\n"}
-        work.write(artefact, lambda p: safe.to_csv(p, index=False, encoding="utf-8", **how))
-    else:
-        work.write(artefact, lambda p: table.to_parquet(p, index=False))
-    work.path(artefact).replace(out)
-
-
-def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(RISKY) else cell

@@ -81,8 +81,9 @@ class Schema:
         """Read a schema by name (one that ships with the package) or by path.
 
         Args:
-            name: ``textilenet``, or a path that ends in ``.yaml`` or ``.yml``.
-            folder_map: Which of the file's folder rules to use; the file's first one by default.
+            name: ``textilenet``, ``wardrobe``, or a path that ends in ``.yaml`` or ``.yml``.
+            folder_map: Which of the file's folder rules to use; the file's first one by default, and none
+                where it has none.
 
         Raises:
             SchemaError: If the name is unknown, or the file holds unknown keys, duplicates, classes
@@ -262,12 +263,13 @@ def _build(raw: dict, where: str, folder_map: str | None) -> Schema:
         raise SchemaError(f"{where}: folder_maps must be a mapping of rules, not {maps!r}")
     if len(by_folder) > 1 or bool(by_folder) != bool(maps):
         raise SchemaError(f"{where}: folder_maps serve exactly one attribute labelled by folder")
-    if folder_map is not None and folder_map not in maps:
+    # A schema without folders has no use for a rule, so a study's setting does not hold for it.
+    if folder_map is not None and maps and folder_map not in maps:
         raise SchemaError(
             f"{where}: folder map {folder_map!r} is unknown; allowed: {', '.join(maps) or 'none'}"
         )
     rules = {name: _rule(name, body, by_folder[0], where) for name, body in maps.items()}
-    chosen = folder_map or next(iter(rules), None)
+    chosen = (folder_map if rules else None) or next(iter(rules), None)
     if chosen is None:
         return Schema(raw["name"], tuple(attributes))
     ruled, folders = rules[chosen]

@@ -23,7 +23,9 @@ from swatchbook.data.decoding import UnreadableError, decode, read_bytes, thread
 from swatchbook.labels.labeller import Labeller
 from swatchbook.schema import Schema
 
-_Seen = torch.Tensor | str  # a preprocessed picture, or why there is none
+_Seen = tuple[str, torch.Tensor | str]  # digest of a file; its preprocessed picture, or why there is none
+_Part = tuple[np.ndarray, list[tuple[int, str]]]  # cosines of a shard; which of its rows failed, and why
+_UNREAD = "unreadable"
 
 
 def cosine_table(
@@ -38,9 +40,6 @@ def cosine_table(
     workers: int | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cosines of images with every class, computed or taken up where an earlier call was stopped.
-
-    A shard is kept under a key of everything that its cosines depend on: the model, the prompts, the
-    images' bytes and the size of a batch. A shard of another key, or one that is damaged, is made anew.
 
     Args:
         labeller: The model.
@@ -60,74 +59,128 @@ def cosine_table(
         ValueError: If there are no paths, an argument lies outside its range, or more than ``tolerated``
             of the files are unreadable.
     """
+    if not 0 <= tolerated <= 1:
+        raise ValueError(f"tolerated must lie in [0, 1]; received {tolerated}")
+    parts: list[pd.DataFrame] = []
+    lost: list[dict] = []
+    for part, broken in cosine_parts(
+        labeller, paths, schema, folder, batch=batch, shard=shard, workers=workers
+    ):
+        parts.append(part)
+        lost += broken.to_dict("records")
+        if len(lost) > tolerated * len(paths):
+            first = "; ".join(f"{b['path']} ({b['reason']})" for b in lost[:3])
+            raise ValueError(
+                f"{len(lost)} of {len(paths)} images are unreadable, more than {tolerated:.1%}: {first}"
+            )
+    return pd.concat(parts), pd.DataFrame(lost, columns=["path", "reason"])
+
+
+def cosine_parts(
+    labeller: Labeller,
+    paths: Sequence[str | Path],
+    schema: Schema,
+    folder: Path,
+    *,
+    batch: int = 64,
+    shard: int = 1024,
+    workers: int | None = None,
+    enough: int | None = None,
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Cosines of images with every class, a shard at a time, so that memory does not grow with the images.
+
+    A shard is kept under a key of everything that its cosines depend on: the model, the prompts, the
+    images' bytes, the size of a batch and how small images may be read. A shard of another key, or one
+    that is damaged, is made anew.
+
+    Args:
+        labeller: The model.
+        paths: Image files.
+        schema: Gives attributes, classes and prompts.
+        folder: Where shards are kept; made if absent.
+        batch: Images in one go.
+        shard: Images in a shard.
+        workers: Threads that read and shrink images; one a core by default.
+        enough: See ``decode``.
+
+    Yields:
+        Of each shard what ``cosine_table`` returns; the rows' index is the place of their paths.
+
+    Raises:
+        ValueError: If there are no paths or an argument lies outside its range.
+    """
     if not len(paths):
         raise ValueError("paths is empty; at least one image is needed")
-    if batch < 1 or shard < 1 or not 0 <= tolerated <= 1:
-        raise ValueError(
-            "batch and shard must be at least 1 and tolerated lie in [0, 1]; "
-            f"received {batch}, {shard} and {tolerated}"
-        )
+    if batch < 1 or shard < 1:
+        raise ValueError(f"batch and shard must be at least 1; received {batch} and {shard}")
     folder.mkdir(parents=True, exist_ok=True)
     classes = np.concatenate(list(labeller.class_embeddings(schema).values()))
-    parts, broken = [], []
+    columns = [f"{a.name}:{label}" for a in schema for label in a.classes]
+    settings = [labeller.fingerprint, batch, enough]
     with (
         tqdm(total=len(paths), desc="labelling", unit="image") as progress,
         threads(workers) as pool,
     ):
         for number, start in enumerate(range(0, len(paths), shard)):
             some = [Path(path) for path in paths[start : start + shard]]
-            key = _key(labeller, classes, list(pool.map(_digest, some)), batch)
             file = folder / f"shard-{number:05d}.npz"
-            part = _kept(file, key, len(some), len(classes))
-            if part is None:
-                part = _encoded(labeller, classes, some, batch, pool, progress)
-                _keep(file, key, *part)
-            else:
+            part = None
+            if file.is_file():
+                part = _kept(file, _key(settings, classes, list(pool.map(_digest, some))), len(some))
+            if part is not None:
                 progress.update(len(some))
-            parts.append(part[0])
-            broken += [{"path": str(some[row]), "reason": reason} for row, reason in part[1]]
-            if len(broken) > tolerated * len(paths):
-                first = "; ".join(f"{b['path']} ({b['reason']})" for b in broken[:3])
-                raise ValueError(
-                    f"{len(broken)} of {len(paths)} images are unreadable, more than {tolerated:.1%}: {first}"
-                )
-    columns = [f"{a.name}:{label}" for a in schema for label in a.classes]
-    return (
-        pd.DataFrame(np.concatenate(parts), columns=columns),
-        pd.DataFrame(broken, columns=["path", "reason"]),
-    )
+            else:
+                batches = _batches(labeller, some, batch, enough, pool)
+                part, digests = _encoded(labeller, classes, len(some), batches, progress)
+                _keep(file, _key(settings, classes, digests), *part)
+            cosines, broken = part
+            index = range(start, start + len(some))
+            yield (
+                pd.DataFrame(cosines, columns=columns, index=index),
+                pd.DataFrame(
+                    [(str(some[row]), reason) for row, reason in broken], columns=["path", "reason"]
+                ),
+            )
 
 
 def _encoded(
     labeller: Labeller,
     classes: np.ndarray,
-    paths: list[Path],
-    batch: int,
-    pool: ThreadPoolExecutor,
+    rows: int,
+    batches: Iterator[list[_Seen]],
     progress: tqdm,
-) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """Cosines of a shard, float32 of shape (paths, classes), and which rows failed and why."""
-    cosines = np.full((len(paths), len(classes)), np.nan, dtype=np.float32)
-    broken = []
-    for start, seen in _batches(labeller, paths, batch, pool):
-        good = [row for row, picture in enumerate(seen) if isinstance(picture, torch.Tensor)]
-        broken += [(start + row, picture) for row, picture in enumerate(seen) if isinstance(picture, str)]
+) -> tuple[_Part, list[str]]:
+    """Cosines of a shard, float32 of shape (rows, classes), which rows failed and why; all files' digests."""
+    cosines = np.full((rows, len(classes)), np.nan, dtype=np.float32)
+    broken, digests = [], []
+    for seen in batches:
+        start = len(digests)
+        good = [row for row, (_, picture) in enumerate(seen) if isinstance(picture, torch.Tensor)]
+        broken += [
+            (start + row, picture) for row, (_, picture) in enumerate(seen) if isinstance(picture, str)
+        ]
         if good:
-            cosines[[start + row for row in good]] = labeller.embed([seen[row] for row in good]) @ classes.T
+            cosines[[start + row for row in good]] = (
+                labeller.embed([seen[row][1] for row in good]) @ classes.T
+            )
+        digests += [digest for digest, _ in seen]
         progress.update(len(seen))
-    return cosines, broken
+    return (cosines, broken), digests
 
 
 def _batches(
-    labeller: Labeller, paths: list[Path], batch: int, pool: ThreadPoolExecutor
-) -> Iterator[tuple[int, list[_Seen]]]:
-    """Start and preprocessed pictures of each batch; the next is in the making while one is used."""
+    labeller: Labeller, paths: list[Path], batch: int, enough: int | None, pool: ThreadPoolExecutor
+) -> Iterator[list[_Seen]]:
+    """Each batch as it is to be encoded; the next is in the making while one is used."""
 
     def seen(path: Path) -> _Seen:
+        digest = _UNREAD
         try:
-            return labeller.preprocess(decode(read_bytes(str(path))))
+            data = read_bytes(str(path))
+            digest = hashlib.sha256(data).hexdigest()
+            return digest, labeller.preprocess(decode(data, enough))
         except UnreadableError as error:
-            return str(error)
+            return digest, str(error)
 
     def begin(start: int) -> list:
         return [pool.submit(seen, path) for path in paths[start : start + batch]]
@@ -135,21 +188,20 @@ def _batches(
     coming = begin(0)
     for start in range(0, len(paths), batch):
         ready, coming = coming, begin(start + batch)
-        yield start, [future.result() for future in ready]
+        yield [future.result() for future in ready]
 
 
-def _key(labeller: Labeller, classes: np.ndarray, digests: list[str], batch: int) -> str:
-    told = json.dumps([labeller.fingerprint, batch, digests]).encode()
+def _key(settings: list, classes: np.ndarray, digests: list[str]) -> str:
+    told = json.dumps([*settings, digests]).encode()
     return hashlib.sha256(told + classes.tobytes()).hexdigest()
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file's bytes; of its absence where it cannot be read, which encoding reports."""
+    """SHA-256 of a file's bytes; of no file where it cannot be read, which encoding reports."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return "unreadable"
+        return hashlib.sha256(read_bytes(str(path))).hexdigest()
+    except UnreadableError:
+        return _UNREAD
 
 
 def _keep(path: Path, key: str, cosines: np.ndarray, broken: list[tuple[int, str]]) -> None:
@@ -165,11 +217,11 @@ def _keep(path: Path, key: str, cosines: np.ndarray, broken: list[tuple[int, str
         temporary.unlink(missing_ok=True)
 
 
-def _kept(path: Path, key: str, rows: int, columns: int) -> tuple[np.ndarray, list[tuple[int, str]]] | None:
-    """A shard written earlier, or None if it is absent, damaged or of something else."""
+def _kept(path: Path, key: str, rows: int) -> _Part | None:
+    """A shard written earlier, or None if it is damaged or of something else."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            if str(file["key"]) != key or file["cosines"].shape != (rows, columns):
+            if str(file["key"]) != key or len(file["cosines"]) != rows:
                 return None
             return file["cosines"], [
                 (int(row), str(reason)) for row, reason in json.loads(str(file["broken"]))
