@@ -28,7 +28,8 @@ def estimates(
 def pairs(truth, schema, shift: float) -> pd.DataFrame:
     rows = []
     for a, b in schema.pairs:
-        v = float(cramers_v(table(truth[a], truth[b], (len(schema[a]), len(schema[b])))))
+        counts = table(truth[a], truth[b], (len(schema[a]), len(schema[b])))
+        v = float(cramers_v(counts, correct=False))
         ends = {"low": v + shift - 0.01, "high": v + shift + 0.01}
         rows.append(
             {

@@ -64,7 +64,9 @@ def claim_table(tables: Tables, schema: Schema, *, model: str, baseline: str, ma
     ]
     if (tables["curation"]["statistic"] == "distinct_pairs").any():  # a study that picked images to show
         makers.append(lambda: _twenty(look))
-    return pd.DataFrame([maker() for maker in makers]).reindex(columns=CLAIM_COLUMNS)
+    made = pd.DataFrame([maker() for maker in makers]).reindex(columns=CLAIM_COLUMNS)
+    made["sentence"] = made["sentence"].str[:1].str.upper() + made["sentence"].str[1:]  # a name may begin one
+    return made
 
 
 def _of_audit(look: _Look, model: str, judged: list[str]) -> list[Callable[[], dict]]:

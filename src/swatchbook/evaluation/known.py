@@ -55,9 +55,13 @@ def known_table(
         "records"
     ):
         a, b = row["a"], row["b"]
-        # The estimator speaks of these test images, whose V differs by chance from that of their world.
+        # The estimator speaks of these test images, whose plain V differs by chance from that of their world.
         counts = table(truth_codes[a], truth_codes[b], (len(schema[a]), len(schema[b])))
-        here = {"what": "true V of the test images", "head": f"{a} × {b}", "known": float(cramers_v(counts))}
+        here = {
+            "what": "true V of the test images",
+            "head": f"{a} × {b}",
+            "known": float(cramers_v(counts, correct=False)),
+        }
         rows.append({**row, **here, "world": exact[a, b]})
     frame = pd.DataFrame(rows).reindex(columns=COLUMNS)
     return frame.assign(covered=(frame["low"] <= frame["known"]) & (frame["known"] <= frame["high"]))

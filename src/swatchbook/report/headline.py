@@ -57,7 +57,8 @@ def known_headline(known: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "what": [
-                f"{called(row['model'])}, {row['head']}: {row['what'].replace('_', '-')}" for row in rows
+                f"{called(row['model'])}, {row['head']}: {row['what'].replace('macro_f1', 'macro-F1')}"
+                for row in rows
             ],
             "known": [f"{row['known']:.3f}" for row in rows],
             "estimate": ["bound" if pd.isna(row["value"]) else f"{row['value']:.3f}" for row in rows],
