@@ -431,3 +431,28 @@ def test_published_like_splits_give_thresholds_in_the_schemas_terms():
     for name, t in thresholds.items():
         kept = confidence[name] >= t
         assert (surest[name] != truth[name])[kept].mean() <= 0.2
+
+
+def test_one_mistake_among_the_surest_ends_one_sequence_and_not_three():
+    confidence = np.linspace(1, 0, 200)
+    correct = np.ones(200, dtype=bool)
+    correct[3] = False
+    grid = np.array([0.95, 0.9, 0.7, 0.5, 0.3, 0.0])
+    plain = (np.zeros(200, dtype=int), np.ones(200))
+    given = (confidence, correct, grid, *plain)
+    assert weighted_learn_then_test(*given, alpha=0.1, delta=0.05) == NOTHING
+    found = weighted_learn_then_test(*given, alpha=0.1, delta=0.05, starts=3)
+    assert (found.value, found.accepted, found.wrong) == (0.0, 200, 1)
+
+
+def test_three_sequences_together_break_a_promise_no_more_often_than_one_may():
+    rng, draws = np.random.default_rng(8), 2000
+    confidence, grid = np.linspace(1, 0, 150), np.linspace(0.8, 0.0, 9)
+    plain = (np.zeros(150, dtype=int), np.ones(150))
+    broken = 0
+    for _ in range(draws):
+        correct = rng.random(150) >= 0.2  # the risk is α at every threshold, so each certificate is a mistake
+        found = weighted_learn_then_test(confidence, correct, grid, *plain, alpha=0.2, delta=0.1, starts=3)
+        broken += found.accepted > 0
+    assert broken / draws <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / draws)
+    assert broken > 0

@@ -289,7 +289,7 @@ def change(labeller):
             schema.write_text(before + texture + after.replace("threshold: 0.40", "threshold: 1.0", 1))
             return {}
         old, new = {
-            "threshold": ("threshold: 0.30", "threshold: 0.35"),
+            "threshold": ("threshold: 0.30", "threshold: 0.90"),
             "prompt": ("a photo of a {} garment", "a picture of {} clothes"),
         }[what]
         schema.write_text(schema.read_text().replace(old, new, 1))

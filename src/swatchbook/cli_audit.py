@@ -121,8 +121,9 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
         "Take answers into the run: every file, or none if any line is wrong; wrong lines are listed. "
         "Annotators imported earlier stay. Writes to audit/: answers.csv (for --audit of a run), "
         "agreement.csv, self_agreement.csv, scores.csv, and adjudicate.csv, where annotators differ: filled "
-        "in and imported it settles them. Sheets with a column path or image_id, and the published study's, "
-        "are taken too.",
+        "in and imported it settles them. If the labels have confidences, also what the answers buy: "
+        "thresholds.csv (for --set thresholds=FILE of a run), buys.csv and calibration.csv. Sheets with a "
+        "column path or image_id, and the published study's, are taken too.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="answers, a file an annotator")
     parser.add_argument(
@@ -132,7 +133,32 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
         default="csv",
         help="csv, Label Studio's export (JSON) or a FiftyOne data set on disk (default: csv)",
     )
+    parser.add_argument(
+        "--alpha",
+        type=_inside,
+        default=0.1,
+        metavar="A",
+        help="share of wrong labels that a threshold may let through at most (default: 0.1)",
+    )
+    parser.add_argument(
+        "--delta",
+        type=_inside,
+        default=0.05,
+        metavar="D",
+        help="probability with which that promise may fail (default: 0.05)",
+    )
     parser.set_defaults(run=_import)
+
+
+def _inside(text: str) -> float:
+    """A number between 0 and 1, or the command line is wrong."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; a number between 0 and 1 is needed")
+    return value
 
 
 def _check_parser(steps: argparse._SubParsersAction) -> None:
@@ -193,7 +219,8 @@ def _import(arguments: argparse.Namespace) -> int:
     from swatchbook.auditing.run import open_run
     from swatchbook.auditing.taking_in import import_files
 
-    return _say(*import_files(arguments.files, open_run(arguments.run_dir), arguments.source))
+    promise = {"alpha": arguments.alpha, "delta": arguments.delta}
+    return _say(*import_files(arguments.files, open_run(arguments.run_dir), arguments.source, **promise))
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -11,8 +11,11 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from swatchbook.models.recipe import Recipe
+
+LABELLED = ("demo", "paper", "best", "folder")  # profiles that label with a labeller and train on it
 
 
 class ConfigError(ValueError):
@@ -107,6 +110,8 @@ class Labelling:
         audit_per_fabric: Images of each fabric in the audit (published: 10).
         auditor_error: How often the simulated auditor of a drawn world answers wrongly, in [0, 1).
         audit: A person's audit, a CSV file; None where nobody judged.
+        thresholds: Thresholds in place of the schema's, a CSV file such as `swatchbook audit import` writes;
+            kept as an absolute path, because notebooks run in a folder of their own. None: the schema's.
     """
 
     labeller: str = "hf-hub:Marqo/marqo-fashionSigLIP"
@@ -114,8 +119,11 @@ class Labelling:
     audit_per_fabric: int = 10
     auditor_error: float = 0.01
     audit: str | None = None
+    thresholds: str | None = None
 
     def __post_init__(self) -> None:
+        if self.thresholds is not None:
+            object.__setattr__(self, "thresholds", str(Path(self.thresholds).absolute()))
         _require(self.temperature > 0, "labelling.temperature", self.temperature, "above 0")
         _require(
             self.audit_per_fabric >= 2, "labelling.audit_per_fabric", self.audit_per_fabric, "at least 2"
@@ -204,6 +212,9 @@ class Config:
     def __post_init__(self) -> None:
         _require(self.seed >= 0, "seed", self.seed, "0 or more")
         _require(self.model != self.baseline, "baseline", self.baseline, "another name than the model's")
+        thresholds = self.labelling.thresholds
+        given = thresholds is None or self.profile in LABELLED
+        _require(given, "labelling.thresholds", thresholds, f"for one of the profiles {', '.join(LABELLED)}")
 
     def flat(self) -> dict[str, object]:
         """Every setting by its dotted key, such as ``evaluation.bootstrap``."""

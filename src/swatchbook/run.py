@@ -21,6 +21,7 @@ from swatchbook.stages.labeller import labeller_report
 from swatchbook.store import StoreError, sha256
 from swatchbook.study import Result, Stage, Study, Trace
 
+PRIVATE = ("source", "labelling.audit", "labelling.thresholds")  # paths of one machine, not for a report
 LEADS = {
     "published": "Every number of a published four-attribute study, computed again from its own predictions "
     "and audit: each with an interval, and each printed claim held against what the data says.",
@@ -197,7 +198,7 @@ def _scored(trace: Trace) -> dict[str, object]:
 
 def _provenance(trace: Trace) -> dict[str, dict[str, str]]:
     made = provenance()
-    settings = {k: str(v) for k, v in trace.config.flat().items() if k not in ("source", "labelling.audit")}
+    settings = {k: str(v) for k, v in trace.config.flat().items() if k not in PRIVATE}
     return {
         "Run": {"date": time.strftime("%Y-%m-%d"), "profile": trace.config.profile, "commit": made["commit"]},
         "Settings": settings,

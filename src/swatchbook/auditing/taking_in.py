@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from swatchbook.auditing.buying import buy, first_annotator
 from swatchbook.auditing.run import ANSWERS, Run, earlier_judgements
 from swatchbook.data.strict_csv import DataError
 from swatchbook.evaluation.audit import audit_table
@@ -29,12 +29,14 @@ from swatchbook.labels.audit_import import (
     write_table,
 )
 from swatchbook.labels.audit_sample import SAMPLE, read_sample, sample_id
-from swatchbook.labels.audit_sheet import audit_against_run, with_design
+from swatchbook.labels.audit_sheet import audit_against_run
 from swatchbook.labels.exchange import READERS
 from swatchbook.schema import Schema
 
 
-def import_files(files: Sequence[str | Path], run: Run, source: str = "csv") -> tuple[list[str], bool]:
+def import_files(
+    files: Sequence[str | Path], run: Run, source: str = "csv", *, alpha: float = 0.1, delta: float = 0.05
+) -> tuple[list[str], bool]:
     """Take answers into a run: all files or, if a line of any is wrong, none.
 
     Annotators who were imported before stay; who is imported again is replaced.
@@ -43,6 +45,8 @@ def import_files(files: Sequence[str | Path], run: Run, source: str = "csv") -> 
         files: Answers files as the audit page saves them, or audits in a layout of their own.
         run: The run.
         source: ``csv``, ``labelstudio`` or ``fiftyone``.
+        alpha: Share of wrong labels that a threshold may let through at most, in (0, 1).
+        delta: Probability with which that promise may fail, in (0, 1).
 
     Returns:
         Lines to print, and whether the files were taken.
@@ -50,6 +54,7 @@ def import_files(files: Sequence[str | Path], run: Run, source: str = "csv") -> 
     Raises:
         DataError: If the sample, or what was imported before, cannot be read; or the files do not go
             together.
+        ValueError: If α or δ is out of range.
     """
     paths = [Path(file) for file in files]
     foreign = [source == "csv" and is_foreign(path) for path in paths]
@@ -74,7 +79,7 @@ def import_files(files: Sequence[str | Path], run: Run, source: str = "csv") -> 
             )
         before = earlier_judgements(run, fingerprint) if fingerprint else None
         judgements = merge(before, parts)
-        told += _written(run, judgements)
+        told += _written(run, judgements, alpha, delta)
     if before is not None:
         again = set(before["annotator"]) & {who for part in parts for who in part["annotator"]}
         told += [f"{who}: the answers imported earlier are replaced" for who in sorted(again)]
@@ -121,7 +126,7 @@ def _checked(
     return parts, problems
 
 
-def _written(run: Run, judgements: pd.DataFrame) -> list[str]:
+def _written(run: Run, judgements: pd.DataFrame, alpha: float, delta: float) -> list[str]:
     """Compute every table first, then write them all; the judgements last."""
     schema = run.schema
     whole = with_consensus(judgements, schema)
@@ -134,6 +139,8 @@ def _written(run: Run, judgements: pd.DataFrame) -> list[str]:
     scored = _scores(run, sheet)
     if scored is not None:
         tables["scores"] = scored
+    bought, told_bought = buy(run, sheet, alpha, delta)
+    tables |= bought
     open_cases = differences(judgements, schema)
     for name, table in tables.items():
         run.store.write_table(f"audit/{name}.csv", table)
@@ -143,6 +150,7 @@ def _written(run: Run, judgements: pd.DataFrame) -> list[str]:
         *_told_annotators(judgements, schema),
         *_told_tables(tables),
         *_told_differences(open_cases, schema),
+        *told_bought,
         f"{run.store.path(ANSWERS)}: {sheet['image_id'].nunique():,} images; give it to a run with --audit",
     ]
 
@@ -151,20 +159,16 @@ def _scores(run: Run, sheet: pd.DataFrame) -> pd.DataFrame | None:
     """Silver labels against the first annotator, weighted by the design; None where there are none."""
     if run.silver is None:
         return None
-    own = sheet[sheet["annotator"] == sheet["annotator"].iloc[0]].reset_index(drop=True)
-    weights = own["weight"] if "weight" in own else pd.Series(np.nan, index=own.index)
-    split = int((run.manifest["split"] == "test").sum())
-    own = with_design(own.assign(weight=weights.astype(float)), split)
+    own = first_annotator(run, sheet)
     labels = run.silver.set_index("image_id").reindex(own["image_id"])
     known = labels[list(run.schema.names)].notna().any(axis=1).to_numpy()
     own, labels = own[known].reset_index(drop=True), labels[known]
     human = own.reindex(columns=list(run.schema.names))
-    stratum = own["stratum"] if "stratum" in own else pd.Series("all", index=own.index)
     return audit_table(
         run.schema.encode(human, "answers"),
         run.schema.encode(labels, "silver.parquet"),
         run.schema,
-        stratum=stratum.to_numpy(),
+        stratum=own["stratum"].to_numpy(),
         weight=own["weight"].to_numpy(),
         rng=run.rng(),
         **run.bootstrap,

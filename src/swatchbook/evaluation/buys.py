@@ -20,6 +20,7 @@ from swatchbook.schema import Schema
 Codes = Mapping[str, np.ndarray]
 
 COLUMNS = ["attribute", "part", "statistic", "value", "low", "high", "n", "interval"]
+STARTS = 3  # sequences of thresholds; with one, a single mistake among the surest few would end the search
 UNCERTIFIED = "nothing certified"
 
 
@@ -92,7 +93,7 @@ def buy_thresholds(
             _half(stratum, weight, part, chooses == side) for part, side in ((one, True), (other, False))
         ]
         chosen = weighted_learn_then_test(
-            sure[one], correct[one], thresholds_at(every), *parts[0], alpha=alpha, delta=delta
+            sure[one], correct[one], thresholds_at(every), *parts[0], alpha=alpha, delta=delta, starts=STARTS
         )
         rows += [{"attribute": a.name} | row for row in _chosen_rows(chosen, one.sum(), alpha, delta)]
         if chosen.accepted:
@@ -145,8 +146,13 @@ def weighted_learn_then_test(
     *,
     alpha: float,
     delta: float,
+    starts: int = 1,
 ) -> Threshold:
     """Learn-then-Test for a stratified sample: thresholds tested from strict to loose until one fails.
+
+    The strictest threshold accepts few items, so that one mistake among them ends the sequence. With
+    several starts, spread evenly over the thresholds, each sequence is tested at δ / starts, and the promise
+    holds for all of them together (fixed sequences with multiple starts, same source).
 
     The p-value of "the weighted risk is above α" is the binomial tail at the effective number of accepted
     items and of errors among them, both of which may be fractions. With equal weights and one stratum it is
@@ -160,6 +166,7 @@ def weighted_learn_then_test(
         weight: What each item stands for, shape (n,).
         alpha: Highest risk allowed among accepted items, in (0, 1).
         delta: Probability with which the promise may fail, in (0, 1).
+        starts: Number of sequences, at least 1.
 
     Returns:
         The loosest threshold certified, with the weighted share of the sample that it accepts, or `NOTHING`.
@@ -172,7 +179,10 @@ def weighted_learn_then_test(
     risk, size = effective_risk(accepted, wrong, stratum, weight)
     with np.errstate(invalid="ignore"):
         p = binomial_tail(risk * size, size, alpha)
-    passed = int(np.argmin(np.append(p <= delta, False)))
+    fails = np.flatnonzero(np.append(~(p <= delta / starts), True))
+    firsts = np.arange(starts) * len(thresholds) // starts
+    ends = fails[np.searchsorted(fails, firsts)]  # where each sequence breaks off
+    passed = int(max(ends[ends > firsts], default=0))
     if passed == 0:
         return NOTHING
     last = accepted[passed - 1]

@@ -51,8 +51,8 @@ def augmented(images: torch.Tensor, pixels: int, seed: int) -> torch.Tensor:
     )
     grid = F.affine_grid(theta, [len(images), 3, pixels, pixels], align_corners=False)
     seen = F.grid_sample(seen, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    seen = seen.clamp(1e-4, 1) ** normal(0.12, 1, 1, 1).exp()
-    lamp = normal(0.12, 1, 1, 1).exp() * normal(0.05, 3, 1, 1).exp()
+    seen = seen.clamp(1e-4, 1) ** normal(0.15, 1, 1, 1).exp()
+    lamp = normal(0.15, 1, 1, 1).exp() * normal(0.06, 3, 1, 1).exp()
     contrast = normal(0.12, 1, 1, 1).exp()
     mean = seen.mean((1, 2, 3), keepdim=True)
     seen = ((seen - mean) * contrast + mean) * lamp

@@ -60,7 +60,7 @@ class Recipe:
     """
 
     images: int = 16_000
-    epochs: int = 48
+    epochs: int = 40
     batch: int = 64
     rate: float = 5e-3
     decay: float = 0.05

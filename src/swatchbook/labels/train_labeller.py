@@ -40,8 +40,8 @@ Regenerate it with `python -m swatchbook.labels.train_labeller --work DIR`; sett
 
 ## What it is for
 
-It labels the drawn demo and lets the study run with no network, GPU or account. It is honest rather than
-good: its mistakes are part of what the study measures. Confidences are a softmax of 100 × cosine.
+It labels the drawn demo, and folders of photographs with no network, GPU or account. Its mistakes are part of
+what the study measures. Confidences are a softmax of 100 × cosine.
 
 ## How good it is on drawn images
 
@@ -50,6 +50,8 @@ labelled, sure or not. {interval}. Majority is the share of the commonest class;
 calibration error of the confidences (15 bins). Prompts: the schema's, or sentences never trained on.
 
 {drawn}
+
+{useless}
 
 ## How good it is on photographs
 
@@ -137,6 +139,7 @@ def model_card(told: dict, size: int, drawn: pd.DataFrame, photographs: pd.DataF
         n=told["judged_images"],
         interval=f"95 % intervals: {drawn['interval'].iloc[0]}",
         drawn=_markdown(drawn),
+        useless=_told_useless(drawn),
         photographs=seen,
         classes="; ".join(f"{attribute}: {labels}" for attribute, labels in by_attribute.items()),
     )
@@ -160,6 +163,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--consulted", type=int, default=1, help="how often these photographs were looked at")
     return parser
+
+
+def _told_useless(drawn: pd.DataFrame) -> str:
+    """Which attributes it answers no better than by naming the commonest class, as a sentence."""
+    whole = drawn[(drawn["class"] == "all") & (drawn["prompts"] == "schema")]
+    by = whole.pivot_table(index="attribute", columns="metric", values="value")
+    low = whole[whole["metric"] == "accuracy"].set_index("attribute")["low"]
+    # Two points: what is barely above the commonest class is of no use either.
+    useless = [name for name in by.index if low[name] < by.loc[name, "majority"] + 0.02]
+    if not useless:
+        return "On every attribute it is clearly better than always naming the commonest class."
+    return f"**Do not use it for {' or '.join(useless)}**: there it is no better than the commonest class."
 
 
 def _records(table: pd.DataFrame) -> list[dict]:

@@ -21,7 +21,9 @@ from swatchbook.stage import Stage, Trace
 from swatchbook.stages.making import (
     asked,
     asked_prompts,
+    asked_thresholds,
     audit_content,
+    given_thresholds,
     training_stages,
     write_cosines,
 )
@@ -209,8 +211,11 @@ def label_photographs(trace: Trace) -> None:
     """Cosines → silver labels of every attribute, and how much was labelled."""
     cosines, manifest = trace.table("cosines.parquet"), trace.table("manifest.parquet")
     schema, level = trace.schema, trace.setting("evaluation.level")
-    temperature = trace.setting("labelling.temperature")
-    silver = silver_table(cosines.drop(columns="image_id"), schema, temperature=temperature)
+    ask = {
+        "temperature": trace.setting("labelling.temperature"),
+        "thresholds": given_thresholds(trace, schema.names),
+    }
+    silver = silver_table(cosines.drop(columns="image_id"), schema, **ask)
     trace.write_table("tables/coverage.csv", coverage_table(silver, schema, level=level))
     folders = manifest["folder"].to_numpy()
     trace.write_table("tables/abstention.csv", abstention_table(silver, schema, folders, level=level))
@@ -294,7 +299,7 @@ def folder_stages(config: Config) -> tuple[Stage, ...]:
         *((read,) if audited else ()),
         Stage("split", (*split, *(("audit.csv",) if audited else ())), split_photographs),
         Stage("cosines", ("cosines.parquet",), encode_photographs, asked_prompts),
-        Stage("silver labels", silver, label_photographs),
+        Stage("silver labels", silver, label_photographs, asked_thresholds),
         Stage("notes", ("tables/notes.csv",), take_notes),
         *training_stages((config.model, config.baseline)),
     )

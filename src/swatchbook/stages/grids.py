@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -18,7 +20,7 @@ from swatchbook.report.grids import GridDrawer
 from swatchbook.schema import Schema
 from swatchbook.stage import Stage, Trace
 from swatchbook.stages.figures import figure_stage, picture_stage
-from swatchbook.stages.making import asked_prompts
+from swatchbook.stages.making import asked_prompts, asked_thresholds, given_thresholds
 
 EXPLAINED = 5  # images: each is five pictures in a row
 
@@ -91,6 +93,13 @@ def confidence(trace: Trace) -> None:
     )
     codes = schema.encode(surest, "silver labels")
     truth, reference = known_or_judged(trace, manifest, schema)
+    given = given_thresholds(
+        trace, [a.name for a in schema if folders is None or a.labelled_by == "zero_shot"]
+    )
+    in_force = replace(
+        schema,
+        attributes=tuple(replace(a, threshold=given.get(a.name, a.threshold)) for a in schema.attributes),
+    )
     if truth is None:
         trace.write_table("tables/confidence.csv", pd.DataFrame(columns=CONFIDENCE))
         return
@@ -98,7 +107,7 @@ def confidence(trace: Trace) -> None:
         codes,
         {name: surest[f"{name}_confidence"].to_numpy(dtype=float) for name in schema.names},
         truth,
-        schema,
+        in_force,
         weights=image_weights(len(manifest), trace.setting("evaluation.bootstrap"), trace.rng("confidence")),
         reference=reference,
         level=trace.setting("evaluation.level"),
@@ -157,7 +166,7 @@ def grid_stages() -> tuple[Stage, ...]:
     return (
         Stage("labeller", ("tables/labeller.csv",), describe_labeller, asked_prompts),
         Stage("histories", ("tables/history.csv",), history),
-        Stage("confidence", ("tables/confidence.csv",), confidence),
+        Stage("confidence", ("tables/confidence.csv",), confidence, asked_thresholds),
         Stage("grids", ("tables/grid.csv", "grids/pictures.npy"), grids),
         Stage("explanations", ("tables/occlusion.csv", "grids/seen.npy"), explanations),
         *(figure_stage(name, figure) for name, figure in MAKING_FIGURES.items()),

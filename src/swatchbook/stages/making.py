@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from swatchbook.evaluation.audit import draw_sample
 from swatchbook.evaluation.known import known_table
 from swatchbook.labels.audit_sheet import read_sheet, with_design
 from swatchbook.labels.silver import abstention_table, coverage_table, silver_table
+from swatchbook.labels.thresholds import read_thresholds
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 from swatchbook.stage import Stage, Trace
@@ -55,6 +56,18 @@ def asked_prompts(trace: Trace) -> dict[str, str]:
         files = sorted(p for p in folder.glob("*") if p.is_file() and p.suffix != ".md")
         found["labeller"] = _told([(p.name, sha256(p)) for p in files])
     return found
+
+
+def asked_thresholds(trace: Trace) -> dict[str, str]:
+    """Content of the file of thresholds, where one is given."""
+    path = trace.config.labelling.thresholds  # untraced: what the file says matters, not where it lies
+    return {} if path is None else {"thresholds": _digest(path)}
+
+
+def given_thresholds(trace: Trace, attributes: Sequence[str]) -> dict[str, float]:
+    """Thresholds in place of the schema's, of those attributes that the file names; none without a file."""
+    path = trace.config.labelling.thresholds  # untraced, see `asked_thresholds`
+    return {} if path is None else read_thresholds(Path(path), attributes)
 
 
 def asked_backbones(trace: Trace) -> dict[str, str]:
@@ -181,8 +194,11 @@ def label(trace: Trace) -> None:
     cosines, manifest = trace.table("cosines.parquet"), trace.table("manifest.parquet")
     schema, level = trace.schema, trace.setting("evaluation.level")
     folders = manifest["folder"].to_numpy()
-    temperature = trace.setting("labelling.temperature")
-    silver = silver_table(cosines.drop(columns="image_id"), schema, folders, temperature=temperature)
+    ask = {
+        "temperature": trace.setting("labelling.temperature"),
+        "thresholds": given_thresholds(trace, [a.name for a in schema if a.labelled_by == "zero_shot"]),
+    }
+    silver = silver_table(cosines.drop(columns="image_id"), schema, folders, **ask)
     truth = _truth(manifest, schema)
     trace.write_table("tables/coverage.csv", coverage_table(silver, schema, truth, level=level))
     trace.write_table("tables/abstention.csv", abstention_table(silver, schema, folders, level=level))
@@ -328,7 +344,7 @@ def making_stages(source: str, models: tuple[str, str], audit: Stage | None = No
         Stage("pixels", ("pixels.npy",), decode),
         Stage("duplicates", ("tables/duplicates.csv",), list_copies),
         Stage("cosines", ("cosines.parquet",), measure_cosines, asked_prompts),
-        Stage("silver labels", silver, label),
+        Stage("silver labels", silver, label, asked_thresholds),
         *([audit] if audit else []),
         *training_stages(models),
     )

@@ -16,6 +16,7 @@ from swatchbook.data.rendered.prints import PATTERNS, printed
 from swatchbook.data.rendered.scenes import background, furnish, photographed
 from swatchbook.data.rendered.surfaces import FABRICS, TEXTURES, Surface, bound, surface
 from swatchbook.data.rendered.tiles import TURN
+from swatchbook.data.rendered.wear import worn
 
 Array = np.ndarray
 FOLDERS: tuple[str, ...] = tuple(FABRICS)
@@ -100,7 +101,7 @@ def draw_parts(
     color, pattern, texture = (labels[name] for name in LABELS)
     fabric = FABRICS[folder]
     kind = kind or _kind(folder, rng)
-    if pattern == "graphic" and kind in (*WHOLE, "folded", "scarf", "swatch"):
+    if pattern == "graphic" and kind in (*WHOLE, "folded", "scarf", "swatch", "trousers"):
         kind = "t_shirt" if rng.random() < 0.7 else "jumper"
     garment = GARMENTS[kind](rng)
     shape = _shape(garment, kind, size, rng)
@@ -122,7 +123,7 @@ def draw_parts(
         edges = np.clip(3 * blurred(laid.bands, 0.014 * laid.scale), 0, 1)
         made = bound(made, folder, edges, u, v, zoom, rng)
     period = max(shape) * rng.uniform(0.085, 0.17) * (1.35 if kind in WHOLE else 1.0)
-    cloth = _cloth(pattern, color, colours, laid, garment, u, v, period, made, rng)
+    cloth = _cloth(pattern, color, colours, laid, garment, u, v, period, made, folder, rng)
     lit, opacity = _lit(cloth, laid, made, texture, folder, light, base, rng)
 
     lit = _trimmed(lit, garment, laid, base, rng)
@@ -191,14 +192,17 @@ def _cloth(
     v: Array,
     period: float,
     made: Surface,
+    folder: str,
     rng: np.random.Generator,
 ) -> Array:
     """The colour of the cloth itself, printed, sewn and woven, shape (height, width, 3)."""
     cloth = printed(pattern, u, v, period, colours, color in ("white", "beige", "yellow"), rng)
+    if pattern in ("solid", "graphic"):
+        cloth = worn(cloth, folder, laid, colours[1], rng)
     if pattern == "graphic" and garment.chest:
         x, y, half = garment.chest
         centre = (laid.place(np.array([[x, y]]))[0] - np.array(laid.place.centre)).tolist()
-        span = half * laid.scale * rng.uniform(0.95, 1.3)
+        span = half * laid.scale * rng.uniform(0.6, 1.45)
         ink, coverage = motif((laid.u - centre[0]) / span, (laid.v - centre[1]) / span, colours, rng)
         cloth = cloth + (ink - cloth) * (coverage * laid.body)[..., None]
     return cloth * made.tone[..., None] + made.flecks

@@ -65,7 +65,8 @@ def _lines(x: Array, period: float, share: float, offset: float = 0.0) -> Array:
 def _even_stripes(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     across = v if rng.random() < 0.5 else u
     share = rng.uniform(0.2, 0.32) if light else rng.uniform(0.3, 0.46)
-    return _over(_plain(u, inks), inks[1], _lines(across, 0.75 * p, share))
+    period = max(p * rng.uniform(0.3, 0.9), 6)
+    return _over(_plain(u, inks), inks[1], _lines(across, period, share))
 
 
 def _pin_stripes(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
@@ -107,6 +108,18 @@ def _tartan(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.rand
         # Warp and weft each show half of the time, so a crossing is denser than a band.
         for across in (u, v):
             cloth = _over(cloth, inks[ink], 0.55 * _lines(across, period, share, offset))
+    return cloth
+
+
+def _shirt_check(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    """Thin lines in both directions, of one or two colours, close together."""
+    period = max(p * rng.uniform(0.35, 0.7), 9)
+    thin = max(1.5 / period, rng.uniform(0.1, 0.16))
+    cloth = _plain(u, inks)
+    for across in (u, v):
+        cloth = _over(cloth, inks[1], 0.8 * _lines(across, period, thin))
+        if light:
+            cloth = _over(cloth, inks[2], 0.6 * _lines(across, period, thin, 0.5))
     return cloth
 
 
@@ -209,7 +222,28 @@ def _flowers(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.ran
             draw_wrapped(draw, blade, x, y, ink_of(colour * rng.uniform(0.86, 1.0)))
         draw_wrapped(draw, disc(0.24 * reach), x, y, ink_of(inks[3]))
         draw_wrapped(draw, disc(0.1 * reach), x, y, ink_of(0.6 * inks[3]))
-    return repeated(tile, u, v, across * p * 1.15)
+    return repeated(tile, u, v, across * p * rng.uniform(0.6, 1.15))
+
+
+def _foliage(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    """Leaves and blossoms that crowd the cloth, in several shades."""
+    tile, draw = canvas(inks[0])
+    across = int(rng.integers(4, 7))
+    size = 2 * TILE / across * 0.55
+    for x, y in scattered(rng, across):
+        turn, kind = rng.uniform(0, TURN), rng.random()
+        ink = inks[rng.integers(1, 4)] * rng.uniform(0.8, 1.05)
+        if kind < 0.55:
+            for side in (-0.35, 0.0, 0.35):
+                draw_wrapped(
+                    draw, petal(turn + side, 0.0, size * rng.uniform(0.8, 1.2), 0.22), x, y, ink_of(ink)
+                )
+        else:
+            for index in range(5):
+                blade = petal(turn + TURN * index / 5, 0.05 * size, 0.62 * size, 0.7)
+                draw_wrapped(draw, blade, x, y, ink_of(ink))
+            draw_wrapped(draw, disc(0.14 * size), x, y, ink_of(inks[3]))
+    return repeated(tile, u, v, across * p * rng.uniform(0.5, 1.1))
 
 
 def _sprigs(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
@@ -235,7 +269,7 @@ def _sprigs(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.rand
             blade = petal(turn + TURN * index / 5, 0.0, 0.75 * size, 0.6)
             draw_wrapped(draw, blade, x + head[0], y + head[1], ink_of(ink))
         draw_wrapped(draw, disc(0.22 * size), x + head[0], y + head[1], ink_of(inks[3]))
-    return repeated(tile, u, v, across * p * 0.9)
+    return repeated(tile, u, v, across * p * rng.uniform(0.45, 0.9))
 
 
 # animal coats -------------------------------------------------------------------------------------
@@ -283,18 +317,18 @@ def _zebra(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.rando
 
 
 def _dots(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    period = 0.62 * p
+    period = max(p * rng.uniform(0.28, 0.66), 8)
     a, b = u / period, v / period
     if rng.random() < 0.7:
         a = a + 0.5 * (np.floor(b) % 2)
     radius = np.hypot(fraction(a) - 0.5, fraction(b) - 0.5) * period
-    return _over(_plain(u, inks), inks[1], step(rng.uniform(0.2, 0.33) * period - radius))
+    return _over(_plain(u, inks), inks[1], step(rng.uniform(0.17, 0.33) * period - radius))
 
 
 _VARIANTS: dict[str, tuple[Callable[..., Array], ...]] = {
     "striped": (_even_stripes, _even_stripes, _pin_stripes, _many_stripes, _slanted_stripes),
-    "checkered_plaid": (_gingham, _tartan, _tartan, _windowpane),
-    "floral": (_flowers, _flowers, _sprigs),
+    "checkered_plaid": (_gingham, _tartan, _tartan, _windowpane, _shirt_check),
+    "floral": (_flowers, _flowers, _sprigs, _foliage),
     "geometric": (_chevrons, _triangles, _diamonds, _hexagons, _arcs, _confetti),
     "animal_print": (_leopard, _leopard, _zebra),
     "polka_dot": (_dots,),
