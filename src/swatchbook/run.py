@@ -218,7 +218,5 @@ def export_figures(study: Study, root: Path) -> None:
     target = root / "figures" / study.config.profile
     target.mkdir(parents=True, exist_ok=True)
     for source in sorted(study.store.path("figures").glob("*")):
-        # A grid's pictures are pixels already: as SVG they weigh fifteen times as much and show no more.
-        picture = source.suffix == ".svg" and source.stem.startswith("grid_")
-        if source.suffix in (".png", ".svg", ".csv") and not picture:
+        if source.suffix in (".png", ".csv"):  # the SVG stays with the run: it would double the checkout
             shutil.copyfile(source, target / source.name)
