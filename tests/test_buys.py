@@ -442,7 +442,7 @@ def test_one_mistake_among_the_surest_ends_one_sequence_and_not_three():
     given = (confidence, correct, grid, *plain)
     assert weighted_learn_then_test(*given, alpha=0.1, delta=0.05) == NOTHING
     found = weighted_learn_then_test(*given, alpha=0.1, delta=0.05, starts=3)
-    assert (found.value, found.accepted, found.wrong) == (0.0, 200, 1)
+    assert (found.value, found.accepted, found.errors) == (0.0, 200, 1)
 
 
 def test_three_sequences_together_break_a_promise_no_more_often_than_one_may():

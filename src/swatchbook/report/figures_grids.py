@@ -71,6 +71,7 @@ def _grid(
     down = -(-len(rows) // 2)
     what = "where it departs most surely" if (name, suffix) == ("most_wrong", "silver") else TITLES[name]
     title = f"{model} on {len(rows)} images {what}: {right} of {known} answers agree with the {reference}"
+    title = title[:1].upper() + title[1:]
     canvas = sheet(
         0.3 + tall * down,
         title,

@@ -76,7 +76,8 @@ def label(axes: Axes, x: float, y: float, attribute: Attribute, given: object, *
         axes.plot([x + 0.045], [y], "s", color=SWATCHES[given], markersize=6, markeredgecolor=SOFT,
                   markeredgewidth=0.6)  # fmt: skip
         x += 0.13
-    say(axes, x, y, cut(words(given), LONGEST), **options)
+    # Bold letters are wider.
+    say(axes, x, y, cut(words(given), LONGEST - 3 * (options.get("weight") == "bold")), **options)
 
 
 def cut(text: str, longest: int) -> str:
@@ -85,8 +86,10 @@ def cut(text: str, longest: int) -> str:
 
 
 def sure(confidence: float) -> str:
-    """A confidence with two decimals and no zero before the point."""
-    return "" if np.isnan(confidence) else number(confidence, 2, zero=False)
+    """A confidence with two decimals and no zero before the point; what would round to 1 is 1."""
+    if np.isnan(confidence):
+        return ""
+    return "1" if confidence >= 0.995 else number(confidence, 2, zero=False)
 
 
 def of_grid(table: pd.DataFrame, grid: str) -> pd.DataFrame:
