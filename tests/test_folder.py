@@ -299,7 +299,9 @@ def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run
         "bound from silver agreement",
     }
     assert told["headline"]["what"][0] == "silver labels, material: accuracy"
-    row = told["headline"].query("what == 'pretrained tower, texture: accuracy' and against == 'human labels'")
+    row = told["headline"].query(
+        "what == 'pretrained tower, texture: accuracy' and against == 'human labels'"
+    )
     assert row["value"].tolist() == ["not estimable"] and row["interval"].tolist() == [""]
     shutil.copytree(run.store.root, tmp_path / "run")
     for study, words in (
