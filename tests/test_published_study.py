@@ -327,3 +327,13 @@ def test_where_nobody_audited_the_claims_that_take_an_audit_say_so(run_dir, sche
     assert list(found.index) == list(whole.index)
     others = found.index.difference(unasked)
     assert (found.loc[others, "sentence"] == whole.loc[others, "sentence"]).all()
+
+
+def test_a_study_with_pixels_of_its_own_says_where_its_copies_are_listed(run_dir, schema):
+    tables = {name: table(run_dir, name) for name in ("scores", "comparison", "coupling", "curation")}
+    own = tables["curation"]["statistic"] != "distinct_pairs"
+    tables["curation"] = tables["curation"][own]
+    given = {"model": "dinov2", "baseline": "resnet50", "margin": 0.03}
+    row = claim_table(tables, schema, **given).set_index("claim").loc["name_clashes"]
+    assert row["verdict"] == "does not hold" and "tables/duplicates.csv" in row["sentence"]
+    assert "exports" not in row["sentence"]
