@@ -228,7 +228,7 @@ def running_lab(folder: Path):
         server = subprocess.Popen(command, cwd=folder, env=os.environ | own, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait(lambda: _answers(f"{address}/api"), 30, lambda: (folder / "lab.log").read_text()[-2000:])
+        _wait(lambda: _answers(f"{address}/api"), 90, lambda: (folder / "lab.log").read_text()[-2000:])
         yield address
     finally:
         server.terminate()
@@ -244,6 +244,13 @@ def _answers(address: str) -> bool:
             return reply.status == 200
     except OSError:
         return False
+
+
+def _kernel_waits(address: str) -> bool:
+    """Whether a kernel is there, connected to the page and idle; keys pressed before could be lost."""
+    with urllib.request.urlopen(f"{address}/api/kernels", timeout=10) as reply:
+        kernels = json.load(reply)
+    return any(k["execution_state"] == "idle" and k["connections"] for k in kernels)
 
 
 def _wait(true, seconds: float, why) -> None:
@@ -269,9 +276,10 @@ def write_notebook(folder: Path) -> None:
 def show_judge(page, address: str) -> None:
     """Open the notebook, run its cell and put the keys on the judge."""
     page.goto(f"{address}/doc/tree/audit.ipynb?reset")
-    page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=30_000)
+    page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=90_000)
+    _wait(lambda: _kernel_waits(address), 90, lambda: "no kernel is connected and idle")
     page.keyboard.press("Shift+Enter")
-    page.locator(".judge-card").wait_for(timeout=30_000)
+    page.locator(".judge-card").wait_for(timeout=90_000)
     page.wait_for_function("() => document.querySelector('.judge-image').naturalWidth > 0")
     page.locator(".judge-where").click()
 
