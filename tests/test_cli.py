@@ -77,7 +77,7 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
         ("label", "example: swatchbook label ~/photographs --out labels.csv"),
         (
             "predict",
-            "example: swatchbook predict ~/photographs --model runs/demo/models/resnet --out labels.csv",
+            "example: swatchbook predict ~/photographs --model runs/demo/models/tower --out labels.csv",
         ),
         ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
     ],

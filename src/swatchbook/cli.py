@@ -124,7 +124,7 @@ def _predict_parser(commands: argparse._SubParsersAction) -> None:
         description="Predict every photograph below a folder with a model that a run has trained: for each "
         "attribute a label and its confidence. A stopped command goes on where it was when it is given "
         "again. Files that cannot be read are listed in OUT.broken.csv.",
-        epilog="example:  swatchbook predict ~/photographs --model runs/demo/models/resnet --out labels.csv",
+        epilog="example:  swatchbook predict ~/photographs --model runs/demo/models/tower --out labels.csv",
     )
     _table_options(predict)
     predict.add_argument(

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.auditing.run import Run
-from swatchbook.config import Labelling
 from swatchbook.evaluation.buys import buy_thresholds, statements
 from swatchbook.evaluation.temperature import calibration_table
 from swatchbook.labels.audit_sheet import with_design
 from swatchbook.labels.silver import silver_table
 from swatchbook.labels.thresholds import thresholds_table
 from swatchbook.schema import Attribute
+from swatchbook.settings import Labelling
 
 THRESHOLDS = "audit/thresholds.csv"
 

@@ -29,7 +29,7 @@ from swatchbook.labels.audit_import import (
     write_table,
 )
 from swatchbook.labels.audit_sample import SAMPLE, read_sample, sample_id
-from swatchbook.labels.audit_sheet import audit_against_run
+from swatchbook.labels.audit_sheet import sheet_in_words
 from swatchbook.labels.exchange import READERS
 from swatchbook.schema import Schema
 
@@ -101,7 +101,7 @@ def check_file(path: str | Path, run: Run) -> tuple[list[str], bool]:
     """
     path = Path(path)
     if not is_answers(path):
-        return audit_against_run(path, run.store.root)
+        return sheet_in_words(path, run.manifest, run.root, run.schema)
     judged, problems = check_answers(path, read_sample(run.folder), run.schema)
     if problems:
         return [*problems, f"refused: {len(problems):,} problem(s)"], False

@@ -8,7 +8,6 @@ wrong line refuses the whole file, so that no audit is taken in half.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.data.strict_csv import DataError, read_csv
-from swatchbook.provenance import project_root
 from swatchbook.schema import Schema
-from swatchbook.store import Store
 
 # What a person may see on a garment although a schema has no class for it. Where the schema in force has
 # the class it is used as it is; where it has not, the answer counts as "can't tell" and is reported.
@@ -110,33 +107,23 @@ def check_sheet(path: Path, image_ids: Sequence[str], root: Path, schema: Schema
     return Sheet(judged.reset_index(drop=True), pd.DataFrame(answers, columns=columns), told)
 
 
-def audit_against_run(path: str | Path, run_dir: str | Path | None = None) -> tuple[list[str], bool]:
+def sheet_in_words(path: Path, manifest: pd.DataFrame, root: Path, schema: Schema) -> tuple[list[str], bool]:
     """Check an audit file against the photographs of a run, in words.
 
     Args:
         path: The file.
-        run_dir: A run that has a manifest; ``runs/folder`` in the project (or here) by default.
+        manifest: The run's, with ``image_id, split``.
+        root: The folder of images.
+        schema: Gives attributes and classes.
 
     Returns:
         Lines to print, and whether the file is accepted.
 
     Raises:
-        DataError: If there is no such run, or the file cannot be read as an audit at all.
+        DataError: If the file cannot be read as an audit at all.
     """
-    run = Store(run_dir or (project_root() or Path()) / "runs" / "folder")
-    try:
-        manifest = run.read_table("manifest.parquet")
-        settings = json.loads(run.path("config.json").read_text(encoding="utf-8"))["settings"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"{str(run.root)!r} holds no run with photographs ({error}); allowed: --run-dir DIR of a run, "
-            "such as swatchbook run --profile folder --images DIR makes"
-        ) from None
-    schema = Schema.load(settings["schema"], settings["material_map"])
-    first = manifest.iloc[0]
-    root = Path(first["path"].removesuffix(first["image_id"]))
-    sheet = check_sheet(Path(path), manifest["image_id"].tolist(), root, schema)
-    return _told_lines(sheet, manifest, Path(path).name, schema), not sheet.problems
+    sheet = check_sheet(path, manifest["image_id"].tolist(), root, schema)
+    return _told_lines(sheet, manifest, path.name, schema), not sheet.problems
 
 
 def _told_lines(sheet: Sheet, manifest: pd.DataFrame, name: str, schema: Schema) -> list[str]:

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from swatchbook.labels import WEIGHTS
 from swatchbook.labels.augment_drawn import augmented, normalised
 from swatchbook.labels.captions import WORDS, Caption, caption, class_prompts, corpus
 from swatchbook.labels.drawn_images import training_images
@@ -31,7 +32,6 @@ from swatchbook.labels.vocabulary import VOCABULARY, write_tokenizer
 from swatchbook.schema import Schema
 
 CONFIG = "open_clip_config.json"
-WEIGHTS = "open_clip_model.safetensors"
 MEAN = STD = 0.5
 _CAPTIONS = 24  # captions in a step; the text tower would outweigh the image tower with one an image
 _WEIGHT = {"color": 1.0, "pattern": 1.0, "texture": 1.5, "material": 1.0, "folder": 0.25}

@@ -24,10 +24,10 @@ from open_clip.tokenizer import HFTokenizer
 from PIL import Image
 
 from swatchbook.data.decoding import decode, read_bytes, threads
+from swatchbook.labels import BUNDLED
 from swatchbook.schema import Schema
 
 TEMPERATURE = 100.0
-BUNDLED = Path(__file__).with_name("bundled")
 FASHION_SIGLIP = "hf-hub:Marqo/marqo-fashionSigLIP"
 # Commits that are loaded where a name gives none; others follow their main branch.
 REVISIONS = {"Marqo/marqo-fashionSigLIP": "c56244cc94f92419e8369fa71efdaf403b124ce8"}

@@ -22,9 +22,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from swatchbook.labels import BUNDLED
 from swatchbook.labels.contrastive import WEIGHTS, Recipe, train
 from swatchbook.labels.drawn_images import drawer_sha256
-from swatchbook.labels.labeller import BUNDLED, Labeller, write_fixture
+from swatchbook.labels.labeller import Labeller, write_fixture
 from swatchbook.labels.quality import drawn_quality, photograph_quality
 
 LARGEST = 16 * 2**20  # bytes of weights that the package may carry

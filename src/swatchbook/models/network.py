@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from swatchbook import labels
+from swatchbook.labels import TOWER
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
 
 LOCAL = "local-dir:"
-TOWER = "swatchbook-tower"
-LABELLER = Path(labels.__file__).with_name("bundled")  # the labeller in the box, whose image tower it is
+LABELLER = labels.BUNDLED  # whose image tower is a backbone
 WEIGHTS = "model.safetensors"
 SETTINGS = ("num_classes", "fixed_input_size", "mean", "std")  # of timm's, those that matter here
 
@@ -137,7 +137,7 @@ def _resolve(
     elif backbone == TOWER:
         name, cfg = _read_tower()
         if pretrained:
-            source, file = "bundled labeller", LABELLER / "open_clip_model.safetensors"
+            source, file = "bundled labeller", LABELLER / labels.WEIGHTS
     else:
         default = _published_settings(backbone)
         name = f"{default.architecture}.{default.tag}" if default.tag else default.architecture

@@ -21,6 +21,7 @@ from swatchbook.report.figures_parts import (
     models_in,
     only,
     or_one,
+    panels_of,
     printed,
     rows_of,
 )
@@ -193,10 +194,8 @@ def audit_power(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.Da
             (name, Line2D([], [], color=HUMAN, linestyle=s, linewidth=2)) for name, s in styles.values()
         ],
     )
-    panels = np.ravel(canvas.subplots(down, across, sharey=True, squeeze=False))
-    for spare in panels[len(judged) :]:
-        spare.set_axis_off()
-    for axes, a in zip(panels, judged, strict=False):
+    panels = panels_of(canvas, len(judged), across)
+    for axes, a in zip(panels, judged, strict=True):
         for design, (_, style) in styles.items():
             own = rows[(rows["attribute"] == a.name) & (rows["design"] == design)].sort_values("size")
             axes.fill_between(own["size"], own["low"], own["high"], color=HUMAN, alpha=0.1, linewidth=0)

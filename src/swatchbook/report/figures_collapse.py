@@ -15,6 +15,7 @@ from swatchbook.report.figures_parts import (
     listing,
     models_in,
     only,
+    panels_of,
     rows_of,
 )
 from swatchbook.report.figures_rows import ROW, class_group, ladder, tallest, two_columns
@@ -160,10 +161,8 @@ def v_by_selection(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd
         _why_missing(missing, look),
         entries=[(look[m].name, mark(look[m])) for m in models],
     )
-    panels = np.ravel(canvas.subplots(down, across, sharey=True, squeeze=False))
-    for spare in panels[len(pairs) :]:
-        spare.set_axis_off()
-    for axes, (a, b) in zip(panels, pairs, strict=False):
+    panels = panels_of(canvas, len(pairs), across)
+    for axes, (a, b) in zip(panels, pairs, strict=True):
         own = rows[(rows["a"] == a) & (rows["b"] == b)]
         _selection_panel(axes, own, look, by_threshold)
         axes.set_title(f"{words(a)} × {words(b)}")

@@ -18,6 +18,7 @@ from swatchbook.report.figures_parts import (
     listing,
     only,
     or_one,
+    panels_of,
     rows_of,
 )
 from swatchbook.report.figures_rows import ROW, class_group, ladder, tallest, two_columns
@@ -156,11 +157,9 @@ def risk_curves(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.Da
         "is the schema's threshold of abstention. AURC is the mean height of a curve, 0 at best.",
         entries=[(look.name, mark(look)) for look in shown.values()],
     )
-    panels = np.ravel(canvas.subplots(down, across, sharey=True, squeeze=False))
-    for spare in panels[len(names) :]:
-        spare.set_axis_off()
+    panels = panels_of(canvas, len(names), across)
     top = or_one(rows.loc[rows["statistic"] != "aurc", "high"].max())
-    for k, (axes, name) in enumerate(zip(panels, names, strict=False)):
+    for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
         told = []
         for of, look in shown.items():
             own = rows[(rows["images"] == of) & (rows["attribute"] == name)]

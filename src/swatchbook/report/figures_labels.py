@@ -18,6 +18,7 @@ from swatchbook.report.figures_parts import (
     listing,
     only,
     or_one,
+    panels_of,
     rows_of,
 )
 from swatchbook.report.figures_rows import ROW, Group, class_group, ladder, tallest, two_columns
@@ -166,10 +167,8 @@ def label_confidence(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, 
         "Grey bars: how the labels lie over the bins, the tallest at 0.25.",
         entries=[("labels kept", mark(KEPT)), ("abstained from", mark(LEFT, markerfacecolor="white"))],
     )
-    panels = np.ravel(canvas.subplots(down, across, sharey=True, squeeze=False))
-    for spare in panels[len(names) :]:
-        spare.set_axis_off()
-    for k, (axes, name) in enumerate(zip(panels, names, strict=False)):
+    panels = panels_of(canvas, len(names), across)
+    for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
         own = rows[rows["attribute"] == name]
         _reliability(axes, own)
         axes.set_title(words(name))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
 from swatchbook.report.figures_style import DARK, DIAMOND, FAINT, INK, SMALL, Look
@@ -72,6 +73,20 @@ def left_end(values: pd.Series, step: float = 0.1) -> float:
 def listing(parts: Sequence[str]) -> str:
     """``a, b and c``."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def panels_of(canvas: Canvas, count: int, across: int) -> list[Axes]:
+    """So many panels in rows, with one vertical axis for all; what a row has left over stays blank.
+
+    Args:
+        canvas: Where they go.
+        count: How many.
+        across: How many in a row.
+    """
+    panels = np.ravel(canvas.subplots(-(-count // across), across, sharey=True, squeeze=False)).tolist()
+    for spare in panels[count:]:
+        spare.set_axis_off()
+    return panels[:count]
 
 
 def interval(

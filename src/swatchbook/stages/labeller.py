@@ -23,6 +23,7 @@ from swatchbook.evaluation.grids import FIXED, grid_table
 from swatchbook.evaluation.labelling import calibration_table, kept, labelling_scores, risk_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table
+from swatchbook.labels import BUNDLED
 from swatchbook.labels.audit_sheet import CANNOT_TELL
 from swatchbook.labels.drawn_images import drawn_labels, drawn_pictures
 from swatchbook.labels.nearest_colour import centre_colour, nearest_colour
@@ -120,8 +121,6 @@ def drawn_truth(labels: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def _check_seed(name: str, seed: int) -> None:
     """Refuse the seed that a labeller was trained with: its own images are no test of it."""
-    from swatchbook.labels.labeller import BUNDLED
-
     kind, _, rest = name.partition(":")
     told = (BUNDLED if name == "bundled" else Path(rest)) / "recipe.json"
     if kind == "hf-hub" or not told.is_file():

@@ -19,6 +19,7 @@ from swatchbook.data.rendered import true_cramers_v, write_dataset
 from swatchbook.data.world import draw_rows
 from swatchbook.evaluation.audit import draw_sample
 from swatchbook.evaluation.known import known_table
+from swatchbook.labels import BUNDLED, TOWER, WEIGHTS
 from swatchbook.labels.audit_sheet import read_sheet, with_design
 from swatchbook.labels.silver import abstention_table, coverage_table, silver_table
 from swatchbook.labels.thresholds import read_thresholds
@@ -28,7 +29,6 @@ from swatchbook.stage import Stage, Trace
 from swatchbook.store import sha256
 
 SIMULATED = "simulated auditor"
-_BUNDLED = Path(__file__).parents[1] / "labels" / "bundled"
 
 
 def asked(trace: Trace) -> Schema:
@@ -52,7 +52,7 @@ def asked_prompts(trace: Trace) -> dict[str, str]:
     found = {"prompts": _told(texts)}
     kind, _, rest = labeller.partition(":")
     if kind != "hf-hub":  # there the name pins a commit
-        folder = _BUNDLED if labeller == "bundled" else Path(rest)
+        folder = BUNDLED if labeller == "bundled" else Path(rest)
         files = sorted(p for p in folder.glob("*") if p.is_file() and p.suffix != ".md")
         found["labeller"] = _told([(p.name, sha256(p)) for p in files])
     return found
@@ -73,8 +73,8 @@ def given_thresholds(trace: Trace, attributes: Sequence[str]) -> dict[str, float
 def asked_backbones(trace: Trace) -> dict[str, str]:
     """What a training depends on outside the run: classes, and the labeller's tower if it starts there."""
     towers = [trace.setting(f"backbones.{which}") for which in ("model", "baseline")]
-    file = _BUNDLED / "open_clip_model.safetensors"
-    return {**asked_classes(trace), **({"tower": sha256(file)} if "swatchbook-tower" in towers else {})}
+    file = BUNDLED / WEIGHTS
+    return {**asked_classes(trace), **({"tower": sha256(file)} if TOWER in towers else {})}
 
 
 def _told(*content: object) -> str:
