@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import ks_2samp
 from torch.nn import functional
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from swatchbook.models.augment import DICE, dice, evaluation_view, training_view
+from swatchbook.models.augment import DICE, TRIES, at_side, dice, evaluation_view, training_view
 from swatchbook.models.recipe import Recipe
 
 STILL = Recipe(crop_scale=1.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
@@ -65,7 +66,7 @@ def test_a_training_view_without_chance_is_the_whole_image(rng):
 def test_a_crop_is_the_box_that_its_dice_say(rng):
     batch = images(rng, 1, 64)
     # Area 0.25, square (shape ½), left edge at ¼ and top edge at ½ of what is free: x 8…40, y 16…48.
-    numbers = torch.tensor([[0.0, 0.5, 0.25, 0.5, 1.0, 0.5, 0.5, 0.5]])
+    numbers = torch.tensor([[0.25, 0.5, 1.0, 0.5, 0.5, 0.5, *[0.0, 0.5] * TRIES]])
     recipe = replace(SMALL, image_size=16, crop_share=0.25, crop_scale=0.25)
     view = training_view(batch, numbers, recipe)
     box = batch[:, 16:48, 8:40].permute(0, 3, 1, 2).float() / 255
@@ -140,10 +141,65 @@ def test_a_grey_patch_stays_grey_and_its_brightness_moves_by_the_stated_amount()
 def test_jitter_agrees_with_torchvision_where_nothing_is_clipped(rng):
     batch = torch.from_numpy(rng.integers(70, 180, (1, 32, 32, 3), dtype=np.uint8))
     recipe = replace(SMALL, image_size=32, crop_share=1.0, brightness=0.2, contrast=0.2, saturation=0.1)
-    numbers = torch.tensor([[0.5, 0.5, 0.5, 0.5, 1.0, 0.9, 0.2, 0.8]])
+    numbers = torch.tensor([[0.5, 0.5, 1.0, 0.9, 0.2, 0.8, *[0.5, 0.5] * TRIES]])
     theirs = batch.permute(0, 3, 1, 2).float() / 255
     theirs = v2.functional.adjust_brightness(theirs, 1 + 0.2 * 0.8)
     theirs = v2.functional.adjust_contrast(theirs, 1 - 0.2 * 0.6)
     theirs = v2.functional.adjust_saturation(theirs, 1 + 0.1 * 0.6)
     # torchvision rounds the luma's coefficients to four digits.
     assert torch.allclose(training_view(batch, numbers, recipe), theirs, atol=2e-4)
+
+
+def test_crops_are_distributed_as_torchvisions(rng):
+    side, n = 400, 3000
+    ramp = torch.linspace(0, 255, side).round().byte()
+    batch = torch.zeros(1, side, side, 3, dtype=torch.uint8)
+    batch[..., 0], batch[..., 1] = ramp[None, None, :], ramp[None, :, None]
+    for smallest in (0.08, 0.7):
+        recipe = replace(STILL, image_size=16, crop_share=16 / side, crop_scale=smallest)
+        view = training_view(batch.expand(n, -1, -1, -1), thrown(n), recipe)
+        # The ramps' values at two inner pixels give each crop's place and size.
+        width = (view[:, 0, 8, 12] - view[:, 0, 8, 3]) / 9 * 16
+        height = (view[:, 1, 12, 8] - view[:, 1, 3, 8]) / 9 * 16
+        left = view[:, 0, 8, 3] - 3.5 * width / 16
+        torch.manual_seed(0)
+        params = transforms.RandomResizedCrop.get_params
+        fine = 4000  # torchvision rounds to whole pixels: small ones
+        picture = torch.empty(1, 1, 1).expand(3, fine, fine)
+        boxes = np.array([params(picture, (smallest, 1.0), (3 / 4, 4 / 3)) for _ in range(n)]) / fine
+        theirs = {"area": boxes[:, 2] * boxes[:, 3], "ratio": boxes[:, 3] / boxes[:, 2], "left": boxes[:, 1]}
+        ours = {"area": width * height, "ratio": width / height, "left": left}
+        for what in theirs:
+            assert ks_2samp(ours[what].numpy(), theirs[what]).pvalue > 0.01, (smallest, what)
+
+
+def test_a_crop_that_never_fits_is_the_whole_image(rng):
+    batch = images(rng, 1, 32)
+    wide = torch.tensor([[0.5, 0.5, 1.0, 0.5, 0.5, 0.5, *[1.0, 1.0] * TRIES]])
+    recipe = replace(SMALL, image_size=32, crop_share=1.0, crop_scale=0.7)
+    view = training_view(batch, wide, recipe)
+    assert torch.allclose(view, batch.permute(0, 3, 1, 2).float() / 255, atol=1e-5)
+
+
+def test_jittered_pixels_have_the_statistics_of_torchvisions(rng):
+    batch = torch.from_numpy(rng.integers(90, 160, (1, 16, 16, 3), dtype=np.uint8))
+    recipe = replace(SMALL, image_size=16, crop_share=1.0, brightness=0.2, contrast=0.2, saturation=0.1)
+    ours = training_view(batch.expand(4000, -1, -1, -1), thrown(4000), recipe)
+    torch.manual_seed(0)
+    jitter = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.1)
+    picture = batch[0].permute(2, 0, 1).float() / 255
+    theirs = torch.stack([jitter(picture) for _ in range(4000)])
+    # Standard errors over 4,000 draws: .001 of the mean, .0005 of the deviation.
+    assert torch.allclose(ours.mean(0), theirs.mean(0), atol=0.006)
+    assert torch.allclose(ours.std(0), theirs.std(0), atol=0.003)
+
+
+def test_images_are_resized_as_torchvision_resizes_them(rng):
+    batch = images(rng, 3, 64)
+    channels_first, ours = batch.permute(0, 3, 1, 2), at_side(batch, 40)
+    exact = v2.functional.resize(channels_first.float(), [40, 40], antialias=True).permute(0, 2, 3, 1)
+    assert (ours - exact).abs().max() <= 0.5 + 1e-3
+    # On bytes torchvision rounds its weights too, so that some pixels differ by one.
+    theirs = v2.functional.resize(channels_first, [40, 40], antialias=True).permute(0, 2, 3, 1)
+    assert (ours.int() - theirs.int()).abs().max() <= 1
+    assert at_side(batch, 64) is batch

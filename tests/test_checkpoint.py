@@ -13,7 +13,7 @@ from swatchbook.models import checkpoint
 from swatchbook.models.checkpoint import CheckpointError
 from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.training import optimizer_of
+from swatchbook.models.schedule import optimizer_of
 from swatchbook.schema import Schema
 from swatchbook.store import Store, sha256
 

@@ -29,7 +29,8 @@ from swatchbook.cli import main
 from swatchbook.data import images, pixels
 from swatchbook.data.decoding import decode
 from swatchbook.labels.encoding import cosine_parts, cosine_table
-from swatchbook.labels.labeller import CONFIG, Labeller
+from swatchbook.labels.labeller import Labeller
+from swatchbook.labels.labeller_files import CONFIG
 from swatchbook.labels.silver import silver_table
 from swatchbook.labels.vocabulary import write_tokenizer
 from swatchbook.models import checkpoint, prediction

@@ -25,16 +25,9 @@ from swatchbook.labels.augment_drawn import augmented
 from swatchbook.labels.captions import HELD_OUT, WORDS, Caption
 from swatchbook.labels.drawn_images import drawn_labels, drawn_pictures, training_images
 from swatchbook.labels.encoding import cosine_table
-from swatchbook.labels.labeller import (
-    BUNDLED,
-    CONFIG,
-    FIXTURE,
-    REVISIONS,
-    Labeller,
-    LabellerError,
-    fixture_picture,
-    write_fixture,
-)
+from swatchbook.labels.labeller import Labeller, LabellerError, fixture_picture, halved, write_fixture
+from swatchbook.labels.labeller_files import BUNDLED, CONFIG, FIXTURE, REVISIONS
+from swatchbook.labels.labeller_recipe import Recipe, model_config
 from swatchbook.labels.quality import calibration_error, cosines_of, drawn_schema
 from swatchbook.labels.silver import silver_table
 from swatchbook.labels.train_labeller import model_card
@@ -170,6 +163,23 @@ def test_preprocessing_comes_from_the_models_config(small):
     np.testing.assert_allclose(seen[:, 5, 5], [0.5 / 0.5, -0.25 / 0.125, (0.2 - 0.75) / 0.3], rtol=1e-5)
 
 
+def test_a_preprocessing_is_halved_bit_for_bit(small, rng):
+    for labeller in (load(small), load(BUNDLED)):
+        pictures = [
+            Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+            for size in ((90, 70), (70, 200))
+        ]
+        halves = labeller.normalise(torch.stack([labeller.shrink(picture) for picture in pictures]))
+        assert torch.equal(halves, torch.stack([labeller.preprocess(picture) for picture in pictures]))
+        assert labeller.shrink(pictures[0]).dtype == torch.uint8
+
+
+def test_a_preprocessing_of_another_kind_is_left_whole():
+    views = torch.rand(2, 3, 4, 4)
+    shrink, normalise = halved(len)
+    assert shrink is len and normalise(views) is views
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -243,9 +253,7 @@ def test_the_bundled_weights_fit_the_package():
     assert (BUNDLED / WEIGHTS).stat().st_size <= 16 * 2**20
     assert (BUNDLED / "MODEL_CARD.md").is_file()
     recipe = json.loads((BUNDLED / "recipe.json").read_text())
-    assert contrastive.model_config(contrastive.Recipe(**recipe["recipe"])) == json.loads(
-        (BUNDLED / CONFIG).read_text()
-    )
+    assert model_config(Recipe(**recipe["recipe"])) == json.loads((BUNDLED / CONFIG).read_text())
 
 
 # embeddings ---------------------------------------------------------------------------------------
@@ -426,13 +434,11 @@ def test_a_few_broken_files_are_listed_and_many_stop_the_run(bundled, files, sch
 
 
 def test_training_resumes_with_the_same_weights(tmp_path, monkeypatch):
-    recipe = contrastive.Recipe(
-        images=32, epochs=2, batch=16, pixels=64, early_pixels=48, embed=16, width=32, layers=1
-    )
+    recipe = Recipe(images=32, epochs=2, batch=16, pixels=64, early_pixels=48, embed=16, width=32, layers=1)
     contrastive.train(recipe, tmp_path / "whole", tmp_path / "w1", workers=1)
     step = contrastive._epoch
 
-    def stopped(recipe: contrastive.Recipe, epoch: int, *rest: object) -> None:
+    def stopped(recipe: Recipe, epoch: int, *rest: object) -> None:
         if epoch == 1:
             raise KeyboardInterrupt
         step(recipe, epoch, *rest)

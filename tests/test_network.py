@@ -193,7 +193,7 @@ REAL_NAMES = """
     from swatchbook.models.losses import multi_head_loss
     from swatchbook.models.network import WeightsError, build
     from swatchbook.models.recipe import Recipe
-    from swatchbook.models.training import optimizer_of
+    from swatchbook.models.schedule import optimizer_of
     from swatchbook.schema import Schema
 
     cache, schema, recipe = sys.argv[1], Schema.load(), Recipe(loss="plain")

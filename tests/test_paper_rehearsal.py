@@ -27,7 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from swatchbook.data.rendered import write_dataset
-from swatchbook.labels.labeller import REVISIONS
+from swatchbook.labels.labeller_files import REVISIONS
 from swatchbook.labels.vocabulary import write_tokenizer
 from swatchbook.run import tell_stages
 from swatchbook.schema import Schema

@@ -19,11 +19,14 @@ from sklearn.metrics import f1_score
 from torch.nn import functional
 
 from swatchbook.models import hardware, training
+from swatchbook.models import step as steps
 from swatchbook.models.hardware import choose, fixed_threads
 from swatchbook.models.inputs import batches
 from swatchbook.models.prediction import predict
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.training import TrainingError, lr_factor, optimizer_of, train
+from swatchbook.models.schedule import lr_factor, optimizer_of
+from swatchbook.models.step import TrainingError
+from swatchbook.models.training import train
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 
@@ -127,14 +130,14 @@ KILLED = """
     from swatchbook.schema import Schema
     from pathlib import Path
 
-    steps, step = [], training._step
+    steps, step = [], training.take_step
     def and_die(*given):
         done = step(*given)
         steps.append(1)
         if len(steps) == 5:  # the second of the three steps of epoch 2
             os.kill(os.getpid(), signal.SIGKILL)
         return done
-    training._step = and_die
+    training.take_step = and_die
     run(Path(sys.argv[2]), Schema.load(), log=print)
 """
 
@@ -181,7 +184,7 @@ def test_batch_normalisation_survives_an_interruption_bit_for_bit(schema, tmp_pa
 def test_dropout_and_order_go_on_after_an_interruption_as_if_there_had_been_none(
     schema, tmp_path, monkeypatch
 ):
-    build, step, orders = training.build, training._step, []
+    build, step, orders = training.build, training.take_step, []
 
     def with_dropout(*given, **more):
         network = build(*given, **more)
@@ -190,7 +193,7 @@ def test_dropout_and_order_go_on_after_an_interruption_as_if_there_had_been_none
 
     monkeypatch.setattr(training, "build", with_dropout)
     monkeypatch.setattr(
-        training, "_step", lambda job, rows, *rest: orders.append(rows) or step(job, rows, *rest)
+        training, "take_step", lambda job, rows, *rest: orders.append(rows) or step(job, rows, *rest)
     )
     undisturbed = run(tmp_path / "undisturbed", schema)
     first, second = np.concatenate(orders[:3]), np.concatenate(orders[3:])
@@ -266,13 +269,13 @@ def test_the_learning_rate_rises_for_two_epochs_and_then_falls_to_zero():
 
 
 def test_the_rates_of_the_schedule_reach_the_two_groups(schema, tmp_path, monkeypatch):
-    seen, step = [], training._step
+    seen, step = [], training.take_step
 
     def spy(job, *given):
         seen.append([group["lr"] for group in job.optimizer.param_groups])
         return step(job, *given)
 
-    monkeypatch.setattr(training, "_step", spy)
+    monkeypatch.setattr(training, "take_step", spy)
     folder = run(tmp_path, schema, replace(TINY, backbone_lr=1e-5, head_lr=1e-4))
     factors = [lr_factor(s, 3, TINY) for s in range(6)]
     assert np.array(seen) == pytest.approx(np.outer(factors, [1e-5, 1e-4]))
@@ -335,8 +338,8 @@ def test_half_precision_trains_on_a_cpu_too(schema, tmp_path):
 
 
 def test_threads_are_fixed_during_training_and_given_back(schema, tmp_path, monkeypatch):
-    before, seen, step = torch.get_num_threads(), [], training._step
-    monkeypatch.setattr(training, "_step", lambda *a: seen.append(torch.get_num_threads()) or step(*a))
+    before, seen, step = torch.get_num_threads(), [], training.take_step
+    monkeypatch.setattr(training, "take_step", lambda *a: seen.append(torch.get_num_threads()) or step(*a))
     folder = run(tmp_path, schema, replace(TINY, threads=2))
     assert set(seen) == {2}
     assert torch.get_num_threads() == before
@@ -348,14 +351,14 @@ def test_threads_are_fixed_during_training_and_given_back(schema, tmp_path, monk
 
 def test_out_of_memory_halves_the_parts_and_takes_the_same_step(schema, tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", schema)
-    gradients = training._gradients
+    gradients = steps.gradients
 
     def small_gpu(job, *given):
         if job.micro > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return gradients(job, *given)
 
-    monkeypatch.setattr(training, "_gradients", small_gpu)
+    monkeypatch.setattr(steps, "gradients", small_gpu)
     said = []
     parts = run(tmp_path / "parts", schema, log=said.append)
     assert [line for line in said if "out of memory" in line] == [
@@ -374,7 +377,7 @@ def test_an_image_too_large_for_the_memory_is_an_error_in_words(schema, tmp_path
     def no_gpu(*given):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(training, "_gradients", no_gpu)
+    monkeypatch.setattr(steps, "gradients", no_gpu)
     with pytest.raises(TrainingError, match="does not hold one image"):
         run(tmp_path, schema)
 
@@ -383,7 +386,7 @@ def test_an_image_too_large_for_the_memory_is_an_error_in_words(schema, tmp_path
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     schema, tmp_path, monkeypatch, value
 ):
-    real, calls = training.multi_head_loss, []
+    real, calls = steps.multi_head_loss, []
 
     def poisoned(logits, targets, *given):
         losses = real(logits, targets, *given)
@@ -393,14 +396,14 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
                 losses["color"] = losses["color"] * value
         return losses
 
-    monkeypatch.setattr(training, "multi_head_loss", poisoned)
+    monkeypatch.setattr(steps, "multi_head_loss", poisoned)
     with pytest.raises(
         TrainingError, match=r"epoch 2, step 1 of 3: the loss of color is not finite; checkpoint of epoch 1"
     ):
         run(tmp_path, schema)
     assert (tmp_path / "resume" / "best-001.safetensors").exists()
     assert not (tmp_path / "config.json").exists()
-    monkeypatch.setattr(training, "multi_head_loss", real)
+    monkeypatch.setattr(steps, "multi_head_loss", real)
     assert weights(run(tmp_path, schema)) == weights(run(tmp_path.with_name("fresh"), schema))
 
 

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--force", action="store_true", help="compute everything again, fresh or not")
     run.set_defaults(run=_run)
 
+    _train_parser(commands)
     _label_parser(commands)
     _predict_parser(commands)
     audit_parser(commands)
@@ -76,6 +77,19 @@ def _parser() -> argparse.ArgumentParser:
     profiles = commands.add_parser("profiles", help="list the profiles and every setting with its default")
     profiles.set_defaults(run=_profiles)
     return parser
+
+
+def _train_parser(commands: argparse._SubParsersAction) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train the two models of a run, on as many GPUs as torchrun starts",
+        description="Bring a run up to its two trained models and their predictions, without notebooks or "
+        "report; a later `swatchbook run` goes on from there. Started by torchrun, all processes train "
+        "together: each takes its share of every batch.",
+        epilog="example:  torchrun --nproc_per_node 8 -m swatchbook train --profile paper --source DIR",
+    )
+    _study_options(train)
+    train.set_defaults(run=_train)
 
 
 def _label_parser(commands: argparse._SubParsersAction) -> None:
@@ -211,6 +225,30 @@ def _run(arguments: argparse.Namespace) -> int:
 
     study = Study.open(arguments.profile, arguments.run_dir, **settings)
     print(run_study(study, force=arguments.force))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+    configure(arguments.profile, settings)
+    from swatchbook.models.team import assembled, follow, tell
+    from swatchbook.models.training import train
+    from swatchbook.stages.training import TRAINING
+    from swatchbook.study import Study
+
+    with assembled() as team:
+        if not team.leads:
+            follow(train)
+            return 0
+        study = Study.open(arguments.profile, arguments.run_dir, **settings)
+        stages = [stage for stage in study.stages if stage.name.startswith(TRAINING)]
+        if not stages:
+            raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")
+        study.save_config()
+        for stage in stages:
+            study.ensure_stage(stage)
+            print(study.store.path(stage.produces[1]))
+        tell(None)
     return 0
 
 

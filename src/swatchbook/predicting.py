@@ -21,6 +21,7 @@ from swatchbook.labels.encoding import cosine_parts
 from swatchbook.labels.labeller import Labeller
 from swatchbook.labels.silver import silver_table
 from swatchbook.models import checkpoint
+from swatchbook.models.feed import Feed
 from swatchbook.models.hardware import Hardware, choose, fixed_threads
 from swatchbook.models.prediction import evaluation_logits
 from swatchbook.models.recipe import Recipe
@@ -164,14 +165,14 @@ class _Classifier:
         rows = np.split(np.eye(ends[-1], dtype=np.float32), ends[:-1])
         return dict(zip(schema.names, rows, strict=True))
 
-    def preprocess(self, image: Image.Image) -> torch.Tensor:
+    def shrink(self, image: Image.Image) -> torch.Tensor:
         return torch.from_numpy(square(image).copy())
 
     def embed(self, pictures: list[torch.Tensor]) -> np.ndarray:
-        stored = torch.stack(pictures)
+        stored = torch.stack(pictures).numpy()
         logits = evaluation_logits(
             self.network,
-            lambda rows: stored[torch.from_numpy(rows)].to(self.hardware.device),
+            Feed(stored, self.recipe, self.hardware.device, keep=False),
             np.arange(len(stored)),
             self.recipe,
             self.hardware,

@@ -1,7 +1,9 @@
 """Augmentation of drawn images on the device: every image by its own draw, hue left alone.
 
-Colour is a label, so nothing here turns one colour into another: brightness, contrast and a mild cast
-as of a lamp or a camera's white balance, but no shift of hue.
+Colour is a label, so nothing here turns one colour into another: no shift of hue, but what a lamp and a
+camera do to it. Both work on linear light: the lamp is warmer or cooler than the camera believes, and the
+camera's automatic exposure draws a scene towards a middle grey, so that white on white looks grey and black
+on black too. What a garment's colour is can then be told only from all of the picture.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 _AREA = (0.4, 1.0)  # of the picture that a crop shows
 _STRETCH = 0.25  # largest log ratio of width to height
 _TURN = math.radians(12)
+_GAMMA = 2.2  # of sRGB, nearly
+_MIDDLE = 0.2  # linear light that automatic exposure aims at
 
 
 def augmented(images: torch.Tensor, pixels: int, seed: int) -> torch.Tensor:
@@ -51,11 +55,15 @@ def augmented(images: torch.Tensor, pixels: int, seed: int) -> torch.Tensor:
     )
     grid = F.affine_grid(theta, [len(images), 3, pixels, pixels], align_corners=False)
     seen = F.grid_sample(seen, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    seen = seen.clamp(1e-4, 1) ** normal(0.15, 1, 1, 1).exp()
-    lamp = normal(0.15, 1, 1, 1).exp() * normal(0.06, 3, 1, 1).exp()
-    contrast = normal(0.12, 1, 1, 1).exp()
-    mean = seen.mean((1, 2, 3), keepdim=True)
-    seen = ((seen - mean) * contrast + mean) * lamp
+    linear = seen.clamp(1e-4, 1) ** _GAMMA
+    light = linear.mean((1, 2, 3), keepdim=True).clamp(min=0.01)
+    exposure = (_MIDDLE / light) ** uniform(-0.1, 0.5, 1, 1, 1).clamp(min=0) * normal(0.25, 1, 1, 1).exp()
+    warmth, tint = normal(0.11, 1, 1, 1), normal(0.03, 1, 1, 1)
+    lamp = torch.cat([warmth, tint, -warmth], dim=1).exp()
+    seen = (linear * exposure * lamp).clamp_(1e-4) ** (normal(0.12, 1, 1, 1).exp() / _GAMMA)
+    # Highlights bend towards white instead of breaking off.
+    over = (seen - 0.85).clamp(min=0)
+    seen = seen.clamp(max=0.85) + 0.15 * over / (over + 0.15)
     blurred = F.avg_pool2d(F.pad(seen, (1, 1, 1, 1), mode="replicate"), 3, 1)
     # Most images keep their weave: blur and noise on all of them would hide what texture is.
     seen = torch.lerp(seen, blurred, uniform(-1.5, 0.7, 1, 1, 1).clamp(min=0))

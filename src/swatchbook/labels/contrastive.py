@@ -28,101 +28,19 @@ from swatchbook.labels import WEIGHTS
 from swatchbook.labels.augment_drawn import augmented, normalised
 from swatchbook.labels.captions import WORDS, Caption, caption, class_prompts, corpus
 from swatchbook.labels.drawn_images import training_images
-from swatchbook.labels.vocabulary import VOCABULARY, write_tokenizer
+from swatchbook.labels.labeller_recipe import CONFIG, MEAN, STD, Recipe, model_config
+from swatchbook.labels.vocabulary import write_tokenizer
 from swatchbook.schema import Schema
 
-CONFIG = "open_clip_config.json"
-MEAN = STD = 0.5
 _CAPTIONS = 24  # captions in a step; the text tower would outweigh the image tower with one an image
+# How many times as often a class is seen as others: near what wardrobes hold, since what cannot be told for
+# sure (white or grey in dim light, a flower or a figure) is best told by what is common.
+_OFTEN = {
+    "color": {"black": 1.6, "white": 1.8, "blue": 1.5, "navy": 1.2, "beige": 1.2, "orange": 0.8},
+    "pattern": {"floral": 1.4, "striped": 1.3, "checkered_plaid": 1.3, "geometric": 0.7, "animal_print": 0.6},
+}
+_INDIGO = ("denim", "chambray")  # cloths that are mostly blue
 _WEIGHT = {"color": 1.0, "pattern": 1.0, "texture": 1.5, "material": 1.0, "folder": 0.25}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that determines the weights.
-
-    Attributes:
-        images: Drawn images trained on.
-        epochs: Times that as many images as these are seen.
-        batch: Images in a step.
-        rate: Peak learning rate of AdamW.
-        decay: Its weight decay, on matrices only.
-        pixels: Side of the images that the finished model takes.
-        early_pixels: Side in the first ``early`` epochs; small images teach most of it faster.
-        early: Share of the epochs at ``early_pixels``, 0…1.
-        averaging: Decay of the running average of the weights, which is what is kept.
-        tower: Image tower, a model of timm.
-        embed: Dimensions of the shared space.
-        width: Width of the text tower.
-        layers: Its layers.
-        plain: How many times as often a plain garment is seen as a patterned one; most real ones are plain.
-        seed: Seed of images, captions, weights and order.
-    """
-
-    images: int = 16_000
-    epochs: int = 40
-    batch: int = 64
-    rate: float = 5e-3
-    decay: float = 0.05
-    pixels: int = 128
-    early_pixels: int = 112
-    early: float = 0.65
-    averaging: float = 0.995
-    tower: str = "test_resnet"
-    embed: int = 128
-    width: int = 96
-    layers: int = 2
-    plain: float = 3.0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("images", "epochs", "batch", "embed", "width", "layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; received {getattr(self, name)}")
-        if not (math.isfinite(self.plain) and self.plain > 0):
-            raise ValueError(f"plain must be above 0; received {self.plain}")
-        if self.images < self.batch:
-            raise ValueError(f"images must be at least batch={self.batch}; received {self.images}")
-        for name in ("pixels", "early_pixels"):
-            if getattr(self, name) % 16:
-                raise ValueError(f"{name} must be a multiple of 16; received {getattr(self, name)}")
-
-
-def model_config(recipe: Recipe) -> dict:
-    """The content of ``open_clip_config.json``."""
-    return {
-        "model_cfg": {
-            "embed_dim": recipe.embed,
-            "init_logit_bias": -10,
-            "custom_text": True,
-            "vision_cfg": {
-                "timm_model_name": recipe.tower,
-                "timm_model_pretrained": False,
-                "timm_pool": "avg",
-                "timm_proj": "linear",
-                "timm_proj_bias": True,
-                "image_size": recipe.pixels,
-            },
-            "text_cfg": {
-                "context_length": 24,
-                "vocab_size": VOCABULARY,
-                "hf_tokenizer_name": "swatchbook",
-                "tokenizer_kwargs": {"clean": "lower"},
-                "width": recipe.width,
-                "heads": recipe.width // 32,
-                "layers": recipe.layers,
-                "no_causal_mask": True,
-                "proj_bias": True,
-                "pool_type": "last",
-            },
-        },
-        "preprocess_cfg": {
-            "mean": [MEAN] * 3,
-            "std": [STD] * 3,
-            "interpolation": "bicubic",
-            "resize_mode": "shortest",
-        },
-    }
 
 
 def train(
@@ -224,7 +142,7 @@ def _epoch(
     """One pass over the images; everything random in it follows from the seed and the epoch."""
     rng = np.random.default_rng([recipe.seed, 1 + epoch])
     steps = len(images) // recipe.batch
-    often = np.where(labels["pattern"] == "solid", recipe.plain, 1.0)
+    often = _often(labels, recipe.plain)
     order = rng.choice(len(images), (steps, recipe.batch), p=often / often.sum())
     pixels = recipe.early_pixels if epoch < round(recipe.early * recipe.epochs) else recipe.pixels
     state.model.train()
@@ -270,6 +188,15 @@ def _epoch(
         f"{steps * recipe.batch / seconds:.0f} images/s",
         flush=True,
     )
+
+
+def _often(labels: pd.DataFrame, plain: float) -> np.ndarray:
+    """How often each image is seen, relative to others."""
+    often = np.where(labels["pattern"] == "solid", plain, 1.0)
+    for name, factors in _OFTEN.items():
+        often *= labels[name].map(factors).fillna(1.0).to_numpy(float)
+    blue = labels["color"].isin(["blue", "navy"])
+    return np.where(labels["folder"].isin(_INDIGO), np.where(blue, 3.0, 0.5), 1.0) * often
 
 
 def _loss(

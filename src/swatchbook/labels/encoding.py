@@ -178,7 +178,7 @@ def _batches(
         try:
             data = read_bytes(str(path))
             digest = hashlib.sha256(data).hexdigest()
-            return digest, labeller.preprocess(decode(data, enough))
+            return digest, labeller.shrink(decode(data, enough))
         except UnreadableError as error:
             return digest, str(error)
 

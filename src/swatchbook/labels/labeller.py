@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,40 +16,26 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import HfHubHTTPError
-from open_clip.tokenizer import HFTokenizer
 from PIL import Image
+from torchvision.transforms import Normalize, ToTensor
 
 from swatchbook.data.decoding import decode, read_bytes, threads
-from swatchbook.labels import BUNDLED
+from swatchbook.labels.labeller_files import (
+    CONFIG,
+    FIXTURE,
+    SMALL,
+    LabellerError,
+    check_digest,
+    config_of,
+    digest_of,
+    found_at,
+    tokenizer_of,
+    weights_of,
+)
 from swatchbook.schema import Schema
 
 TEMPERATURE = 100.0
 FASHION_SIGLIP = "hf-hub:Marqo/marqo-fashionSigLIP"
-# Commits that are loaded where a name gives none; others follow their main branch.
-REVISIONS = {"Marqo/marqo-fashionSigLIP": "c56244cc94f92419e8369fa71efdaf403b124ce8"}
-CONFIG = "open_clip_config.json"
-WEIGHTS = (
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-)
-FIXTURE = "fixture.json"
-_TOKENIZER = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-_SMALL = (
-    CONFIG,
-    *_TOKENIZER,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "merges.txt",
-)
-
-
-class LabellerError(RuntimeError):
-    """A labeller that cannot be loaded or is not what it should be; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +50,9 @@ class Labeller:
         logit_scale: The checkpoint's own scale of cosines (its inverse temperature).
         model: In evaluation mode, float32.
         preprocess: PIL picture → tensor of shape (3, height, width), as the model's config says.
+        shrink: Its first half, for threads: PIL picture → uint8 tensor of shape (height, width, 3). Where a
+            preprocessing cannot be halved it is all of it.
+        normalise: Its second half, for a whole batch at once: as floats, normalised.
         tokenizer: Texts → token ids.
     """
 
@@ -75,6 +63,8 @@ class Labeller:
     logit_scale: float
     model: torch.nn.Module
     preprocess: Callable[[Image.Image], torch.Tensor]
+    shrink: Callable[[Image.Image], torch.Tensor]
+    normalise: Callable[[torch.Tensor], torch.Tensor]
     tokenizer: Callable[[list[str]], torch.Tensor]
 
     @classmethod
@@ -99,24 +89,25 @@ class Labeller:
             LabellerError: If files are missing and cannot be fetched, do not fit each other, are not the
                 ones they claim to be, or the preprocessing differs from the one it was made with.
         """
-        folder, revision = _folder(name, cache_dir)
-        config = _config(folder)
-        weights = _weights(folder)
-        digest = _sha256(weights)
-        _check_digest(weights, digest, folder)
+        folder, revision = found_at(name, cache_dir)
+        config = config_of(folder)
+        weights = weights_of(folder)
+        digest = digest_of(weights)
+        check_digest(weights, digest, folder)
         try:
             # Read on the CPU first: moving while loading meets models under a meta device.
             model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device="cpu")
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise LabellerError(f"{weights.name} in {folder} cannot be loaded: {reason}") from error
-        tokenizer = _tokenizer(folder, config, cache_dir)
+        tokenizer = tokenizer_of(folder, config, cache_dir)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        own = sorted(p for p in folder.iterdir() if p.name in _SMALL)
+        own = sorted(p for p in folder.iterdir() if p.name in SMALL)
         told = hashlib.sha256(digest.encode() + b"".join(p.read_bytes() for p in own)).hexdigest()
         scale = float(model.logit_scale.detach().exp())
         model = model.eval().to(device)
-        labeller = cls(name, revision or digest, told, device, scale, model, preprocess, tokenizer)
+        made = (preprocess, *halved(preprocess), tokenizer)
+        labeller = cls(name, revision or digest, told, device, scale, model, *made)
         _check_fixture(labeller, folder)
         log(labeller.describe())
         return labeller
@@ -165,22 +156,47 @@ class Labeller:
 
     @torch.inference_mode()
     def embed(self, tensors: list[torch.Tensor]) -> np.ndarray:
-        """Embed preprocessed pictures: float32 array of shape (pictures, dimensions), rows of length 1."""
-        return (
-            self.model.encode_image(torch.stack(tensors).to(self.device), normalize=True)
-            .float()
-            .cpu()
-            .numpy()
-        )
+        """Embed pictures from `shrink`: float32, shape (pictures, dimensions), rows of length 1."""
+        views = self.normalise(torch.stack(tensors).to(self.device))
+        return self.model.encode_image(views, normalize=True).float().cpu().numpy()
 
     def _seen(self, image: str | Path | Image.Image) -> torch.Tensor:
         known = isinstance(image, Image.Image)
-        return self.preprocess(image.convert("RGB") if known else decode(read_bytes(str(image))))
+        return self.shrink(image.convert("RGB") if known else decode(read_bytes(str(image))))
 
     @torch.inference_mode()
     def _mean_text(self, prompts: Iterable[str]) -> np.ndarray:
         found = self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True)
         return torch.nn.functional.normalize(found.mean(0), dim=-1).float().cpu().numpy()
+
+
+def halved(
+    preprocess: Callable[[Image.Image], torch.Tensor],
+) -> tuple[Callable[[Image.Image], torch.Tensor], Callable[[torch.Tensor], torch.Tensor]]:
+    """A preprocessing as what is done to each picture and what can be done to many at once, bit for bit.
+
+    Bytes are a quarter of the floats, so that less is copied, and to the device less is sent.
+
+    Args:
+        preprocess: A torchvision ``Compose``; if it does not end in ``ToTensor`` and ``Normalize``, nothing
+            is left for the second half.
+    """
+    steps = getattr(preprocess, "transforms", [])
+    if len(steps) < 2 or not isinstance(steps[-2], ToTensor) or not isinstance(steps[-1], Normalize):
+        return preprocess, lambda views: views
+    *first, _, last = steps
+    mean, std = (torch.tensor(values)[:, None, None] for values in (last.mean, last.std))
+
+    def shrink(picture: Image.Image) -> torch.Tensor:
+        for step in first:
+            picture = step(picture)
+        return torch.from_numpy(np.array(picture))
+
+    def normalise(pictures: torch.Tensor) -> torch.Tensor:
+        views = pictures.permute(0, 3, 1, 2).float().div_(255)
+        return views.sub_(mean.to(views.device)).div_(std.to(views.device))
+
+    return shrink, normalise
 
 
 def fixture_picture() -> Image.Image:
@@ -204,116 +220,8 @@ def write_fixture(folder: Path) -> None:
     (folder / FIXTURE).unlink(missing_ok=True)
     labeller = Labeller.load(f"local-dir:{folder}", device="cpu", log=lambda _: None)
     embedding = [round(float(v), 6) for v in labeller.encode([fixture_picture()])[0]]
-    told = {"weights_sha256": _sha256(_weights(folder)), "embedding": embedding}
+    told = {"weights_sha256": digest_of(weights_of(folder)), "embedding": embedding}
     (folder / FIXTURE).write_text(json.dumps(told) + "\n", encoding="utf-8")
-
-
-def _folder(name: str, cache_dir: str | Path | None) -> tuple[Path, str]:
-    """Where a named model lies on this disk, and its commit if it comes from the Hub."""
-    kind, _, rest = name.partition(":")
-    if name == "bundled":
-        return BUNDLED, ""
-    if kind == "local-dir" and rest:
-        if not Path(rest).is_dir():
-            raise LabellerError(f"{rest} is no folder; local-dir: needs one with {CONFIG} and weights")
-        return Path(rest), ""
-    if kind == "hf-hub" and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", rest):
-        repository, _, revision = rest.partition("@")
-        folder = _snapshot(repository, revision or REVISIONS.get(repository, "main"), cache_dir, weights=True)
-        return folder, folder.name
-    raise ValueError(
-        f"labeller {name!r}; allowed: bundled, hf-hub:OWNER/NAME, hf-hub:OWNER/NAME@REVISION, local-dir:PATH"
-    )
-
-
-def _snapshot(repository: str, revision: str, cache_dir: str | Path | None, *, weights: bool) -> Path:
-    """The folder of a repository at a commit: from the cache if it is whole, else from the network."""
-    needed = CONFIG if weights else "tokenizer_config.json"
-
-    def look(patterns: tuple[str, ...], offline: bool) -> Path | None:
-        found = Path(
-            snapshot_download(
-                repository,
-                revision=revision,
-                cache_dir=cache_dir,
-                allow_patterns=list(patterns),
-                local_files_only=offline,
-            )
-        )
-        whole = (found / needed).is_file() and (not weights or any((found / w).is_file() for w in WEIGHTS))
-        return found if whole else None
-
-    reason = "the repository lacks " + (f"{needed} or weights of open_clip" if weights else needed)
-    # Safetensors cannot carry code, so a pickle is asked for only where there is nothing else.
-    attempts = [((), True), ((*_SMALL, *WEIGHTS[:2]), False), ((*_SMALL, *WEIGHTS), False)]
-    for patterns, offline in attempts if weights else [((), True), (_SMALL, False)]:
-        try:
-            if folder := look(patterns or (*_SMALL, *WEIGHTS), offline):
-                return folder
-        except (OSError, ValueError, HfHubHTTPError) as error:
-            reason = str(error).splitlines()[0]
-            if not offline:
-                break  # asking again for more would only wait again
-    where = Path(cache_dir) if cache_dir else Path(HF_HUB_CACHE)
-    option = f" --cache-dir {where}" if cache_dir else ""
-    raise LabellerError(
-        f"{repository} at {revision} is not whole in the cache {where} and cannot be fetched ({reason}). "
-        f"Where there is a network: hf download {repository} --revision {revision}{option}"
-    )
-
-
-def _config(folder: Path) -> dict:
-    """The model's config; its preprocessing must be written in it, not left to defaults."""
-    path = folder / CONFIG
-    if not path.is_file():
-        raise LabellerError(f"{folder} has no {CONFIG}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise LabellerError(f"{path} is no JSON: {error}") from None
-    missing = {"mean", "std"} - set(config.get("preprocess_cfg") or {})
-    if "model_cfg" not in config or missing:
-        raise LabellerError(
-            f"{path} must hold model_cfg, and preprocess_cfg with mean and std; without them images would "
-            "silently be normalised as OpenAI's are"
-        )
-    return config
-
-
-def _weights(folder: Path) -> Path:
-    for name in WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise LabellerError(f"{folder} has no weights; looked for {', '.join(WEIGHTS)}")
-
-
-def _tokenizer(
-    folder: Path, config: dict, cache_dir: str | Path | None
-) -> Callable[[list[str]], torch.Tensor]:
-    """The tokenizer of the model's folder, or of the repository that its config names."""
-    text = config["model_cfg"].get("text_cfg", {})
-    other = text.get("hf_tokenizer_name", "")
-    if not other or any((folder / name).is_file() for name in _TOKENIZER):
-        return open_clip.get_tokenizer(f"local-dir:{folder}")
-    named = _snapshot(other, "main", cache_dir, weights=False)
-    return HFTokenizer(
-        str(named),
-        context_length=text.get("context_length"),
-        tokenizer_mode=text.get("tokenizer_mode"),
-        **text.get("tokenizer_kwargs", {}),
-    )
-
-
-def _check_digest(weights: Path, digest: str, folder: Path) -> None:
-    """Compare with the fixture's digest, or with the Hub's, which names its cached files by theirs."""
-    fixture, stored = folder / FIXTURE, weights.resolve().name
-    expected = stored if re.fullmatch(r"[0-9a-f]{64}", stored) else None
-    if fixture.is_file():
-        expected = json.loads(fixture.read_text(encoding="utf-8"))["weights_sha256"]
-    if expected and digest != expected:
-        raise LabellerError(
-            f"{weights} has SHA-256 {digest}, not {expected}: it is damaged or another file; fetch it again"
-        )
 
 
 def _check_fixture(labeller: Labeller, folder: Path) -> None:
@@ -327,11 +235,6 @@ def _check_fixture(labeller: Labeller, folder: Path) -> None:
             f"preprocessing differs: the fixture picture's embedding has cosine {cosine:.4f} with the one "
             f"stored in {path} (at least 0.999 is needed); check mean, std, size and resize_mode in {CONFIG}"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _batches(

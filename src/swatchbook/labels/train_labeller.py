@@ -22,10 +22,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from swatchbook.labels import BUNDLED
-from swatchbook.labels.contrastive import WEIGHTS, Recipe, train
+from swatchbook.labels import BUNDLED, WEIGHTS
+from swatchbook.labels.contrastive import train
 from swatchbook.labels.drawn_images import drawer_sha256
 from swatchbook.labels.labeller import Labeller, write_fixture
+from swatchbook.labels.labeller_recipe import Recipe
 from swatchbook.labels.quality import drawn_quality, photograph_quality
 
 LARGEST = 16 * 2**20  # bytes of weights that the package may carry
@@ -35,7 +36,7 @@ _CARD = """# Model card: Swatchbook's bundled labeller
 A small open_clip model ({parameters:.2f} million parameters, {megabytes:.1f} MB) that compares a picture of a
 garment with a sentence. Image tower `{tower}` of timm at {pixels} px; text tower of {layers} layers and
 width {width}; {embed} dimensions. It was trained from scratch on {images:,} garments drawn by this package,
-each seen {epochs} times, and captions made from their known labels; no photograph was used.
+each seen {epochs} times on average, and captions made from their known labels; no photograph was used.
 
 Regenerate it with `python -m swatchbook.labels.train_labeller --work DIR`; settings are in `recipe.json`.
 

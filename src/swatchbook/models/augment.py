@@ -15,7 +15,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 
 from swatchbook.models.recipe import Recipe
 
-DICE = 8  # area, shape, left, top, flip, brightness, contrast, saturation
+TRIES = 10  # crops drawn until one fits, as many as torchvision draws
+DICE = 6 + 2 * TRIES  # left, top, flip, brightness, contrast, saturation; then area and shape of each try
 LARGEST_RATIO = 4 / 3
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 
@@ -31,8 +32,9 @@ def dice(seed: int, epoch: int, images: int) -> np.ndarray:
 def training_view(images: torch.Tensor, thrown: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     """Random crop, flip and jitter of each image.
 
-    The crop keeps `crop_scale` to 1 of the area with a side ratio of 3/4 to 4/3, like torchvision's
-    RandomResizedCrop; ratios that would leave the image are not drawn, where torchvision draws again.
+    In distribution these are torchvision's RandomResizedCrop (`crop_scale` to 1 of the area, a side ratio of
+    3/4 to 4/3, drawn again while it would leave the image), RandomHorizontalFlip and ColorJitter without
+    hue, but for two things: a crop's edges need not lie between pixels, and nothing is clipped.
 
     Args:
         images: uint8, shape (n, S, S, 3).
@@ -43,21 +45,31 @@ def training_view(images: torch.Tensor, thrown: torch.Tensor, recipe: Recipe) ->
         float32, shape (n, 3, image_size, image_size), about [0, 1]. Jitter can leave that range:
         clipping would shift the hue of bright colours.
     """
-    pixels = _working(images, recipe)
-    area, shape, left, top, flip, *jitter = thrown.unbind(1)
-    area = recipe.crop_scale + (1 - recipe.crop_scale) * area
-    # Width √(a·r) and height √(a/r) fit into the image as long as a ≤ r ≤ 1/a.
-    bound = torch.clamp(-area.log(), max=math.log(LARGEST_RATIO))
-    ratio = torch.exp((2 * shape - 1) * bound)
-    width, height = (area * ratio).sqrt(), (area / ratio).sqrt()
-    theta = torch.zeros(len(images), 2, 3, device=images.device)
-    theta[:, 0, 0] = torch.where(flip < recipe.flip, -width, width)
-    theta[:, 1, 1] = height
-    theta[:, 0, 2] = (1 - width) * (2 * left - 1)
-    theta[:, 1, 2] = (1 - height) * (2 * top - 1)
-    grid = F.affine_grid(theta, [len(images), 3, recipe.image_size, recipe.image_size], align_corners=False)
+    pixels = _floats(images, recipe)
+    left, top, flip, *jitter = thrown[:, :6].unbind(1)
+    width, height = _crop(thrown[:, 6:], recipe.crop_scale)
+    # Crops are upright, so columns and rows are looked up apart; `affine_grid` would multiply matrices.
+    size = recipe.image_size
+    middles = (2 * torch.arange(size, device=images.device) + 1) / size - 1
+    mirrored = torch.where(flip < recipe.flip, -width, width)
+    x = mirrored[:, None] * middles + ((1 - width) * (2 * left - 1))[:, None]
+    y = height[:, None] * middles + ((1 - height) * (2 * top - 1))[:, None]
+    grid = torch.stack([x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
     view = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return _jitter(view, *jitter, recipe)
+
+
+def _crop(thrown: torch.Tensor, smallest: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Width and height of each image's crop, as shares of the image, each of shape (n,)."""
+    area = smallest + (1 - smallest) * thrown[:, 0::2]
+    ratio = torch.exp((2 * thrown[:, 1::2] - 1) * math.log(LARGEST_RATIO))
+    # Width √(a·r) and height √(a/r) fit into the image as long as a ≤ r ≤ 1/a.
+    fits = area <= torch.minimum(ratio, 1 / ratio)
+    first = fits.int().argmax(1, keepdim=True)
+    any_fits = fits.any(1)
+    area = torch.where(any_fits, area.gather(1, first)[:, 0], 1.0)
+    ratio = torch.where(any_fits, ratio.gather(1, first)[:, 0], 1.0)
+    return (area * ratio).sqrt(), (area / ratio).sqrt()
 
 
 def evaluation_view(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
@@ -70,40 +82,57 @@ def evaluation_view(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
     Returns:
         float32 in [0, 1], shape (n, 3, image_size, image_size).
     """
-    pixels = _working(images, recipe)
+    pixels = _floats(images, recipe)
     # Python's rounding of the half pixel, as in torchvision's CenterCrop.
     start = round((pixels.shape[-1] - recipe.image_size) / 2)
     stop = start + recipe.image_size
     return pixels[..., start:stop, start:stop].contiguous()
 
 
-def _working(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """As floats, at the size of which the model's input is `crop_share`: the Resize of the evaluation."""
-    pixels = images.permute(0, 3, 1, 2).float() / 255
-    side = round(recipe.image_size / recipe.crop_share)
-    if pixels.shape[-1] == side:
-        return pixels
+def working_side(recipe: Recipe) -> int:
+    """Side in pixels of which the model's input is `crop_share`: the Resize of the evaluation."""
+    return round(recipe.image_size / recipe.crop_share)
+
+
+def at_side(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Images resized, antialiased and rounded to whole numbers as torchvision's Resize does.
+
+    Args:
+        images: uint8, shape (n, S, S, 3).
+        side: Of the result, in pixels; images of that side are returned as they are.
+    """
+    if images.shape[1] == side:
+        return images
+    pixels = images.permute(0, 3, 1, 2).float()
     resized = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    return resized.clamp(0, 1)
+    return resized.round_().clamp_(0, 255).byte().permute(0, 2, 3, 1).contiguous()
+
+
+def _floats(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+    """In [0, 1], shape (n, 3, side, side), at the working side."""
+    return at_side(images, working_side(recipe)).permute(0, 3, 1, 2).float().div_(255)
 
 
 def _jitter(
     view: torch.Tensor, bright: torch.Tensor, contrast: torch.Tensor, colour: torch.Tensor, recipe: Recipe
 ) -> torch.Tensor:
-    """Brightness, contrast, saturation: each scales the differences between channels, so hue stays."""
+    """Brightness, contrast, saturation, in this order.
 
-    def factor(u: torch.Tensor, most: float) -> torch.Tensor:
-        return (1 + most * (2 * u - 1))[:, None, None, None]
-
-    view = view * factor(bright, recipe.brightness)
-    view = _blend(view, _grey(view).mean((2, 3), keepdim=True), factor(contrast, recipe.contrast))
-    return _blend(view, _grey(view), factor(colour, recipe.saturation))
-
-
-def _grey(view: torch.Tensor) -> torch.Tensor:
+    Each scales the differences between channels, so hue stays. With luma Y(·) and its mean over the image
+    Ȳ, they are v ← b·v, v ← c·v + (1 − c)·Ȳ(v) and v ← s·v + (1 − s)·Y(v); since Y of a grey is that grey,
+    all three together are s·c·b·v + (1 − s)·c·b·Y(v) + (1 − c)·b·Ȳ(v): a matrix and a shift an image.
+    """
+    b, c, s = (
+        1 + most * (2 * u - 1)
+        for u, most in (
+            (bright, recipe.brightness),
+            (contrast, recipe.contrast),
+            (colour, recipe.saturation),
+        )
+    )
     luma = torch.tensor(GREY, device=view.device)
-    return (view * luma[:, None, None]).sum(1, keepdim=True)
-
-
-def _blend(view: torch.Tensor, base: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    return base + (view - base) * factor
+    mixing = (s * c * b)[:, None, None] * torch.eye(3, device=view.device)
+    mixing = mixing + ((1 - s) * c * b)[:, None, None] * luma
+    grey = view.mean((2, 3)) @ luma
+    shift = ((1 - c) * b * grey)[:, None, None].expand(-1, 3, 1)
+    return torch.baddbmm(shift, mixing, view.flatten(2)).view_as(view)

@@ -18,8 +18,9 @@ import torch
 from swatchbook.evaluation.grids import WINDOW
 from swatchbook.models import checkpoint
 from swatchbook.models.augment import evaluation_view
+from swatchbook.models.feed import Feed
 from swatchbook.models.hardware import choose, fixed_threads
-from swatchbook.models.inputs import batches, checked_rows, gatherer
+from swatchbook.models.inputs import batches, checked_rows
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 
@@ -103,7 +104,8 @@ def explain(
     recipe = Recipe(**config["recipe"])
     hardware = choose("auto" if recipe.precision == "auto" else "fp32", device)
     network.place(hardware.device).eval()
-    gather, heads, side = gatherer(pixels, hardware.device), schema.names, recipe.image_size
+    feed = Feed(pixels, recipe, hardware.device, keep=False)
+    heads, side = schema.names, recipe.image_size
 
     def answer(views: torch.Tensor) -> dict[str, torch.Tensor]:
         with hardware.autocast():
@@ -115,7 +117,7 @@ def explain(
     sure = np.empty((len(rows), len(heads)), np.float32)
     with fixed_threads(recipe.threads), torch.no_grad():
         for at in batches(np.arange(len(rows)), batch):
-            views = evaluation_view(gather(rows[at]), recipe)
+            views = evaluation_view(feed(rows[at]), recipe)
             seen[at] = (views * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             maps, p = occlusion(answer, views, cells), answer(views)
             falls[at] = torch.stack([maps[name] for name in heads], 1).numpy()

@@ -1,19 +1,16 @@
-"""What goes into a model: checked at the edge, cut into batches, brought to the device, fingerprinted."""
+"""What goes into a model: checked at the edge, cut into batches, fingerprinted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 import numpy as np
-import torch
 
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
-
-Gather = Callable[[np.ndarray], torch.Tensor]
 
 
 def checked_rows(rows: np.ndarray, pixels: np.ndarray, what: str) -> np.ndarray:
@@ -110,16 +107,3 @@ def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Cut rows into batches of at most `size`, as equal as can be: no batch is left with one image."""
     if len(rows):
         yield from np.array_split(rows, -(-len(rows) // size))
-
-
-def gatherer(pixels: np.ndarray, device: str) -> Gather:
-    """A function from rows to their pixels on the device, uint8, shape (n, S, S, 3).
-
-    On a GPU with room for them, all pixels go there once, and no image is copied twice.
-    """
-    if device == "cuda" and pixels.nbytes < 0.25 * torch.cuda.mem_get_info()[0]:
-        resident = torch.empty(pixels.shape, dtype=torch.uint8, device=device)
-        for some in batches(np.arange(len(pixels)), 512):
-            resident[int(some[0]) : int(some[-1]) + 1] = torch.from_numpy(pixels[some])
-        return lambda rows: resident[torch.from_numpy(rows).to(device)]
-    return lambda rows: torch.from_numpy(pixels[rows]).to(device)

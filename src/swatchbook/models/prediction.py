@@ -11,8 +11,9 @@ import torch
 
 from swatchbook.models import checkpoint
 from swatchbook.models.augment import evaluation_view
+from swatchbook.models.feed import Feed
 from swatchbook.models.hardware import Hardware, choose, fixed_threads
-from swatchbook.models.inputs import Gather, batches, checked_rows, gatherer
+from swatchbook.models.inputs import batches, checked_rows
 from swatchbook.models.network import Network
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
@@ -56,7 +57,8 @@ def predict(
     with fixed_threads(recipe.threads):
         network.place(hardware.device)
         batch = batch or recipe.eval_batch
-        logits = evaluation_logits(network, gatherer(pixels, hardware.device), rows, recipe, hardware, batch)
+        feed = Feed(pixels, recipe, hardware.device, keep=False)
+        logits = evaluation_logits(network, feed, rows, recipe, hardware, batch)
     columns: dict[str, np.ndarray] = {}
     for a in schema:
         p = torch.softmax(logits[a.name], 1).numpy()
@@ -67,18 +69,18 @@ def predict(
 
 @torch.no_grad()
 def evaluation_logits(
-    network: Network, gather: Gather, rows: np.ndarray, recipe: Recipe, hardware: Hardware, batch: int
+    network: Network, feed: Feed, rows: np.ndarray, recipe: Recipe, hardware: Hardware, batch: int
 ) -> dict[str, torch.Tensor]:
     """Logits of images' centre crops: attribute → float32 on the CPU, shape (n, K)."""
     was_training = network.training
     network.eval()
     parts: list[Mapping[str, torch.Tensor]] = []
-    for some in batches(rows, batch):
-        views = evaluation_view(gather(some), recipe)
+    for _, images in feed.ahead(batches(rows, batch)):
+        views = evaluation_view(images, recipe)
         with hardware.autocast():
             logits = network(views)
-        parts.append({name: scores.float().cpu() for name, scores in logits.items()})
+        parts.append({name: scores.float() for name, scores in logits.items()})
     network.train(was_training)
     heads = zip(network.names, network.heads, strict=True)
     empty = {name: torch.empty(0, head.out_features) for name, head in heads}
-    return {name: torch.cat([empty[name], *(part[name] for part in parts)]) for name in network.names}
+    return {name: torch.cat([empty[name], *(part[name].cpu() for part in parts)]) for name in network.names}

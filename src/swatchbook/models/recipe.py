@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LOSSES = ("weighted", "plain", "smooth", "gce", "soft", "effective")
+COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
@@ -39,6 +40,7 @@ class Recipe:
         gce_q: Exponent in (0, 1]; of ``gce`` only. Towards 0 it is cross-entropy, at 1 absolute error.
         effective_beta: β in [0, 1); of ``effective`` only.
         precision: ``auto`` lets the hardware decide; ``fp32``, ``fp16`` and ``bf16`` insist.
+        compile: ``auto`` compiles the network where that pays back within the run; ``yes``, ``no`` insist.
         threads: CPU threads, fixed because the bits of a result depend on them.
         seed: Seed of everything random.
     """
@@ -64,6 +66,7 @@ class Recipe:
     gce_q: float = 0.7  # ours: the value of Zhang & Sabuncu (2018)
     effective_beta: float = 0.999  # ours: one of the values of Cui et al. (2019)
     precision: str = "auto"  # published: fp16 on a T4, which is what the hardware's choice is there
+    compile: str = "auto"  # ours
     threads: int = 2  # ours: what Colab has
     seed: int = 42  # ours
 
@@ -83,6 +86,7 @@ class Recipe:
         )
         _require(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
         _require(self.combine in ("sum", "mean"), "combine", self.combine, "sum or mean")
+        _require(self.compile in COMPILE, "compile", self.compile, f"one of {', '.join(COMPILE)}")
         _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
 
 

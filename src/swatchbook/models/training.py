@@ -1,4 +1,8 @@
-"""The training loop: plain torch, one GPU or a CPU, and the same bits after an interruption."""
+"""The training loop: plain torch, a CPU, a GPU or many, and the same bits after an interruption.
+
+Inside an epoch nothing waits for the device: images and targets are there, losses are added up there, and
+whether they stayed finite is asked when the epoch is over.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,42 +21,20 @@ import torch
 from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import macro_f1
 from swatchbook.models import checkpoint
-from swatchbook.models.augment import dice, training_view
-from swatchbook.models.hardware import Hardware, choose, fixed_threads
-from swatchbook.models.inputs import Gather, batches, checked_split, fingerprint, gatherer
+from swatchbook.models.augment import dice
+from swatchbook.models.compiling import pays_back
+from swatchbook.models.feed import Feed
+from swatchbook.models.hardware import choose, fixed_threads
+from swatchbook.models.inputs import batches, checked_split, fingerprint
 from swatchbook.models.losses import absent_classes, class_weights, is_labelled, multi_head_loss
-from swatchbook.models.network import Network, build
+from swatchbook.models.network import build
 from swatchbook.models.prediction import evaluation_logits
 from swatchbook.models.recipe import Recipe
+from swatchbook.models.schedule import lr_factor, optimizer_of
+from swatchbook.models.step import Job, TrainingError, take_step
+from swatchbook.models.team import team, tell
 from swatchbook.schema import Schema
 from swatchbook.store import Store
-
-Targets = dict[str, torch.Tensor]
-CHECK_EVERY = 20  # steps between two looks at the loss: each look makes a GPU wait
-
-
-class TrainingError(RuntimeError):
-    """A training that cannot go on; the message says where it stood and which checkpoint is good."""
-
-
-@dataclass
-class _Job:
-    """What one training holds in its hands."""
-
-    network: Network
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    hardware: Hardware
-    recipe: Recipe
-    gather: Gather
-    targets: Targets
-    truth: Mapping[str, np.ndarray]
-    weights: Targets | None
-    train_rows: np.ndarray
-    val_rows: np.ndarray
-    log: Callable[[str], object]
-    micro: int
-    history: list[dict] = field(default_factory=list)
 
 
 def train(
@@ -72,6 +54,8 @@ def train(
     log: Callable[[str], object] = print,
 ) -> Path:
     """Train a backbone with a linear head an attribute; keep the epoch with the best validation score.
+
+    In a process that `torchrun` started and `team.assembled` joined, all processes train together.
 
     The score is the mean over heads of macro-F1 on the labelled validation images. An interrupted
     training that is called again with the same arguments goes on after its last whole epoch and, on a
@@ -104,14 +88,28 @@ def train(
             good checkpoint is kept.
     """
     train_rows, val_rows = checked_split(pixels, codes, train_rows, val_rows, schema, recipe, soft)
+    together = team()
+    if together.leads:
+        data = {"pixels": pixels, "codes": codes, "train_rows": train_rows, "val_rows": val_rows}
+        asked = {"schema": schema, "recipe": recipe, "backbone": backbone, "out_dir": out_dir}
+        more = {"pretrained": pretrained, "cache_dir": cache_dir, "soft": soft, "device": device}
+        tell({**data, **asked, **more})
+    else:
+        log = _silent
+    if recipe.batch < 2 * together.size:
+        raise ValueError(
+            f"recipe.batch = {recipe.batch} with {together.size} processes; "
+            f"at least {2 * together.size} is needed"
+        )
     hardware = choose(recipe.precision, device)
-    log(hardware.reason)
+    log(hardware.reason + (f"; {together.size} processes" if together.size > 1 else ""))
     seeds = torch.random.fork_rng() if hardware.device == "cuda" else torch.random.fork_rng(devices=[])
     with fixed_threads(recipe.threads), seeds:
         _seed(recipe.seed, 0)
         network = build(
             backbone, schema, pretrained=pretrained, cache_dir=cache_dir, img_size=recipe.image_size
         ).place(hardware.device)
+        network = together.prepared(network, hardware.device, log)
         seen = {name: codes[name][train_rows] for name in schema.names}
         absent = absent_classes(seen, schema)
         for name, classes in absent.items():
@@ -120,61 +118,44 @@ def train(
         if recipe.loss in ("weighted", "effective"):
             weights = class_weights(seen, schema, recipe.loss, recipe.effective_beta)
             weights = {name: w.to(hardware.device) for name, w in weights.items()}
-        job = _Job(
+        feed = Feed(pixels, recipe, hardware.device, np.concatenate([train_rows, val_rows]))
+        log(feed.reason)
+        targets = {name: torch.from_numpy(np.array((soft or codes)[name])) for name in schema.names}
+        job = Job(
             network=network,
+            forward=together.wrap(network, hardware.device),
             optimizer=optimizer_of(network, recipe),
             scaler=torch.amp.GradScaler(hardware.device, enabled=hardware.scales),
             hardware=hardware,
             recipe=recipe,
-            gather=gatherer(pixels, hardware.device),
-            targets={name: torch.from_numpy(np.array((soft or codes)[name])) for name in schema.names},
+            feed=feed,
+            targets={name: target.to(hardware.device) for name, target in targets.items()},
+            labelled={name: is_labelled(target).numpy() for name, target in targets.items()},
             truth={name: codes[name][val_rows] for name in schema.names},
             weights=weights,
             train_rows=train_rows,
             val_rows=val_rows,
             log=log,
             micro=recipe.batch,
+            team=together,
         )
         store = Store(out_dir)
         key = fingerprint(pixels, codes, soft, train_rows, val_rows, schema, recipe, network.info)
         best = _run(job, store, key)
     said = {"absent_classes": absent, "side": pixels.shape[1], **_described(job, schema, best)}
-    checkpoint.finish(store, best["weights"], said)
+    if together.leads:
+        checkpoint.finish(store, best["weights"], said)
+    together.wait()
     return store.root
 
 
-def optimizer_of(network: Network, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with two groups: the backbone and, at a higher rate, the heads."""
-    groups = [
-        {"params": list(network.backbone.parameters()), "lr": recipe.backbone_lr},
-        {"params": list(network.heads.parameters()), "lr": recipe.head_lr},
-    ]
-    fused = next(network.parameters()).is_cuda
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=fused)
-
-
-def lr_factor(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
-    """The share of the peak learning rate at a step, in [0, 1].
-
-    It rises linearly to 1 at the last step of the warm-up and then falls to 0 along half a cosine that
-    begins after the warm-up, not inside it. A function of the step has no state to save.
-
-    Args:
-        step: Optimiser step, from 0.
-        steps_per_epoch: Steps of an epoch.
-        recipe: Its `epochs` and `warmup_epochs`.
-    """
-    warm, total = recipe.warmup_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
-
-
-def _run(job: _Job, store: Store, key: str) -> dict:
+def _run(job: Job, store: Store, key: str) -> dict:
     """All epochs that are still to run; the best one's number, score and file of weights."""
     said = checkpoint.load_state(store, job.network, job.optimizer, key)
+    job.team.wait()  # before the first process clears what all have just looked for
     if said is None:
-        checkpoint.begin(store)
+        if job.team.leads:
+            checkpoint.begin(store)
         best: dict = {"epoch": 0, "score": -math.inf, "weights": None}
     else:
         best, job.history, job.micro = said["best"], said["history"], said["micro"]
@@ -199,19 +180,38 @@ def _run(job: _Job, store: Store, key: str) -> dict:
                 "score": row["macro_f1"],
                 "weights": f"resume/best-{epoch:03d}.safetensors",
             }
-            checkpoint.save_weights(store, best["weights"], job.network)
-        state = {"fingerprint": key, "best": best, "history": job.history, "micro": job.micro}
-        # The state names the best weights, so it comes after them, and the old ones go after it.
-        checkpoint.save_state(store, job.network, job.optimizer, {**state, "scaler": job.scaler.state_dict()})
-        if old not in (None, best["weights"]):
-            store.path(old).unlink(missing_ok=True)
-        store.write_table("history.csv", pd.DataFrame(job.history))
+        if job.team.leads:
+            _save(job, store, best, old, key)
         job.log(_line(row, best, job.recipe))
-    store.write_table("history.csv", pd.DataFrame(job.history))
+        if epoch == len(job.history) == 1:
+            _consider_compiling(job, row["seconds"] * (job.recipe.epochs - 1))
+    if job.team.leads:
+        store.write_table("history.csv", pd.DataFrame(job.history))
     return best
 
 
-def _described(job: _Job, schema: Schema, best: Mapping) -> dict:
+def _save(job: Job, store: Store, best: Mapping, old: str | None, key: str) -> None:
+    """Keep the state after a whole epoch, and its weights if they are the best."""
+    if best["epoch"] == len(job.history):
+        checkpoint.save_weights(store, best["weights"], job.network)
+    state = {"fingerprint": key, "best": best, "history": job.history, "micro": job.micro}
+    # The state names the best weights, so it comes after them, and the old ones go after it.
+    checkpoint.save_state(store, job.network, job.optimizer, {**state, "scaler": job.scaler.state_dict()})
+    if old not in (None, best["weights"]):
+        store.path(old).unlink(missing_ok=True)
+    store.write_table("history.csv", pd.DataFrame(job.history))
+
+
+def _consider_compiling(job: Job, seconds_left: float) -> None:
+    """Compile the network for the epochs to come if that pays back; processes decide alike."""
+    seconds = job.team.total(torch.tensor(seconds_left)) / job.team.size
+    decision = pays_back(job.recipe.compile, job.hardware.device, job.network, float(seconds))
+    job.log(decision.reason)
+    if decision.compile:
+        job.forward = torch.compile(job.forward, dynamic=False)
+
+
+def _described(job: Job, schema: Schema, best: Mapping) -> dict:
     """What `config.json` says of a finished training."""
     return {
         "network": job.network.info,
@@ -230,83 +230,49 @@ def _described(job: _Job, schema: Schema, best: Mapping) -> dict:
     }
 
 
-def _train_epoch(job: _Job, epoch: int, kept: str) -> tuple[dict, float]:
+def _train_epoch(job: Job, epoch: int, kept: str) -> tuple[dict, float]:
     """One pass over the training images: its part of the history's row, and images a second."""
     began = time.perf_counter()
-    recipe, names = job.recipe, job.network.names
+    recipe, names, device = job.recipe, job.network.names, job.hardware.device
     _seed(recipe.seed, epoch)
     order = np.random.default_rng([recipe.seed, epoch, 1]).permutation(job.train_rows)
-    thrown = torch.from_numpy(dice(recipe.seed, epoch, int(job.train_rows.max()) + 1))
-    steps = -(-len(order) // recipe.batch)
-    sums = {name: torch.zeros((), device=job.hardware.device) for name in names}
-    counts = dict.fromkeys(names, 0)
+    thrown = torch.from_numpy(dice(recipe.seed, epoch, int(job.train_rows.max()) + 1)).to(device)
+    whole = list(batches(order, recipe.batch))
+    sums = {name: torch.zeros((), device=device) for name in names}
+    wrong = {name: torch.full((), len(whole), device=device) for name in names}
+    counts = {name: int(job.labelled[name][order].sum()) for name in names}
     job.network.train()
-    for step, rows in enumerate(batches(order, recipe.batch)):
-        factor = lr_factor((epoch - 1) * steps + step, steps, recipe)
+    for step, (rows, images) in enumerate(job.feed.ahead(job.team.share(rows) for rows in whole)):
+        factor = lr_factor((epoch - 1) * len(whole) + step, len(whole), recipe)
         for group, peak in zip(job.optimizer.param_groups, (recipe.backbone_lr, recipe.head_lr), strict=True):
             group["lr"] = peak * factor
-        labelled = {name: int(is_labelled(job.targets[name][rows]).sum()) for name in names}
-        losses = _step(job, rows, thrown[rows], labelled)
+        labelled = {name: int(job.labelled[name][whole[step]].sum()) for name in names}
+        losses = take_step(job, rows, images, thrown, labelled)
         for name in names:
             sums[name] += losses[name] * labelled[name]
-            counts[name] += labelled[name]
-        if step % CHECK_EVERY == 0 or step == steps - 1:
-            wrong = [name for name in names if not math.isfinite(sums[name])]
-            if wrong:
-                raise TrainingError(
-                    f"epoch {epoch}, step {step + 1} of {steps}: the loss of {', '.join(wrong)} is not "
-                    f"finite; {kept}. A lower learning rate or precision fp32 may help"
-                )
-    means = {name: float(sums[name]) / max(counts[name], 1) for name in names}
+            bad = ~torch.isfinite(losses[name])
+            wrong[name] = torch.where(bad & (wrong[name] == len(whole)), step, wrong[name])
+    totals = job.team.total(torch.stack([sums[name] for name in names])).tolist()
+    failed = {name: int(wrong[name]) for name, total in zip(names, totals, strict=True) if total - total}
+    if failed:
+        first = min(failed.values()) + 1
+        raise TrainingError(
+            f"epoch {epoch}, step {first} of {len(whole)}: the loss of {', '.join(failed)} is not finite; "
+            f"{kept}. A lower learning rate or precision fp32 may help"
+        )
+    means = {name: total / max(counts[name], 1) for name, total in zip(names, totals, strict=True)}
     speed = len(order) / (time.perf_counter() - began)
     rates = {"lr_backbone": recipe.backbone_lr * factor, "lr_heads": recipe.head_lr * factor}
     by_head = {f"train_loss_{name}": means[name] for name in names}
     return {**rates, "train_loss": _combined(means, recipe), **by_head}, speed
 
 
-def _step(job: _Job, rows: np.ndarray, thrown: torch.Tensor, labelled: Mapping[str, int]) -> Targets:
-    """One optimiser step; where the memory does not suffice, in smaller parts of the same batch."""
-    losses = None
-    while losses is None:
-        job.optimizer.zero_grad(set_to_none=True)
-        try:
-            losses = _gradients(job, rows, thrown, labelled)
-        except torch.OutOfMemoryError:
-            if job.micro == 1:
-                raise TrainingError(
-                    "the GPU's memory does not hold one image; use a smaller backbone"
-                ) from None
-        if losses is None:  # outside the handler, which holds on to the failed attempt's memory
-            job.micro = (job.micro + 1) // 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            job.log(f"out of memory: batches of {job.recipe.batch} in parts of {job.micro} from here on")
-    job.scaler.unscale_(job.optimizer)
-    torch.nn.utils.clip_grad_norm_(job.network.parameters(), job.recipe.clip)
-    job.scaler.step(job.optimizer)
-    job.scaler.update()
-    return losses
-
-
-def _gradients(job: _Job, rows: np.ndarray, thrown: torch.Tensor, labelled: Mapping[str, int]) -> Targets:
-    """Add up the gradient of a batch part by part; the losses of its heads."""
-    device, sums = job.hardware.device, {}
-    for part in batches(np.arange(len(rows)), job.micro):
-        views = training_view(job.gather(rows[part]), thrown[part].to(device), job.recipe)
-        targets = {name: target[rows[part]].to(device) for name, target in job.targets.items()}
-        with job.hardware.autocast():
-            logits = job.network(views)
-        losses = multi_head_loss(logits, targets, job.recipe, job.weights, labelled)
-        job.scaler.scale(losses["loss"]).backward()
-        for name in job.network.names:
-            sums[name] = sums.get(name, 0) + losses[name].detach()
-    return sums
-
-
-def _validate(job: _Job) -> dict:
+def _validate(job: Job) -> dict:
     """Loss and macro-F1 of each head on the labelled validation images, and their sum and mean."""
     recipe, names = job.recipe, job.network.names
-    logits = evaluation_logits(job.network, job.gather, job.val_rows, recipe, job.hardware, recipe.eval_batch)
+    mine = job.team.share(job.val_rows)
+    logits = evaluation_logits(job.network, job.feed, mine, recipe, job.hardware, recipe.eval_batch)
+    logits = job.team.gathered(logits, len(job.val_rows))
     truth = {name: torch.from_numpy(job.truth[name]) for name in names}
     weights = None if job.weights is None else {name: w.cpu() for name, w in job.weights.items()}
     losses = multi_head_loss(logits, truth, recipe, weights)
@@ -338,3 +304,7 @@ def _line(row: Mapping[str, float], best: Mapping, recipe: Recipe) -> str:
 def _seed(seed: int, epoch: int) -> None:
     """Seed torch for an epoch (0 for the start), so that seed 42's epoch 2 is not seed 43's epoch 1."""
     torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0]))
+
+
+def _silent(line: str) -> None:
+    """Nothing: only the first process speaks."""

@@ -29,6 +29,7 @@ from swatchbook.stages.tables import (
     truth,
     unaudited,
 )
+from swatchbook.stages.training import training_stages
 
 
 def stages_of(config: Config) -> tuple[Stage, ...]:
@@ -51,9 +52,9 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
     )
     first = {
         "published": lambda: (Stage("published exports", exports, read_published, published_files),),
-        "demo": lambda: making_stages("drawn", models, SIMULATED_AUDIT),
-        "paper": lambda: making_stages("textilenet", models, from_file),
-        "best": lambda: making_stages("textilenet", models, from_file),
+        "demo": lambda: (*making_stages("drawn", SIMULATED_AUDIT), *training_stages(models)),
+        "paper": lambda: (*making_stages("textilenet", from_file), *training_stages(models)),
+        "best": lambda: (*making_stages("textilenet", from_file), *training_stages(models)),
         "folder": lambda: folder_stages(config),
     }
     tells = ("numbers", "claims") if config.profile == "published" else ("claims",)

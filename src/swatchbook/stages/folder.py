@@ -24,9 +24,9 @@ from swatchbook.stages.making import (
     asked_thresholds,
     audit_content,
     given_thresholds,
-    training_stages,
     write_cosines,
 )
+from swatchbook.stages.training import training_stages
 
 LEAD = (
     "Your own photographs, labelled by a labeller, and two models trained on its labels. A score against "

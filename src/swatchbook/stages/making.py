@@ -1,4 +1,4 @@
-"""The steps that make labels and models: images → manifest → pixels → silver labels → audit → models.
+"""The steps that make labels: images → manifest → pixels → silver labels → audit.
 
 Their results stand in the same artefacts as the published exports, so that everything after them, from
 scores to the report, is the same code.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,10 @@ from swatchbook.data.rendered import true_cramers_v, write_dataset
 from swatchbook.data.world import draw_rows
 from swatchbook.evaluation.audit import draw_sample
 from swatchbook.evaluation.known import known_table
-from swatchbook.labels import BUNDLED, TOWER, WEIGHTS
+from swatchbook.labels import BUNDLED
 from swatchbook.labels.audit_sheet import read_sheet, with_design
 from swatchbook.labels.silver import abstention_table, coverage_table, silver_table
 from swatchbook.labels.thresholds import read_thresholds
-from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 from swatchbook.stage import Stage, Trace
 from swatchbook.store import sha256
@@ -68,13 +67,6 @@ def given_thresholds(trace: Trace, attributes: Sequence[str]) -> dict[str, float
     """Thresholds in place of the schema's, of those attributes that the file names; none without a file."""
     path = trace.config.labelling.thresholds  # untraced, see `asked_thresholds`
     return {} if path is None else read_thresholds(Path(path), attributes)
-
-
-def asked_backbones(trace: Trace) -> dict[str, str]:
-    """What a training depends on outside the run: classes, and the labeller's tower if it starts there."""
-    towers = [trace.setting(f"backbones.{which}") for which in ("model", "baseline")]
-    file = BUNDLED / WEIGHTS
-    return {**asked_classes(trace), **({"tower": sha256(file)} if TOWER in towers else {})}
 
 
 def _told(*content: object) -> str:
@@ -243,60 +235,6 @@ def audit_content(trace: Trace) -> dict[str, str]:
     return {**asked_classes(trace), "audit": _digest(trace.setting("labelling.audit"))}
 
 
-def train_model(which: str) -> Callable[[Trace], None]:
-    """The step that trains the model or the baseline and predicts every image with it.
-
-    Args:
-        which: ``model`` or ``baseline``.
-    """
-
-    def train_and_predict(trace: Trace) -> None:
-        from swatchbook.models.prediction import predict
-        from swatchbook.models.training import train
-
-        manifest, schema, name = trace.table("manifest.parquet"), asked(trace), trace.setting(which)
-        codes = schema.encode(trace.table("silver.parquet"), "silver.parquet")
-        decoded = pixels.read(trace.path("pixels.npy"), len(manifest))
-        split = manifest["split"].to_numpy()
-        recipe = Recipe(**{f: trace.setting(f"training.{f}") for f in Recipe.__dataclass_fields__})
-        folder = train(
-            decoded,
-            codes,
-            np.flatnonzero(split == "train"),
-            np.flatnonzero(split == "val"),
-            schema,
-            recipe,
-            trace.setting(f"backbones.{which}"),
-            trace.store.path(f"models/{name}"),
-            pretrained=trace.setting(f"backbones.{which}_pretrained"),
-            log=lambda line: print(f"  {name}: {line}", flush=True),
-        )
-        trace.writes += [f"models/{name}/{f}" for f in ("model.safetensors", "config.json", "history.csv")]
-        test = np.flatnonzero(split == "test")
-        predicted = predict(folder, decoded, test, schema).reset_index(drop=True)
-        predicted.insert(0, "image_id", manifest["image_id"].to_numpy()[test])
-        trace.write_table(f"predictions/{name}.parquet", predicted)
-
-    return train_and_predict
-
-
-def training_stages(models: tuple[str, str]) -> tuple[Stage, ...]:
-    """The steps that train and predict.
-
-    Args:
-        models: Names of the model and the baseline.
-    """
-    return tuple(
-        Stage(
-            f"training {name}",
-            (f"predictions/{name}.parquet", f"models/{name}/"),
-            train_model(which),
-            asked_backbones,
-        )
-        for which, name in zip(("model", "baseline"), models, strict=True)
-    )
-
-
 def know(trace: Trace) -> None:
     """Every estimator beside the truth that it estimates."""
     manifest, schema = trace.table("manifest.parquet"), trace.schema
@@ -322,12 +260,11 @@ SIMULATED_AUDIT = Stage("simulated audit", ("audit.csv",), simulate_audit, asked
 FILE_AUDIT = Stage("audit sheet", ("audit.csv", "tables/audit_answers.csv"), read_audit, audit_content)
 
 
-def making_stages(source: str, models: tuple[str, str], audit: Stage | None = None) -> tuple[Stage, ...]:
-    """The steps from images to predictions.
+def making_stages(source: str, audit: Stage | None = None) -> tuple[Stage, ...]:
+    """The steps from images to silver labels and their audit.
 
     Args:
         source: ``drawn`` or ``textilenet``.
-        models: Names of the model and the baseline.
         audit: The step that gives ``audit.csv``; None where nobody judged.
     """
     listed = ("manifest.parquet", "tables/dropped.csv", "tables/quarantine.csv")
@@ -346,5 +283,4 @@ def making_stages(source: str, models: tuple[str, str], audit: Stage | None = No
         Stage("cosines", ("cosines.parquet",), measure_cosines, asked_prompts),
         Stage("silver labels", silver, label, asked_thresholds),
         *([audit] if audit else []),
-        *training_stages(models),
     )

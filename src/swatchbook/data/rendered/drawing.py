@@ -10,12 +10,12 @@ from PIL import Image
 from swatchbook.data.rendered.colours import SHADES, inks, shade
 from swatchbook.data.rendered.fields import blurred, noise, slopes
 from swatchbook.data.rendered.garments import GARMENTS, Garment
-from swatchbook.data.rendered.layout import WHOLE, Laid, lay_out, lines, polygon
+from swatchbook.data.rendered.layout import WHOLE, Laid, lay_out
 from swatchbook.data.rendered.motifs import motif
+from swatchbook.data.rendered.notions import sewn, trimmed
 from swatchbook.data.rendered.prints import PATTERNS, printed
 from swatchbook.data.rendered.scenes import background, furnish, photographed
 from swatchbook.data.rendered.surfaces import FABRICS, TEXTURES, Surface, bound, surface
-from swatchbook.data.rendered.tiles import TURN
 from swatchbook.data.rendered.wear import worn
 
 Array = np.ndarray
@@ -103,7 +103,7 @@ def draw_parts(
     kind = kind or _kind(folder, rng)
     if pattern == "graphic" and kind in (*WHOLE, "folded", "scarf", "swatch", "trousers"):
         kind = "t_shirt" if rng.random() < 0.7 else "jumper"
-    garment = GARMENTS[kind](rng)
+    garment = sewn(GARMENTS[kind](rng), kind, rng)
     shape = _shape(garment, kind, size, rng)
     light = _light(rng)
     laid = lay_out(garment, kind, shape, fabric.folds, light, rng)
@@ -126,7 +126,7 @@ def draw_parts(
     cloth = _cloth(pattern, color, colours, laid, garment, u, v, period, made, folder, rng)
     lit, opacity = _lit(cloth, laid, made, texture, folder, light, base, rng)
 
-    lit = _trimmed(lit, garment, laid, base, rng)
+    lit = trimmed(lit, garment, kind, folder, laid, base, rng)
 
     sheer = texture == "sheer"
     ground = background(shape, base, sheer, rng)
@@ -250,34 +250,6 @@ def _lit(
         )
         thin = thin * (1 - 0.6 * np.maximum(laid.bands, laid.seams))
     return lit, 1 - thin
-
-
-def _trimmed(lit: Array, garment: Garment, laid: Laid, base: Array, rng: np.random.Generator) -> Array:
-    """Buttons and zips on top of the cloth."""
-    shape, scale = lit.shape[:2], laid.scale
-    metal = np.float32([(0.78, 0.78, 0.8), (0.75, 0.62, 0.32), (0.2, 0.2, 0.21)])[rng.integers(3)]
-    if garment.zips:
-        tape = lines([(laid.place(line), 0.045 * scale) for line in garment.zips], shape)[..., None]
-        teeth = lines([(laid.place(line), 0.014 * scale) for line in garment.zips], shape)[..., None]
-        lit = lit * (1 - 0.35 * tape)
-        lit = lit + (metal - lit) * teeth
-    if garment.buttons:
-        horn = np.float32([(0.12, 0.1, 0.09), (0.93, 0.92, 0.88), (0.42, 0.27, 0.15), base * 0.7])[
-            rng.integers(4)
-        ]
-        ring = (
-            0.016
-            * scale
-            * np.stack([np.cos(np.arange(12) * TURN / 12), np.sin(np.arange(12) * TURN / 12)], axis=1)
-        )
-        middles = laid.place(np.array(garment.buttons))
-        under = lines([(m + 1.25 * ring, 1.0) for m in middles], shape)[..., None]
-        discs = np.zeros(shape, dtype=np.float32)
-        for middle in middles:
-            discs = np.maximum(discs, polygon(middle + ring, shape))
-        lit = lit * (1 - 0.5 * under)
-        lit = lit + (horn - lit) * discs[..., None]
-    return lit
 
 
 def _fuzzy(mask: Array, fuzz: float, rng: np.random.Generator) -> Array:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from swatchbook.data.rendered.fields import TILE, fraction, noise, step
+from swatchbook.data.rendered.flowers import flowers, foliage, roses, sprigs
 from swatchbook.data.rendered.tiles import (
     TURN,
     blob,
     canvas,
-    disc,
     draw_wrapped,
     ink_of,
-    petal,
     repeated,
     scattered,
 )
@@ -204,74 +203,6 @@ def _confetti(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.ra
     return repeated(tile, u, v, 5 * p)
 
 
-# flowers ------------------------------------------------------------------------------------------
-
-
-def _flowers(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    tile, draw = canvas(inks[0])
-    across = int(rng.integers(3, 5))
-    petals, slim, size = int(rng.integers(5, 8)), rng.uniform(0.4, 0.6), 2 * TILE / across * 0.47
-    leaf = np.array([0.22, 0.42, 0.24]) * rng.uniform(0.7, 1.3)
-    for x, y in scattered(rng, across):
-        turn, reach = rng.uniform(0, TURN), size * rng.uniform(0.65, 1.05)
-        for side in rng.uniform(0, TURN, size=rng.integers(1, 4)):
-            draw_wrapped(draw, petal(side, 0.9 * reach, 1.45 * reach, 0.24), x, y, ink_of(leaf))
-        colour = inks[1] if rng.random() < 0.7 else inks[2]
-        for index in range(petals):
-            blade = petal(turn + TURN * index / petals, 0.05 * reach, reach, slim)
-            draw_wrapped(draw, blade, x, y, ink_of(colour * rng.uniform(0.86, 1.0)))
-        draw_wrapped(draw, disc(0.24 * reach), x, y, ink_of(inks[3]))
-        draw_wrapped(draw, disc(0.1 * reach), x, y, ink_of(0.6 * inks[3]))
-    return repeated(tile, u, v, across * p * rng.uniform(0.6, 1.15))
-
-
-def _foliage(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    """Leaves and blossoms that crowd the cloth, in several shades."""
-    tile, draw = canvas(inks[0])
-    across = int(rng.integers(4, 7))
-    size = 2 * TILE / across * 0.55
-    for x, y in scattered(rng, across):
-        turn, kind = rng.uniform(0, TURN), rng.random()
-        ink = inks[rng.integers(1, 4)] * rng.uniform(0.8, 1.05)
-        if kind < 0.55:
-            for side in (-0.35, 0.0, 0.35):
-                draw_wrapped(
-                    draw, petal(turn + side, 0.0, size * rng.uniform(0.8, 1.2), 0.22), x, y, ink_of(ink)
-                )
-        else:
-            for index in range(5):
-                blade = petal(turn + TURN * index / 5, 0.05 * size, 0.62 * size, 0.7)
-                draw_wrapped(draw, blade, x, y, ink_of(ink))
-            draw_wrapped(draw, disc(0.14 * size), x, y, ink_of(inks[3]))
-    return repeated(tile, u, v, across * p * rng.uniform(0.5, 1.1))
-
-
-def _sprigs(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    """Small blossoms on stalks with pairs of leaves."""
-    tile, draw = canvas(inks[0])
-    across = int(rng.integers(4, 6))
-    size = 2 * TILE / across * 0.36
-    leaf = np.array([0.25, 0.45, 0.25]) * rng.uniform(0.6, 1.3)
-    for x, y in scattered(rng, across):
-        turn = rng.uniform(0, TURN)
-        along = np.array([np.cos(turn), np.sin(turn)])
-        draw_wrapped(draw, np.stack([-along, along]) * size, x, y, ink_of(leaf), outline=0.1 * size)
-        for side in (-0.9, 0.9):
-            draw_wrapped(
-                draw,
-                petal(turn + side, 0.0, 0.8 * size, 0.3),
-                x - along[0] * 9,
-                y - along[1] * 9,
-                ink_of(leaf),
-            )
-        head, ink = along * size, inks[1 + rng.integers(2)]
-        for index in range(5):
-            blade = petal(turn + TURN * index / 5, 0.0, 0.75 * size, 0.6)
-            draw_wrapped(draw, blade, x + head[0], y + head[1], ink_of(ink))
-        draw_wrapped(draw, disc(0.22 * size), x + head[0], y + head[1], ink_of(inks[3]))
-    return repeated(tile, u, v, across * p * rng.uniform(0.45, 0.9))
-
-
 # animal coats -------------------------------------------------------------------------------------
 
 
@@ -328,7 +259,7 @@ def _dots(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random
 _VARIANTS: dict[str, tuple[Callable[..., Array], ...]] = {
     "striped": (_even_stripes, _even_stripes, _pin_stripes, _many_stripes, _slanted_stripes),
     "checkered_plaid": (_gingham, _tartan, _tartan, _windowpane, _shirt_check),
-    "floral": (_flowers, _flowers, _sprigs, _foliage),
+    "floral": (flowers, roses, roses, sprigs, foliage),
     "geometric": (_chevrons, _triangles, _diamonds, _hexagons, _arcs, _confetti),
     "animal_print": (_leopard, _leopard, _zebra),
     "polka_dot": (_dots,),

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from swatchbook.data.rendered.colours import SHADES, shade, to_lab
+from swatchbook.data.rendered.colours import SHADES, inks, shade, to_lab
 from swatchbook.data.rendered.fields import blurred, fraction, nearest, noise, sample, speckle, step, strands
 from swatchbook.data.rendered.layout import Place, lines, polygon
 from swatchbook.data.rendered.outlines import Garment
+from swatchbook.data.rendered.prints import PATTERNS, printed
 
 Array = np.ndarray
 _NEUTRAL = ((0.96, 0.96, 0.96), (0.9, 0.89, 0.87), (0.8, 0.8, 0.8), (0.62, 0.62, 0.63), (0.86, 0.82, 0.75))
@@ -28,12 +29,14 @@ def background(shape: tuple[int, int], cloth: Array, lively: bool, rng: np.rando
     kinds = _LIVELY if lively else _GROUNDS
     names = list(kinds)
     odds = np.array([kinds[name][1] for name in names])
+    # White lies on white sheets, and black on black sofas, but mostly a ground is chosen to show the cloth.
+    apart = 30.0 if lively else rng.uniform(4, 32)
     for _ in range(12):
         draw = kinds[names[rng.choice(len(names), p=odds / odds.sum())]][0]
         tint = _tint(draw, rng)
         gap = to_lab(tint) - to_lab(cloth)
         # Behind thin cloth much darker ground would drown a pale colour.
-        if np.linalg.norm(gap) > (30 if lively else 24) and (not lively or gap[0] > -38):
+        if np.linalg.norm(gap) > apart and (not lively or gap[0] > -38):
             break
     return draw(shape, tint.astype(np.float32), rng)
 
@@ -46,7 +49,7 @@ def _tint(draw: Callable, rng: np.random.Generator) -> Array:
     if draw is _studio or rng.random() < 0.55:
         return np.array(_NEUTRAL[rng.integers(len(_NEUTRAL))]) * rng.uniform(0.95, 1.03)
     tint = shade(str(rng.choice(list(SHADES))), rng)
-    return tint if rng.random() < 0.35 else 0.55 * tint + 0.4  # walls are mostly pale
+    return tint if rng.random() < 0.45 else 0.55 * tint + 0.4  # walls are mostly pale
 
 
 def _grid(shape: tuple[int, int], angle: float) -> tuple[Array, Array]:
@@ -126,6 +129,15 @@ def _papered(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> A
     return tint + (other - tint) * band[..., None]
 
 
+def _rug(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
+    """A printed rug, bedspread or sofa."""
+    x, y = _grid(shape, rng.choice([0.0, np.pi / 4, np.pi / 2]) + rng.normal(0, 0.1))
+    pattern = str(rng.choice([name for name in PATTERNS if name not in ("solid", "graphic")]))
+    period = max(shape) * rng.uniform(0.07, 0.3)
+    cloth = printed(pattern, x, y, period, inks("", tint, rng, 4), bool(tint.mean() > 0.7), rng)
+    return (cloth * (1 + 0.04 * noise(shape, 4, rng))[..., None]).astype(np.float32)
+
+
 def _clutter(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
     """A room: a wall with pictures, boxes and other things about."""
     height, width = shape
@@ -152,6 +164,7 @@ _GROUNDS: dict[str, tuple[Callable, float]] = {
     "carpet": (_carpet, 0.8),
     "sheet": (_sheet, 2.0),
     "papered": (_papered, 0.4),
+    "rug": (_rug, 1.3),
     "clutter": (_clutter, 0.8),
 }
 _LIVELY = {name: _GROUNDS[name] for name in ("wood", "tiles", "papered")}
