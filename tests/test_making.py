@@ -213,7 +213,7 @@ KILLED = """
         elif name == "cosines":
             Labeller.embed = after(1, Labeller.embed)
         elif name == "training tower":
-            training._step = after(7, training._step)  # five steps an epoch
+            training.take_step = after(7, training.take_step)  # five steps an epoch
         elif name == "training scratch":
             study.store.record = after(0, study.store.record)
         else:

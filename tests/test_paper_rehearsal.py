@@ -110,8 +110,8 @@ RUN = """
     from swatchbook.study import Study
 
     folder, source, audit = sys.argv[1:4]
-    steps, step = [], training._step
-    training._step = lambda *given: steps.append(1) or step(*given)
+    steps, step = [], training.take_step
+    training.take_step = lambda *given: steps.append(1) or step(*given)
     settings = json.loads(sys.argv[4]) | ({"audit": audit} if audit else {})
     lines = []
     study = Study.open("paper", folder, source=source, log=lines.append, **settings)

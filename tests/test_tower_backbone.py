@@ -39,7 +39,7 @@ def test_features_are_the_labellers_own_bit_for_bit(labeller, schema):
     view = fixture_picture()
     for step in steps:
         view = step(view)
-    tower = build(TOWER, schema, pretrained=True, img_size=view.shape[-1]).eval()
+    tower = build(TOWER, schema, pretrained=True, img_size=view.shape[-1]).place("cpu").eval()
     with torch.inference_mode():
         found = tower.features(view[None])
         wanted = labeller.model.visual.trunk(labeller.preprocess(fixture_picture())[None])

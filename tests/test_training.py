@@ -451,7 +451,9 @@ def test_a_class_absent_from_training_is_reported_and_has_finite_losses(schema, 
 
 @pytest.mark.parametrize("loss", ["plain", "smooth", "gce", "effective"])
 def test_every_loss_trains(schema, tmp_path, loss):
-    rows = history(run(tmp_path, schema, replace(TINY, loss=loss, epochs=4, combine="mean")))
+    # The labels are random, so what can be learnt is each image itself.
+    still = replace(TINY, crop_scale=1.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
+    rows = history(run(tmp_path, schema, replace(still, loss=loss, epochs=8, combine="mean")))
     assert rows["train_loss"].iloc[-1] < rows["train_loss"].iloc[0]
     heads = rows[[f"train_loss_{name}" for name in schema.names]].mean(axis=1)
     assert heads.to_numpy() == pytest.approx(rows["train_loss"].to_numpy(), rel=1e-6)

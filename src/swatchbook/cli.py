@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swatchbook import __version__
 from swatchbook.cli_audit import audit_parser, with_check
+from swatchbook.cli_label import label_parser, predict_parser
 from swatchbook.config import DEFAULT_PROFILE, PROFILES, Config, ConfigError, configure
 
 PHOTOGRAPHS = ("folder", "labeller")  # profiles that take --images
@@ -62,8 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(run=_run)
 
     _train_parser(commands)
-    _label_parser(commands)
-    _predict_parser(commands)
+    label_parser(commands)
+    predict_parser(commands)
     audit_parser(commands)
 
     report = commands.add_parser(
@@ -90,71 +91,6 @@ def _train_parser(commands: argparse._SubParsersAction) -> None:
     )
     _study_options(train)
     train.set_defaults(run=_train)
-
-
-def _label_parser(commands: argparse._SubParsersAction) -> None:
-    label = commands.add_parser(
-        "label",
-        help="label a folder of photographs; needs no training",
-        description="Label every photograph below a folder with an open_clip model: for each attribute a "
-        "label, left empty where the model is not sure enough, and its confidence. A stopped command goes "
-        "on where it was when it is given again. Files that cannot be read are listed in OUT.broken.csv.",
-        epilog="example:  swatchbook label ~/photographs --out labels.csv --html labels.html",
-    )
-    _table_options(label)
-    label.add_argument(
-        "--schema",
-        default="textilenet",
-        metavar="NAME|PATH",
-        help="what is asked: a schema of the package (textilenet; wardrobe, for whole garments) or a YAML "
-        "file (default: textilenet)",
-    )
-    label.add_argument(
-        "--labeller",
-        default="bundled",
-        metavar="NAME",
-        help="bundled, hf-hub:OWNER/NAME or local-dir:PATH (default: bundled, which needs no network)",
-    )
-    label.add_argument(
-        "--html",
-        metavar="FILE",
-        help="also write a contact sheet: one page of thumbnails and labels, least sure first",
-    )
-    label.add_argument("--no-abstain", action="store_true", help="label every photograph, sure or not")
-    label.add_argument(
-        "--temperature",
-        type=float,
-        default=100.0,
-        metavar="T",
-        help="factor on the cosines before the softmax; higher is surer (default: 100)",
-    )
-    label.set_defaults(run=_label)
-
-
-def _predict_parser(commands: argparse._SubParsersAction) -> None:
-    predict = commands.add_parser(
-        "predict",
-        help="predict a folder of photographs with a trained model",
-        description="Predict every photograph below a folder with a model that a run has trained: for each "
-        "attribute a label and its confidence. A stopped command goes on where it was when it is given "
-        "again. Files that cannot be read are listed in OUT.broken.csv.",
-        epilog="example:  swatchbook predict ~/photographs --model runs/demo/models/tower --out labels.csv",
-    )
-    _table_options(predict)
-    predict.add_argument(
-        "--model",
-        required=True,
-        metavar="FOLDER",
-        help="a trained model's folder, with model.safetensors and config.json",
-    )
-    predict.set_defaults(run=_predict)
-
-
-def _table_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="DIR", help="folder of photographs, nested or flat")
-    parser.add_argument(
-        "--out", required=True, metavar="FILE", help="table to write, labels.parquet or labels.csv"
-    )
 
 
 def _study_options(parser: argparse.ArgumentParser) -> None:
@@ -250,44 +186,6 @@ def _train(arguments: argparse.Namespace) -> int:
             print(study.store.path(stage.produces[1]))
         tell(None)
     return 0
-
-
-def _label(arguments: argparse.Namespace) -> int:
-    from swatchbook.predicting import label_folder
-    from swatchbook.schema import Schema
-
-    written, broken = label_folder(
-        arguments.folder,
-        arguments.out,
-        Schema.load(arguments.schema),
-        labeller=arguments.labeller,
-        temperature=arguments.temperature,
-        abstain=not arguments.no_abstain,
-        html=None if arguments.html is None else Path(arguments.html),
-        log=_to_stderr,
-    )
-    _tell(written, len(broken), arguments.out)
-    if arguments.html is not None:
-        print(f"{arguments.html}: contact sheet")
-    return 0
-
-
-def _predict(arguments: argparse.Namespace) -> int:
-    from swatchbook.predicting import predict_folder
-
-    written, broken = predict_folder(arguments.folder, arguments.out, arguments.model, log=_to_stderr)
-    _tell(written, len(broken), arguments.out)
-    return 0
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _tell(images: int, broken: int, out: str) -> None:
-    print(f"{out}: {images:,} photographs")
-    if broken:
-        print(f"{out}.broken.csv: {broken:,} files that cannot be read, with reasons")
 
 
 def _profiles(_: argparse.Namespace) -> int:

@@ -115,24 +115,29 @@ def predict_folder(
         StoreError: If a file cannot be written, or another command is writing it.
     """
     out = checked(out)
-    model = _Classifier.load(Path(model_dir), device)
+    model = Classifier.load(Path(model_dir), device)
     log(f"model {Path(model_dir)}: {model.hardware.reason}")
 
     def answer(paths: list[str], shards: Path) -> Parts:
         for found, broken in cosine_parts(model, paths, model.schema, shards):
-            table = {}
-            for a in model.schema:
-                p = found[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
-                table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
-                table[f"{a.name}_confidence"] = p.max(axis=1)
-            yield pd.DataFrame(table, index=found.index), broken
+            yield most_probable(found, model.schema), broken
 
     with fixed_threads(model.recipe.threads):
         return answer_folder(Path(folder), out, model.schema, answer)
 
 
+def most_probable(found: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Class probabilities, a column ``<attribute>:<class>`` → the likeliest label and its probability."""
+    table = {}
+    for a in schema:
+        p = found[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
+        table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
+        table[f"{a.name}_confidence"] = p.max(axis=1)
+    return pd.DataFrame(table, index=found.index)
+
+
 @dataclass(frozen=True)
-class _Classifier:
+class Classifier:
     """A trained model in the shape of a labeller whose "cosines" are its class probabilities.
 
     Streaming, shards and their keys are thus the labeller's.
@@ -145,7 +150,8 @@ class _Classifier:
     fingerprint: str
 
     @classmethod
-    def load(cls, folder: Path, device: str) -> _Classifier:
+    def load(cls, folder: Path, device: str) -> Classifier:
+        """Open a model that training has finished; ``device`` is ``auto``, ``cuda`` or ``cpu``."""
         schema = schema_of(folder)
         network, config = checkpoint.load(folder, schema)
         if config["side"] != SIZE:
@@ -166,9 +172,11 @@ class _Classifier:
         return dict(zip(schema.names, rows, strict=True))
 
     def shrink(self, image: Image.Image) -> torch.Tensor:
+        """An RGB picture as it is stored for training: uint8, shape (256, 256, 3)."""
         return torch.from_numpy(square(image).copy())
 
     def embed(self, pictures: list[torch.Tensor]) -> np.ndarray:
+        """Class probabilities of such pictures, all attributes side by side, shape (pictures, classes)."""
         stored = torch.stack(pictures).numpy()
         logits = evaluation_logits(
             self.network,

@@ -1,0 +1,281 @@
+"""The benchmarks: they run and write what they promise; no time and no ratio is judged here."""
+
+import importlib.util
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+
+from tests.conftest import ROOT
+
+sys.path.append(str(ROOT / "benchmarks"))  # as for a script in that folder
+
+import costs
+import growth
+import scaling
+import throughput
+import turns
+from turns import Contestant, NotHereError, Outcome, in_turn
+
+TINY = ["--drawn", "2", "--size", "64"]
+
+
+@pytest.fixture
+def in_one_process(monkeypatch):
+    """Contestants called here, one after the other, which spares each its own import of torch."""
+    for name in ("CUDA_VISIBLE_DEVICES", "TQDM_DISABLE", "TOKENIZERS_PARALLELISM"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+    class Turns:
+        def __init__(self, rounds):
+            self.left, self.found = rounds, []
+
+        def wait(self):
+            if not self.left:
+                raise turns.OverError
+            self.left -= 1
+
+        def tell(self, **found):
+            self.found.append({**found, "peak_mib": turns.peak_mib()})
+
+    def play(who, rounds, log, uncounted=0):
+        outcomes = []
+        for contestant in who:
+            here, note = Turns(rounds + uncounted), ""
+            try:
+                contestant.work(here, **contestant.settings)
+            except turns.OverError:
+                pass
+            except NotHereError as reason:
+                note = str(reason)
+            outcomes.append(Outcome(here.found[uncounted:], note))
+        return outcomes
+
+    monkeypatch.setattr(throughput, "in_turn", play)
+    monkeypatch.setattr(scaling, "in_turn", play)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def is_figure(path):
+    with Image.open(path) as opened:
+        opened.load()
+        return (
+            opened.format == "PNG"
+            and opened.width == 2000
+            and len(np.unique(np.asarray(opened.convert("L")))) > 10
+        )
+
+
+def test_throughput_measures_all_and_writes_json_and_figure(tmp_path, in_one_process, capsys):
+    out = tmp_path / "t.json"
+    throughput.main(
+        ["--device", "cpu", "--out", str(out), "--images", "16", "--batch", "8", "--repeats", "2",
+         "--warmup", "1", "--workers", "0", "--threads", "1", *TINY]
+    )  # fmt: skip
+    result = json.loads(out.read_text())
+    found = {(entry["part"].split()[0].strip(","), entry["name"]): entry for entry in result["results"]}
+    trainer = found.pop(("training", "HF Trainer, 0 workers"))
+    assert (trainer["note"] == "not installed: accelerate") == (
+        importlib.util.find_spec("accelerate") is None
+    )
+    assert (trainer["images_per_s"] is None) == bool(trainer["note"])
+    assert set(found) == {
+        ("training", "ready tensors"),
+        ("training", "Swatchbook"),
+        ("training", "Swatchbook, decoding in 15 epochs"),
+        ("training", "decoding once"),
+        ("training", "DataLoader, 0 workers"),
+        ("training", "timm loader, 0 workers"),
+        ("labelling", "ready tensors"),
+        ("labelling", "Swatchbook"),
+        ("labelling", "Swatchbook, without loading"),
+        ("labelling", "DataLoader, 0 workers"),
+    }
+    for entry in found.values():
+        rate = entry["images_per_s"]
+        assert len(entry["rounds"]) == 2 and 0 < rate["low"] <= rate["median"] <= rate["high"]
+        assert ("ratio" in entry) == (entry["name"] not in ("ready tensors", "decoding once"))
+    assert result["settings"]["steps_timed"] == 2 and result["machine"]["cores_allowed"] >= 1
+    assert is_figure(out.with_suffix(".png"))
+    said = capsys.readouterr().out
+    assert "DataLoader, 0 workers" in said and "of ready tensors" in said
+
+
+def test_scaling_measures_all_and_writes_json_and_figure(tmp_path, in_one_process, capsys):
+    out = tmp_path / "s.json"
+    scaling.main(
+        ["--out", str(out), "--images", "16", "48", "--tables", "500", "4000", "--classes", "2", "8",
+         "--rounds", "2", *TINY]
+    )  # fmt: skip
+    result = json.loads(out.read_text())
+    found = {(entry["work"], entry["over"]): entry for entry in result["results"]}
+    assert set(found) == {
+        ("label", "images"), ("predict", "images"), ("score table", "images"),
+        ("label", "classes"), ("score table", "classes"),
+    }  # fmt: skip
+    for (_, over), entry in found.items():
+        assert len(entry["turns"]) == 4 and all(turn["start"] > 0 for turn in entry["turns"])
+        assert (entry["growth"] is not None) == (over == "images")
+    assert is_figure(out.with_suffix(".png"))
+    assert "slope of time" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("main", "given", "named"),
+    [
+        (throughput.main, ["--device", "cpu", "--out", "x.txt"], ".json"),
+        (throughput.main, ["--device", "cpu", "--out", "x.json", "--repeats", "0"], "--repeats 0"),
+        (throughput.main, ["--device", "cpu", "--out", "x.json", "--workers", "-1"], "--workers -1"),
+        (scaling.main, ["--out", "x.json", "--images", "100"], "--images [100]"),
+        (scaling.main, ["--out", "x.json", "--classes", "1", "3"], "--classes [1, 3]"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(main, given, named, capsys):
+    with pytest.raises(SystemExit):
+        main(given)
+    assert named in capsys.readouterr().err
+
+
+# ---- turns ------------------------------------------------------------------------------------------
+
+
+def counting(turns, start, path):
+    value = start
+    while True:
+        turns.wait()
+        with path.open("a") as file:
+            file.write(f"{start}\n")
+        turns.tell(value=value)
+        value += 1
+
+
+def absent(turns):
+    raise NotHereError("not installed: something")
+
+
+def failing(turns):
+    turns.wait()
+    raise ZeroDivisionError("by nothing")
+
+
+def test_contestants_take_turns_in_processes_of_their_own(tmp_path):
+    order = tmp_path / "order"
+    who = [
+        Contestant("a", counting, {"start": 10, "path": order}),
+        Contestant("b", absent),
+        Contestant("c", counting, {"start": 20, "path": order}),
+    ]
+    a, b, c = in_turn(who, 3, lambda _: None)
+    assert [turn["value"] for turn in a.found] == [10, 11, 12]
+    assert [turn["value"] for turn in c.found] == [20, 21, 22]
+    assert all(turn["peak_mib"] > 1 for turn in a.found)
+    assert b.found == [] and b.note == "not installed: something"
+    assert order.read_text().split() == ["10", "20", "20", "10", "10", "20"]
+
+
+def test_a_round_that_does_not_count_is_not_kept(tmp_path):
+    who = [Contestant("a", counting, {"start": 10, "path": tmp_path / "order"})]
+    (a,) = in_turn(who, 2, lambda _: None, uncounted=1)
+    assert [turn["value"] for turn in a.found] == [11, 12]
+
+
+def test_a_contestant_that_fails_is_named():
+    with pytest.raises(RuntimeError, match=r"(?s)the bad one failed:.*by nothing"):
+        in_turn([Contestant("the bad one", failing)], 1, lambda _: None)
+
+
+def test_ratios_are_of_the_same_round_and_decoding_is_spread_over_the_epochs():
+    def outcome(*rates):
+        return Outcome([{"images": 100, "seconds": 100 / rate, "peak_mib": 5.0} for rate in rates])
+
+    entries = throughput.compared(
+        "training x",
+        {
+            "ready tensors": outcome(100, 50, 80),
+            "Swatchbook": outcome(90, 50, 60),
+            "decoding once": outcome(30, 50, 20),
+        },
+        epochs=3,
+    )
+    found = {entry["name"]: entry for entry in entries}
+    assert found["Swatchbook"]["ratio"] == pytest.approx({"median": 0.9, "low": 0.75, "high": 1.0})
+    spread = found["Swatchbook, decoding in 3 epochs"]
+    # 1/(1/90 + 1/90), 1/(1/50 + 1/150), 1/(1/60 + 1/60)
+    assert spread["rounds"] == [45.0, 37.5, 30.0]
+    assert spread["images_per_s"]["median"] == pytest.approx(37.5)
+
+
+# ---- growth -----------------------------------------------------------------------------------------
+
+
+def test_exponent_is_found_whatever_the_speed_of_a_round():
+    sizes = np.array([10, 100, 1000] * 2)
+    rounds = np.repeat([0, 1], 3)
+    found = growth.exponent(sizes, np.where(rounds, 7.0, 2.0) * sizes**1.5, rounds)
+    assert found["df"] == 3
+    assert (found["value"], found["low"], found["high"]) == pytest.approx((1.5, 1.5, 1.5))
+
+
+def test_slope_of_one_round_is_the_ordinary_one(rng):
+    x, y = rng.normal(size=12), rng.normal(size=12)
+    found, known = growth.slope(x, y, np.zeros(12)), stats.linregress(x, y)
+    half = stats.t.ppf(0.975, 10) * known.stderr
+    assert found["value"] == pytest.approx(known.slope)
+    assert (found["low"], found["high"]) == pytest.approx((known.slope - half, known.slope + half))
+
+
+def test_too_little_gives_no_slope():
+    assert growth.slope([1, 2], [3, 4], [0, 0]) is None
+    assert growth.slope([1, 1, 1], [3, 4, 5], [0, 0, 0]) is None
+    assert growth.exponent([1, 2, 4], [0.0, -1.0, 3.0], [0, 0, 0]) is None
+
+
+# ---- costs ------------------------------------------------------------------------------------------
+
+
+def test_costs_by_hand():
+    machine = {"devices": 2, "cores": 10, "efficiency": 0.5}
+    read = costs.label_cost(7_200_000, rate=1000, reading=100, machine=machine)
+    assert (read.hours, read.device_hours, read.limit) == pytest.approx((2.0, 4.0, "reading"))
+    model = costs.label_cost(7_200_000, rate=250, reading=100, machine=machine)
+    assert (model.hours, model.limit) == (pytest.approx(4.0), "model")
+    alone = costs.label_cost(7_200_000, rate=1000, reading=100, machine={**machine, "cores": None})
+    assert (alone.hours, alone.limit) == (pytest.approx(1.0), "model")
+    # 3.6 M decoded at 10 × 100/s: 1 h; 5 × .8 × 3.6 M at 2 × .5 × 400/s: 10 h.
+    trained = costs.training_cost(3_600_000, 5, 400, 100, 0.8, machine)
+    assert (trained.hours, trained.device_hours, trained.limit) == (
+        pytest.approx(11.0), pytest.approx(22.0), "model",
+    )  # fmt: skip
+
+
+def test_page_holds_what_the_rates_give():
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    assert costs.with_tables(page, costs.read()) == page, (
+        "run: python benchmarks/costs.py --page docs/scale.md"
+    )
+    told = costs.read()
+    told["rates"][0]["rate"] += 100
+    assert costs.with_tables(page, told) != page
+
+
+def test_every_estimate_is_marked_on_the_page():
+    told = costs.read()
+    assert all(rate["source"] and isinstance(rate["measured"], bool) for rate in told["rates"])
+    lines = costs.tables(told).splitlines()
+    unmeasured = [line for line in lines if "T4" in line or "64 H200" in line]
+    assert len(unmeasured) >= 12 and all("an estimate" in line for line in unmeasured)
+    assert any("| one H200 | DINOv2 ViT-B/14 |" in line and "measured" in line for line in lines)
+
+
+def test_a_page_without_marks_is_refused():
+    with pytest.raises(ValueError, match="begin"):
+        costs.with_tables("text", costs.read())
+    with pytest.raises(ValueError, match="end"):
+        costs.with_tables(f"text {costs.BEGIN}", costs.read())
