@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from swatchbook.report.figures_style import DPI, FAINT, INK, PALETTE, RC, SMALL, SOFT, TITLE
 
@@ -69,7 +70,7 @@ def scaling_figure(result: dict, path: Path) -> None:
     works = list(dict.fromkeys(entry["work"] for entry in result["results"]))
     styles = dict(zip(works, zip(PALETTE[:4], "os^D", strict=True), strict=False))
     with mpl.rc_context(RC):
-        canvas = Figure(figsize=(10, 4.6), layout="constrained")
+        canvas = Figure(figsize=(10, 5.2), layout="constrained")
         canvas.suptitle("How work grows", x=0.01, ha="left", size=TITLE, weight="bold")
         for axes, (over, measure, called) in zip(canvas.subplots(1, 3), panels, strict=True):
             for entry in result["results"]:
@@ -77,14 +78,25 @@ def scaling_figure(result: dict, path: Path) -> None:
                     _growth(axes, entry, measure, styles[entry["work"]])
             axes.set(xlabel=f"number of {over}", ylabel=called, xscale="log")
             axes.set_yscale("log" if measure == "seconds" else "linear")
-            if measure == "peak_mib":
+            _plain_numbers(axes.xaxis)
+            if measure == "seconds":
+                _plain_numbers(axes.yaxis)
+            else:
                 axes.set_ylim(bottom=0)
             axes.grid(color=FAINT)
-            axes.legend(fontsize=SMALL, loc="best")
+            axes.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.17))
         told = result["machine"]
         note = f"{told['processor']}, {told['cores_allowed']} cores; {result['settings']['rounds']} rounds."
         canvas.supxlabel(note, x=0.01, ha="left", size=SMALL, color=SOFT)
         canvas.savefig(path, dpi=DPI, metadata={"Software": None})
+
+
+def _plain_numbers(axis: mpl.axis.Axis) -> None:
+    """Powers of ten, or 1, 2 and 5 of them where they are few, written out: matplotlib's are formulas."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1,) if high / low > 50 else (1, 2, 5)))
+    axis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:.2g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def _growth(axes: mpl.axes.Axes, entry: dict, measure: str, style: tuple[str, str]) -> None:
