@@ -151,17 +151,18 @@ def test_jitter_agrees_with_torchvision_where_nothing_is_clipped(rng):
 
 
 def test_crops_are_distributed_as_torchvisions(rng):
-    side, n = 400, 3000
-    ramp = torch.linspace(0, 255, side).round().byte()
+    side, n = 64, 2000
+    ramp = torch.arange(side, dtype=torch.uint8) * 4
     batch = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     batch[..., 0], batch[..., 1] = ramp[None, None, :], ramp[None, :, None]
     for smallest in (0.08, 0.7):
         recipe = replace(STILL, image_size=16, crop_share=16 / side, crop_scale=smallest)
         view = training_view(batch.expand(n, -1, -1, -1), thrown(n), recipe)
-        # The ramps' values at two inner pixels give each crop's place and size.
-        width = (view[:, 0, 8, 12] - view[:, 0, 8, 3]) / 9 * 16
-        height = (view[:, 1, 12, 8] - view[:, 1, 3, 8]) / 9 * 16
-        left = view[:, 0, 8, 3] - 3.5 * width / 16
+        # The ramps' values at two inner pixels, which are places, give each crop's place and size.
+        place = (view * 255 / 4 + 0.5) / side
+        width = (place[:, 0, 8, 12] - place[:, 0, 8, 3]) / 9 * 16
+        height = (place[:, 1, 12, 8] - place[:, 1, 3, 8]) / 9 * 16
+        left = place[:, 0, 8, 3] - 3.5 * width / 16
         torch.manual_seed(0)
         params = transforms.RandomResizedCrop.get_params
         fine = 4000  # torchvision rounds to whole pixels: small ones

@@ -239,7 +239,7 @@ def test_an_interrupted_run_leaves_no_copy_and_no_kernel(tmp_path):
         time.sleep(0.05)
     kernel = int(pid.read_text())
     runner.send_signal(signal.SIGINT)
-    assert runner.wait(timeout=30) != 0
+    assert runner.wait(timeout=120) != 0
     assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)
