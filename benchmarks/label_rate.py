@@ -66,7 +66,7 @@ def measure_rates(files: list[str], name: str, rounds: int, torch_threads: int |
     if torch_threads:
         torch.set_num_threads(torch_threads)
     labeller, schema = Labeller.load(name), Schema.load("wardrobe")
-    batch = [labeller.preprocess(decode(read_bytes(files[k % len(files)]))) for k in range(64)]
+    batch = [labeller.shrink(decode(read_bytes(files[k % len(files)]))) for k in range(64)]
 
     def alone() -> int:
         repeats = max(len(files) // 64, 1)
