@@ -349,12 +349,12 @@ def test_calibration_improves_out_of_fold_where_it_was_off(rng):
 
 def test_the_temperatures_interval_covers_the_true_one():
     covered = []
-    for seed in range(24):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
         logits, labels = world(300, rng)
         found = cell(calibrate(logits, labels, rng, draws=2)[0], "temperature and bias", "temperature")
         covered.append(found["low"] <= 2.5 <= found["high"])
-    assert np.mean(covered) >= 0.81  # 95 % less three standard errors of 24 audits
+    assert np.mean(covered) >= 0.85  # 95 % less three standard errors of 40 audits
 
 
 def test_calibration_claims_no_gain_where_there_was_nothing_to_gain():

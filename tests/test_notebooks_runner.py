@@ -12,7 +12,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from swatchbook.notebooks import NotebookError, discover, execute, parameters_of
+from swatchbook.notebook_source import discover, parameters_of
+from swatchbook.notebooks import NotebookError, execute
 
 PARAMETERS = 'PROFILE: str | None = "demo"  # which profile, as in a = b\nSEED = -1\nSIZES = [1, 2]'
 

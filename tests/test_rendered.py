@@ -97,12 +97,12 @@ def test_a_solid_garment_is_nearest_to_its_own_colour_name():
         picture, mask = draw_parts(
             {"color": color, "pattern": "solid", "texture": texture}, str(rng.choice(FOLDERS)), rng, 96
         )
-        seen = to_lab(pixels(picture)[mask > 0.9].mean(axis=0))
+        seen = to_lab(np.median(pixels(picture)[mask > 0.9], axis=0))  # of the cloth, not of zips and labels
         nearest = min(names, key=lambda name: np.linalg.norm(shades[name] - seen, axis=1).min())
         right[texture == "sheer"].append(nearest == color)
-    # Stone, washed denim and dusty pink border on white, grey and brown, as they do in wardrobes.
-    assert np.mean(right[True] + right[False]) >= 0.85
-    assert np.mean(right[False]) >= 0.9
+    # White in folds is near stone, a beige: with a palette that holds both, most of what is missing.
+    assert np.mean(right[True] + right[False]) >= 0.89
+    assert np.mean(right[False]) >= 0.94
 
 
 def test_the_cloths_own_colour_covers_more_of_a_print_than_any_other():

@@ -80,8 +80,7 @@ def test_no_module_draws_progress_as_a_widget():
 def test_no_module_draws_one_crop_for_a_batch_or_sees_bf16_where_it_is_emulated():
     """torchvision's random transforms take a batch for one image; `is_bf16_supported` says yes on a T4."""
     for path in SOURCES:
-        used = {name for name in imports_of(path) if name.startswith("torchvision.transforms")}
-        assert used <= {f"torchvision.transforms.{name}" for name in ("ToTensor", "Normalize")}  # not random
+        assert not [name for name in imports_of(path) if name.startswith("torchvision.transforms")]
         calls = [n.func for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
         assert "is_bf16_supported" not in [f.attr for f in calls if isinstance(f, ast.Attribute)]
 

@@ -7,14 +7,13 @@ strict edge around it.
 
 from __future__ import annotations
 
-import ast
 import logging
 import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,8 +27,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-NUMBERED = "[0-9][0-9]_*.ipynb"
-TEMPLATE = 0
+from swatchbook.notebook_source import check_given, declared_in, is_code, read, tags_of
 
 # What papermill warns of has been checked here, more strictly; what it logs as an error is raised as well.
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
@@ -72,49 +70,6 @@ class _ThisPython(AsyncKernelManager):
         return self._kernel_spec
 
 
-def discover(folder: Path, numbers: Iterable[int | str] | None = None) -> list[Path]:
-    """The numbered notebooks of a folder, in order.
-
-    Args:
-        folder: Where ``NN_name.ipynb`` files lie.
-        numbers: Which to take, such as 2 or ``02``; all but the template (00) by default.
-
-    Returns:
-        Paths sorted by name.
-
-    Raises:
-        ValueError: If the folder holds no numbered notebook, or none with a number asked for.
-    """
-    found = [path for path in sorted(Path(folder).glob(NUMBERED)) if path.is_file()]
-    if not found:
-        raise ValueError(f"folder {str(folder)!r} holds no notebook named NN_name.ipynb")
-    number = {path: int(path.name[:2]) for path in found}
-    if numbers is None:
-        return [path for path in found if number[path] != TEMPLATE]
-    wanted = [int(n) for n in numbers]
-    absent = [n for n in wanted if n not in number.values()]
-    if absent:
-        allowed = ", ".join(str(n) for n in sorted(set(number.values())))
-        raise ValueError(f"numbers: there is no notebook {absent[0]!r} in {folder}; allowed: {allowed}")
-    return [path for path in found if number[path] in wanted]
-
-
-def parameters_of(notebook: Path) -> dict[str, object]:
-    """The parameters a notebook takes, with their defaults.
-
-    Args:
-        notebook: A notebook with exactly one cell tagged ``parameters``, which holds nothing but
-            assignments of literals to names.
-
-    Returns:
-        Name → default, in the order of the cell.
-
-    Raises:
-        ValueError: If the file is no notebook or its parameters cell is not as above.
-    """
-    return _declared(_read(Path(notebook)), Path(notebook))
-
-
 def execute(
     notebook: Path,
     output: Path,
@@ -145,12 +100,12 @@ def execute(
             the executed copy cannot be written.
     """
     notebook, output = Path(notebook).resolve(), Path(output).resolve()
-    source = _read(notebook)
-    _check(parameters, _declared(source, notebook), notebook)
+    source = read(notebook)
+    check_given(parameters, declared_in(source, notebook), notebook)
     if output == notebook:
         raise ValueError(f"output {str(output)!r} is the notebook itself; the source carries no outputs")
     title = title or notebook.stem
-    total = sum(_is_code(cell) for cell in source.cells)
+    total = sum(is_code(cell) for cell in source.cells)
     partial = output.with_name(f".{output.stem}.{os.getpid()}.ipynb")
     failed = output.with_name(f"{notebook.stem}.failed.ipynb")
     started = time.monotonic()
@@ -160,7 +115,7 @@ def execute(
         failure = _run(notebook, partial, parameters, title, timeout)
         if not partial.exists():  # papermill gave up before its first save
             _write(source, partial)
-        executed = _read(partial)
+        executed = read(partial)
         problem = _problem(executed, failure, timeout)
         if problem is None:
             _write(_without_noise(executed), partial)
@@ -188,85 +143,11 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _read(path: Path) -> NotebookNode:
-    if not path.is_file():
-        raise ValueError(f"notebook {str(path)!r} does not exist")
-    try:
-        return nbformat.read(path, as_version=4)
-    except Exception as error:  # nbformat raises anything from KeyError to its own NotJSONError
-        raise ValueError(f"notebook {str(path)!r} cannot be read: {str(error)[:200]}") from error
-
-
 def _write(notebook: NotebookNode, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         nbformat.write(notebook, file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _is_code(cell: NotebookNode) -> bool:
-    return cell.cell_type == "code" and bool(cell.source.strip())
-
-
-def _tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
-
-
-def _declared(source: NotebookNode, notebook: Path) -> dict[str, object]:
-    """Name → default; read by Python's own parser, for papermill's regular expressions skip some lines."""
-    cells = [cell for cell in source.cells if "parameters" in _tags(cell)]
-    if len(cells) != 1:
-        raise ValueError(
-            f"{notebook.name}: {len(cells)} cells are tagged 'parameters'; exactly one is needed"
-        )
-    try:
-        statements = ast.parse(cells[0].source).body
-    except SyntaxError as error:
-        raise ValueError(f"{notebook.name}: the parameters cell is not plain Python: {error}") from error
-    declared: dict[str, object] = {}
-    for statement in statements:
-        try:
-            name, default = _assignment(statement)
-        except (ValueError, TypeError):
-            raise ValueError(
-                f"{notebook.name}: the parameters cell may hold only NAME = literal; "
-                f"received {ast.unparse(statement)!r}"
-            ) from None
-        declared[name] = default
-    return declared
-
-
-def _assignment(statement: ast.stmt) -> tuple[str, object]:
-    """Name and value of ``NAME = literal`` or ``NAME: type = literal``; ValueError for anything else."""
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target = statement.targets[0]
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        target = statement.target
-    else:
-        raise ValueError("no plain assignment")
-    if not isinstance(target, ast.Name):
-        raise ValueError("no plain name")
-    return target.id, ast.literal_eval(statement.value)
-
-
-def _check(parameters: Mapping[str, object], declared: Mapping[str, object], notebook: Path) -> None:
-    for name, value in parameters.items():
-        if name not in declared:
-            allowed = ", ".join(declared) or "none"
-            raise ValueError(f"{notebook.name}: parameter {name!r} is unknown; allowed: {allowed}")
-        if not _literal(value):
-            raise ValueError(
-                f"{notebook.name}: parameter {name!r} is {value!r} ({type(value).__name__}); allowed: None, "
-                "booleans, numbers, strings, and lists and string-keyed dicts of these"
-            )
-
-
-def _literal(value: object) -> bool:
-    if isinstance(value, list):
-        return all(map(_literal, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) for key in value) and all(map(_literal, value.values()))
-    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _run(
@@ -319,7 +200,7 @@ def _problem(
             if output.output_type == "error":
                 what = f"{output.ename}: {output.evalue}".rstrip(": ")
                 return cell, f"{what}; a notebook ends with its last cell"
-        if _is_code(cell) and cell.execution_count is None:
+        if is_code(cell) and cell.execution_count is None:
             return cell, "was never executed"
     return None
 
@@ -341,7 +222,7 @@ def _place(executed: NotebookNode, cell: NotebookNode | None) -> tuple[int | Non
     number, heading = 0, ""
     for each in executed.cells:
         # Cells that papermill puts in are not in the source.
-        number += not {"injected-parameters", "papermill-error-cell-tag"} & set(_tags(each))
+        number += not {"injected-parameters", "papermill-error-cell-tag"} & set(tags_of(each))
         if each is cell:
             break
         if each.cell_type == "markdown" and (lines := re.findall(r"^#+ +(.+?)\s*$", each.source, re.M)):
@@ -356,7 +237,7 @@ def _without_noise(executed: NotebookNode) -> NotebookNode:
     executed.metadata.pop("papermill", None)
     for cell in executed.cells:
         cell.metadata.pop("papermill", None)
-        if "injected-parameters" in _tags(cell):
+        if "injected-parameters" in tags_of(cell):
             cell.id = "injected-parameters"
         if cell.cell_type == "code":
             cell.outputs = _joined(cell.outputs)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from swatchbook import notebooks
 from swatchbook.config import PROFILES
+from swatchbook.notebook_source import discover
 from swatchbook.provenance import project_root, provenance
 from swatchbook.report.headline import headline_table, known_headline
 from swatchbook.report.page import write_page
@@ -71,7 +72,7 @@ def run_study(study: Study, force: bool = False) -> Path:
 def tell_stages(study: Study, root: Path) -> tuple[Stage, ...]:
     """The stages that tell: each notebook of the profile, and the report over them."""
     numbers = [int(n) for n in PROFILES[study.config.profile].notebooks]
-    found = notebooks.discover(root / "notebooks", numbers) if numbers else []
+    found = discover(root / "notebooks", numbers) if numbers else []
     chosen = [path for path in found if _can_tell(study, path)]
     stages = [
         Stage(f"notebook {path.stem}", (f"notebooks/{path.name}",), _notebook(path), _content(path))

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
+from open_clip.transform import MaybeToTensor, Normalize
 from PIL import Image
-from torchvision.transforms import Normalize, ToTensor
 
 from swatchbook.data.decoding import decode, read_bytes, threads
 from swatchbook.labels.labeller_files import (
@@ -179,11 +179,11 @@ def halved(
     Bytes are a quarter of the floats, so that less is copied, and to the device less is sent.
 
     Args:
-        preprocess: A torchvision ``Compose``; if it does not end in ``ToTensor`` and ``Normalize``, nothing
-            is left for the second half.
+        preprocess: As open_clip makes it; unless it ends in ``MaybeToTensor`` and ``Normalize``, nothing is
+            left for the second half.
     """
     steps = getattr(preprocess, "transforms", [])
-    if len(steps) < 2 or not isinstance(steps[-2], ToTensor) or not isinstance(steps[-1], Normalize):
+    if len(steps) < 2 or not isinstance(steps[-2], MaybeToTensor) or not isinstance(steps[-1], Normalize):
         return preprocess, lambda views: views
     *first, _, last = steps
     mean, std = (torch.tensor(values)[:, None, None] for values in (last.mean, last.std))
