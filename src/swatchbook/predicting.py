@@ -165,6 +165,11 @@ class Classifier:
         fingerprint = json.dumps(["classifier", config["sha256"], config["recipe"], hardware.precision])
         return cls(network, schema, recipe, hardware, fingerprint)
 
+    @property
+    def device(self) -> str:
+        """Where it runs, as a labeller says it."""
+        return self.hardware.device
+
     def class_embeddings(self, schema: Schema) -> dict[str, np.ndarray]:
         """The identity, cut by attribute, which leaves the probabilities as they are."""
         ends = np.cumsum([len(a) for a in schema])

@@ -191,18 +191,26 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def threads(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
+def threads(
+    workers: int | None = None, initializer: Callable[[], object] | None = None
+) -> Iterator[ThreadPoolExecutor]:
     """A pool for decoding; Pillow lets other threads run while it decodes and scales.
+
+    What has not been begun when the pool is left is not done any more.
 
     Args:
         workers: At least 1; all cores that this process may use by default.
+        initializer: Called in each thread when it begins.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1; received {workers}")
     _formats()  # loads Pillow's plugins before threads would race to
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers or cores) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers or cores, initializer=initializer) as pool:
         # Pillow only warns between one and two times its limit; `_opened` refuses there.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
-        yield pool
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

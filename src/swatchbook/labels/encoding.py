@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from swatchbook.labels.labeller import Labeller
 from swatchbook.schema import Schema
 
 _Seen = tuple[str, torch.Tensor | str]  # digest of a file; its preprocessed picture, or why there is none
-_Part = tuple[np.ndarray, list[tuple[int, str]]]  # cosines of a shard; which of its rows failed, and why
+_Part = tuple[np.ndarray, list[tuple[int, str]]]  # cosines of some rows; which of them failed, and why
+_Encoded = tuple[_Part, list[str]]  # of a batch or a shard; and the digests of its files
 _UNREAD = "unreadable"
 
 
@@ -117,10 +119,7 @@ def cosine_parts(
     classes = np.concatenate(list(labeller.class_embeddings(schema).values()))
     columns = [f"{a.name}:{label}" for a in schema for label in a.classes]
     settings = [labeller.fingerprint, batch, enough]
-    with (
-        tqdm(total=len(paths), desc="labelling", unit="image") as progress,
-        threads(workers) as pool,
-    ):
+    with tqdm(total=len(paths), desc="labelling", unit="image") as progress, _pool(labeller, workers) as pool:
         for number, start in enumerate(range(0, len(paths), shard)):
             some = [Path(path) for path in paths[start : start + shard]]
             file = folder / f"shard-{number:05d}.npz"
@@ -130,8 +129,8 @@ def cosine_parts(
             if part is not None:
                 progress.update(len(some))
             else:
-                batches = _batches(labeller, some, batch, enough, pool)
-                part, digests = _encoded(labeller, classes, len(some), batches, progress)
+                batches = _encoded(labeller, classes, some, batch, enough, pool)
+                part, digests = _joined(batches, progress)
                 _keep(file, _key(settings, classes, digests), *part)
             cosines, broken = part
             index = range(start, start + len(some))
@@ -143,35 +142,34 @@ def cosine_parts(
             )
 
 
+@contextmanager
+def _pool(labeller: Labeller, workers: int | None) -> Iterator[ThreadPoolExecutor]:
+    """Threads that read files; where the model runs on the CPU as well, each takes whole batches through it.
+
+    A batch is then computed by one thread: several that share it wait for each other at every layer, and
+    the longer the busier the cores are with reading. Its bits do not depend on the number of cores either.
+    """
+    if labeller.device != "cpu":
+        with threads(workers) as pool:
+            yield pool
+        return
+    before = torch.get_num_threads()
+    try:
+        with threads(workers, lambda: torch.set_num_threads(1)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)  # what a thread sets holds for those that are begun after it
+
+
 def _encoded(
     labeller: Labeller,
     classes: np.ndarray,
-    rows: int,
-    batches: Iterator[list[_Seen]],
-    progress: tqdm,
-) -> tuple[_Part, list[str]]:
-    """Cosines of a shard, float32 of shape (rows, classes), which rows failed and why; all files' digests."""
-    cosines = np.full((rows, len(classes)), np.nan, dtype=np.float32)
-    broken, digests = [], []
-    for seen in batches:
-        start = len(digests)
-        good = [row for row, (_, picture) in enumerate(seen) if isinstance(picture, torch.Tensor)]
-        broken += [
-            (start + row, picture) for row, (_, picture) in enumerate(seen) if isinstance(picture, str)
-        ]
-        if good:
-            cosines[[start + row for row in good]] = (
-                labeller.embed([seen[row][1] for row in good]) @ classes.T
-            )
-        digests += [digest for digest, _ in seen]
-        progress.update(len(seen))
-    return (cosines, broken), digests
-
-
-def _batches(
-    labeller: Labeller, paths: list[Path], batch: int, enough: int | None, pool: ThreadPoolExecutor
-) -> Iterator[list[_Seen]]:
-    """Each batch as it is to be encoded; the next is in the making while one is used."""
+    paths: list[Path],
+    batch: int,
+    enough: int | None,
+    pool: ThreadPoolExecutor,
+) -> Iterator[_Encoded]:
+    """A shard's batches, encoded; they are begun at once."""
 
     def seen(path: Path) -> _Seen:
         digest = _UNREAD
@@ -182,13 +180,40 @@ def _batches(
         except UnreadableError as error:
             return digest, str(error)
 
-    def begin(start: int) -> list:
-        return [pool.submit(seen, path) for path in paths[start : start + batch]]
+    def embedded(pictures: list[_Seen]) -> _Encoded:
+        cosines = np.full((len(pictures), len(classes)), np.nan, dtype=np.float32)
+        good = [row for row, (_, picture) in enumerate(pictures) if isinstance(picture, torch.Tensor)]
+        broken = [(row, picture) for row, (_, picture) in enumerate(pictures) if isinstance(picture, str)]
+        if good:
+            cosines[good] = labeller.embed([pictures[row][1] for row in good]) @ classes.T
+        return (cosines, broken), [digest for digest, _ in pictures]
 
-    coming = begin(0)
-    for start in range(0, len(paths), batch):
-        ready, coming = coming, begin(start + batch)
-        yield [future.result() for future in ready]
+    some = [paths[start : start + batch] for start in range(0, len(paths), batch)]
+    if labeller.device == "cpu":
+        # Both at once, and all of them: what waits is names, and what is done is small.
+        return pool.map(lambda part: embedded([seen(path) for path in part]), some)
+    return map(embedded, _ahead(seen, some, pool))
+
+
+def _ahead(
+    seen: Callable[[Path], _Seen], some: list[list[Path]], pool: ThreadPoolExecutor
+) -> Iterator[list[_Seen]]:
+    """Each batch's pictures, the next one's in the making while these are used."""
+    coming = pool.map(seen, some[0])
+    for after in [*some[1:], []]:
+        ready, coming = coming, pool.map(seen, after)
+        yield list(ready)
+
+
+def _joined(batches: Iterator[_Encoded], progress: tqdm) -> _Encoded:
+    """Batches as one: cosines of shape (rows, classes), which rows failed and why; all files' digests."""
+    cosines, broken, digests = [], [], []
+    for (found, failed), told in batches:
+        broken += [(len(digests) + row, reason) for row, reason in failed]
+        cosines.append(found)
+        digests += told
+        progress.update(len(told))
+    return (np.concatenate(cosines), broken), digests
 
 
 def _key(settings: list, classes: np.ndarray, digests: list[str]) -> str:

@@ -21,7 +21,9 @@ class Recipe:
         batch: Images in a step.
         rate: Peak learning rate of AdamW.
         decay: Its weight decay, on matrices only.
-        pixels: Side of the images that the finished model takes.
+        pixels: Side of the images in the other epochs.
+        seen_pixels: Side of the images that the finished model takes. Random crops show things larger than
+            they are seen later, so this is larger than ``pixels`` (Touvron et al. 2019, arXiv 1906.06423).
         early_pixels: Side in the first ``early`` epochs; small images teach most of it faster.
         early: Share of the epochs at ``early_pixels``, 0…1.
         averaging: Decay of the running average of the weights, which is what is kept.
@@ -39,6 +41,7 @@ class Recipe:
     rate: float = 5e-3
     decay: float = 0.05
     pixels: int = 128
+    seen_pixels: int = 160
     early_pixels: int = 112
     early: float = 0.65
     averaging: float = 0.995
@@ -57,7 +60,7 @@ class Recipe:
             raise ValueError(f"plain must be above 0; received {self.plain}")
         if self.images < self.batch:
             raise ValueError(f"images must be at least batch={self.batch}; received {self.images}")
-        for name in ("pixels", "early_pixels"):
+        for name in ("pixels", "seen_pixels", "early_pixels"):
             if getattr(self, name) % 16:
                 raise ValueError(f"{name} must be a multiple of 16; received {getattr(self, name)}")
 
@@ -75,7 +78,7 @@ def model_config(recipe: Recipe) -> dict:
                 "timm_pool": "avg",
                 "timm_proj": "linear",
                 "timm_proj_bias": True,
-                "image_size": recipe.pixels,
+                "image_size": recipe.seen_pixels,
             },
             "text_cfg": {
                 "context_length": 24,

@@ -34,9 +34,10 @@ _JUDGE_SEED = 1_000_003  # of drawn images that are never trained on
 _CARD = """# Model card: Swatchbook's bundled labeller
 
 A small open_clip model ({parameters:.2f} million parameters, {megabytes:.1f} MB) that compares a picture of a
-garment with a sentence. Image tower `{tower}` of timm at {pixels} px; text tower of {layers} layers and
-width {width}; {embed} dimensions. It was trained from scratch on {images:,} garments drawn by this package,
-each seen {epochs} times on average, and captions made from their known labels; no photograph was used.
+garment with a sentence. Image tower `{tower}` of timm, trained at up to {pixels} px and used at
+{seen_pixels} px; text tower of {layers} layers and width {width}; {embed} dimensions. It was trained from
+scratch on {images:,} garments drawn by this package, each seen {epochs} times on average, and captions made
+from their known labels; no photograph was used.
 
 Regenerate it with `python -m swatchbook.labels.train_labeller --work DIR`; settings are in `recipe.json`.
 
