@@ -14,7 +14,9 @@ from training_loops import Files
 from turns import Turns
 
 from swatchbook.data import images
+from swatchbook.labels.encoding import usual_batch
 from swatchbook.labels.labeller import Labeller
+from swatchbook.memory import keep_freed
 from swatchbook.predicting import label_folder
 from swatchbook.schema import Schema
 
@@ -30,17 +32,21 @@ class Labelling:
         schema: Name of the schema.
         device: ``cuda`` or ``cpu``.
         folder: The photographs.
-        batch: Images in one go; that of the study's own is fixed at 64.
     """
 
     labeller: str
     schema: str
     device: str
     folder: Path
-    batch: int = 64
+
+    @property
+    def batch(self) -> int:
+        """Images in one go: as many as the study's own takes."""
+        return usual_batch(self.device)
 
     def load(self) -> Labeller:
         """The labeller, without a word."""
+        keep_freed()  # as the study does
         return Labeller.load(self.labeller, device=self.device, log=lambda _: None)
 
     def synchronise(self) -> None:

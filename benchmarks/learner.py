@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from swatchbook.memory import keep_freed
 from swatchbook.models.hardware import choose
 from swatchbook.models.losses import class_weights, multi_head_loss
 from swatchbook.models.network import Network, build
@@ -82,6 +83,7 @@ class Learner:
     def __init__(self, task: Task, *, compiled: bool = False) -> None:
         recipe = task.recipe
         torch.set_num_threads(recipe.threads)
+        keep_freed()  # as the study does
         torch.manual_seed(recipe.seed)
         self.task = task
         self.hardware = choose(recipe.precision, task.device)

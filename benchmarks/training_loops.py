@@ -134,7 +134,7 @@ def decoded(folder: Path, out: Path) -> None:
 def plain(turns: Turns, task: Task, workers: int) -> None:
     """A DataLoader over the files with torchvision's transforms on Pillow pictures."""
     learner = Learner(task)
-    data = Files(_paths(task), _length(task, workers), _transform(learner))
+    data = Files(_paths(task), _length(task, workers), views_of(learner))
     while True:
         turns.wait()
         loader = DataLoader(
@@ -201,7 +201,7 @@ def hf_trainer(turns: Turns, task: Task, workers: int) -> None:
                 self.seconds = time.perf_counter() - getattr(self, "began", 0.0)
                 self.began = time.perf_counter()
 
-    data = Files(_paths(task), _length(task, workers), _transform(learner))
+    data = Files(_paths(task), _length(task, workers), views_of(learner))
     place = tempfile.mkdtemp()
     try:
         arguments = TrainingArguments(
@@ -270,7 +270,7 @@ def _length(task: Task, workers: int) -> int:
     return (task.warmup + task.steps + 4 * workers + 2) * task.recipe.batch
 
 
-def _transform(learner: Learner) -> transforms.Compose:
+def views_of(learner: Learner) -> transforms.Compose:
     """The study's training view as torchvision has it."""
     recipe = learner.task.recipe
     return transforms.Compose(

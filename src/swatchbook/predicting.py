@@ -5,9 +5,10 @@ Both are a way from files to answers; listing, streaming and writing are `labell
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from swatchbook.models.hardware import Hardware, choose, fixed_threads
 from swatchbook.models.prediction import evaluation_logits
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Attribute, Schema
+from swatchbook.store import sha256
 
 # A JPEG is read smaller while its short side stays so many times what the labeller looks at. The pixels that
 # the labeller then gets are those of the whole picture to within 5 of 255, and mostly to within 1; only
@@ -68,16 +70,14 @@ def label_folder(
         LabellerError: If the labeller cannot be loaded.
         StoreError: If a file cannot be written, or another command is writing it.
     """
-    if not temperature > 0 or not np.isfinite(temperature):
-        raise ValueError(f"temperature must be a number above 0; received {temperature}")
-    thresholds = None if abstain else dict.fromkeys(schema.names, 0.0)
+    work = Labelling(schema, labeller, temperature, abstain)
     out = checked(out)
     html = None if html is None else checked(html, PAGES, "html")
 
     def answer(paths: list[str], shards: Path) -> Parts:
-        model = Labeller.load(labeller, log=log)
-        for cosines, broken in cosine_parts(model, paths, schema, shards, enough=enough_for(model)):
-            yield silver_table(cosines, schema, temperature=temperature, thresholds=thresholds), broken
+        model = work.load(log=log)
+        for cosines, broken in cosine_parts(model, paths, schema, shards, enough=work.enough(model)):
+            yield work.answers(cosines), broken
 
     facts = {"labeller": labeller, "schema": schema.name}
     return answer_folder(Path(folder), out, schema, answer, html=html, facts=facts)
@@ -115,8 +115,7 @@ def predict_folder(
         StoreError: If a file cannot be written, or another command is writing it.
     """
     out = checked(out)
-    model = Classifier.load(Path(model_dir), device)
-    log(f"model {Path(model_dir)}: {model.hardware.reason}")
+    model = Prediction(Path(model_dir)).load(device, log)
 
     def answer(paths: list[str], shards: Path) -> Parts:
         for found, broken in cosine_parts(model, paths, model.schema, shards):
@@ -212,3 +211,75 @@ def schema_of(model_dir: Path) -> Schema:
             "training has finished, such as runs/demo/models/resnet"
         ) from None
     return Schema("model", asked)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """To label by an open_clip model; the arguments are those of `label_folder`."""
+
+    schema: Schema
+    labeller: str
+    temperature: float
+    abstain: bool
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0 or not np.isfinite(self.temperature):
+            raise ValueError(f"temperature must be a number above 0; received {self.temperature}")
+
+    def load(self, device: str | None = None, log: Callable[[str], object] = print) -> Labeller:
+        """The model."""
+        return Labeller.load(self.labeller, device=device, log=log)
+
+    def told(self, model: Labeller) -> dict[str, object]:
+        """All that answers depend on but photographs and machines, as JSON can say it."""
+        classes = hashlib.sha256(json.dumps(asdict(self.schema)).encode()).hexdigest()
+        return {
+            "work": "label",
+            "model": model.fingerprint,
+            "schema": f"{self.schema.name} ({classes[:16]})",
+            "temperature": self.temperature,
+            "abstain": self.abstain,
+        }
+
+    def enough(self, model: Labeller) -> int | None:
+        """See ``decode``."""
+        return enough_for(model)
+
+    def answers(self, cosines: pd.DataFrame) -> pd.DataFrame:
+        """Cosines → labels and confidences."""
+        thresholds = None if self.abstain else dict.fromkeys(self.schema.names, 0.0)
+        return silver_table(cosines, self.schema, temperature=self.temperature, thresholds=thresholds)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """To predict by a trained model in its folder."""
+
+    model_dir: Path
+
+    @property
+    def schema(self) -> Schema:
+        """The model's own."""
+        return schema_of(self.model_dir)
+
+    def load(self, device: str = "auto", log: Callable[[str], object] = print) -> Classifier:
+        """The model."""
+        model = Classifier.load(self.model_dir, device)
+        log(f"model {self.model_dir}: {model.hardware.reason}")
+        return model
+
+    def told(self, _: Classifier) -> dict[str, object]:
+        """As of `Labelling`."""
+        # The config names the weights' SHA-256, which loading has compared. The model's own fingerprint says
+        # a precision as well, which here is not the workers'.
+        return {"work": "predict", "model": sha256(self.model_dir / checkpoint.CONFIG)}
+
+    def enough(self, _: Classifier) -> None:
+        """See ``decode``."""
+
+    def answers(self, found: pd.DataFrame) -> pd.DataFrame:
+        """Class probabilities → labels and confidences."""
+        return most_probable(found, self.schema)
+
+
+Work = Labelling | Prediction

@@ -22,20 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from swatchbook.cluster.parts import ClusterError, PartFolder
-from swatchbook.cluster.worker import Labelling, Prediction, Work, Worker, identity
+from swatchbook.cluster.worker import Worker, identity
 from swatchbook.labelling import PAGES, Parts, answer_folder, checked
+from swatchbook.labels.encoding import usual_batch
+from swatchbook.predicting import Labelling, Prediction, Work
 from swatchbook.schema import Schema
 
-# Both are those of one machine, `cosine_parts`: the bits of an answer depend on its batch, and the table has
-# a row group a part.
-BATCH = 64
-PART = 1024
+PART = 1024  # as on one machine, `cosine_parts`: the table has a row group a part
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Machines:
         address: Of the cluster, such as ``auto`` or ``head:6379``. By default what ``RAY_ADDRESS``
             names, or a cluster that was started on this machine, or else one of this machine alone, which
             ends with the job.
-        batch: Photographs in one go.
+        batch: Photographs in one go, on which the bits of an answer depend; by default as on one machine.
         part: Photographs in a part. Only the defaults of both give the bytes of one machine.
 
     Raises:
@@ -60,7 +58,7 @@ class Machines:
     workers: int = 1
     cpus: int | None = None
     address: str | None = None
-    batch: int = BATCH
+    batch: int | None = None
     part: int = PART
 
     def __post_init__(self) -> None:
@@ -105,15 +103,13 @@ def label_on_ray(
         ClusterError: If Ray is not installed or not reached, ``<out>.parts`` is another job's, or a worker
             fails; the parts that are done are kept.
     """
-    if not temperature > 0 or not np.isfinite(temperature):
-        raise ValueError(f"temperature must be a number above 0; received {temperature}")
-    out = checked(out)
-    html = None if html is None else checked(html, PAGES, "html")
     kind, _, where = labeller.partition(":")
     found = f"{kind}:{Path(where).absolute()}" if kind == "local-dir" and where else labeller
     work = Labelling(schema, found, temperature, abstain)  # workers start in other folders
+    out = checked(out)
+    html = None if html is None else checked(html, PAGES, "html")
     with _cluster(machines.address) as ray:
-        model = work.load("cpu")  # here only to know it; a wrong name fails before anything is begun
+        model = work.load("cpu", _quiet)  # here only to know it; a wrong name fails before anything is begun
         log(f"labeller {model.name} at {model.revision[:12]}")
         threads = machines.cpus or torch.get_num_threads()
         told = {**identity(work, model), "threads": threads}
@@ -149,10 +145,14 @@ def predict_on_ray(
     out = checked(out)
     work = Prediction(Path(model_dir).absolute())
     with _cluster(machines.address) as ray:
-        model = work.load("cpu")
+        model = work.load("cpu", _quiet)
         told = {**identity(work, model), "threads": model.recipe.threads}
         cpus = machines.cpus or model.recipe.threads
         return _done(ray, work, told, Path(folder), out, machines, cpus, log)
+
+
+def _quiet(_: str) -> None:
+    """Say nothing: what was loaded is told in other words."""
 
 
 def _done(
@@ -172,7 +172,9 @@ def _done(
     gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
     _check_room(ray, cpus, gpus)
     log(f"{machines.workers} workers of {cpus} cores and {gpus} GPUs; {_room(ray)}")
-    settings = {"device": "cuda" if gpus else "cpu", "batch": machines.batch, "part": machines.part}
+    device = "cuda" if gpus else "cpu"
+    batch = usual_batch(device) if machines.batch is None else machines.batch
+    settings = {"device": device, "batch": batch, "part": machines.part}
     job = {**told, **settings, "folder": str(folder.absolute())}
     parts = PartFolder(out.absolute().with_name(f"{out.name}.parts"))
 

@@ -5,96 +5,23 @@ A worker holds its model, the names and answers of one part and two batches of p
 
 from __future__ import annotations
 
-import hashlib
-import json
 import socket
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from swatchbook.cluster.parts import ClusterError, PartFolder
 from swatchbook.labels.encoding import cosine_parts
 from swatchbook.labels.labeller import Labeller
-from swatchbook.labels.silver import silver_table
-from swatchbook.models import checkpoint
-from swatchbook.predicting import Classifier, enough_for, most_probable, schema_of
+from swatchbook.predicting import Classifier, Work
 from swatchbook.schema import Schema
-from swatchbook.store import sha256
 
 # Beside the model, what the bits of an answer depend on.
 _PACKAGES = ("swatchbook", "torch", "torchvision", "open_clip_torch", "timm", "numpy", "scipy", "pillow")
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """To label by an open_clip model; the arguments are those of `predicting.label_folder`."""
-
-    schema: Schema
-    labeller: str
-    temperature: float
-    abstain: bool
-
-    def load(self, device: str) -> Labeller:
-        """The model."""
-        return Labeller.load(self.labeller, device=device, log=lambda _: None)
-
-    def told(self, model: Labeller) -> dict[str, object]:
-        """All that answers depend on but photographs and machines, as JSON can say it."""
-        classes = hashlib.sha256(json.dumps(asdict(self.schema)).encode()).hexdigest()
-        return {
-            "work": "label",
-            "model": model.fingerprint,
-            "schema": f"{self.schema.name} ({classes[:16]})",
-            "temperature": self.temperature,
-            "abstain": self.abstain,
-        }
-
-    def enough(self, model: Labeller) -> int | None:
-        """See ``decode``."""
-        return enough_for(model)
-
-    def answers(self, cosines: pd.DataFrame) -> pd.DataFrame:
-        """Cosines → labels and confidences."""
-        thresholds = None if self.abstain else dict.fromkeys(self.schema.names, 0.0)
-        return silver_table(cosines, self.schema, temperature=self.temperature, thresholds=thresholds)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """To predict by a trained model, whose folder lies on the shared disk."""
-
-    model_dir: Path
-
-    @property
-    def schema(self) -> Schema:
-        """The model's own."""
-        return schema_of(self.model_dir)
-
-    def load(self, device: str) -> Classifier:
-        """The model."""
-        return Classifier.load(self.model_dir, device)
-
-    def told(self, _: Classifier) -> dict[str, object]:
-        """As of `Labelling`."""
-        # The config names the weights' SHA-256, which loading has compared. The model's own fingerprint says
-        # a precision as well, which here is not the workers'.
-        return {"work": "predict", "model": sha256(self.model_dir / checkpoint.CONFIG)}
-
-    def enough(self, _: Classifier) -> None:
-        """See ``decode``."""
-
-    def answers(self, found: pd.DataFrame) -> pd.DataFrame:
-        """Class probabilities → labels and confidences."""
-        return most_probable(found, self.schema)
-
-
-Work = Labelling | Prediction
 
 
 def identity(work: Work, model: Labeller | Classifier) -> dict[str, object]:
@@ -151,7 +78,7 @@ class Worker:
 
     def _loaded(self) -> _Prepared:
         torch.set_num_threads(self._job["threads"])
-        model = self._work.load(self._job["device"])
+        model = self._work.load(self._job["device"], lambda _: None)
         for name, here in identity(self._work, model).items():
             if here != self._job[name]:
                 raise ClusterError(

@@ -30,6 +30,7 @@ from swatchbook.labels.captions import WORDS, Caption, caption, class_prompts, c
 from swatchbook.labels.drawn_images import training_images
 from swatchbook.labels.labeller_recipe import CONFIG, MEAN, STD, Recipe, model_config
 from swatchbook.labels.vocabulary import write_tokenizer
+from swatchbook.memory import keep_freed
 from swatchbook.schema import Schema
 
 _CAPTIONS = 24  # captions in a step; the text tower would outweigh the image tower with one an image
@@ -66,6 +67,7 @@ def train(
         ValueError: If ``work`` holds the images or the state of another recipe.
         FloatingPointError: If the loss stops being a number; the state of the last epoch is kept.
     """
+    keep_freed()
     out.mkdir(parents=True, exist_ok=True)
     work.mkdir(parents=True, exist_ok=True)
     images, labels = training_images(work / "images", recipe.images, recipe.seed, workers)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
 from swatchbook.labels.labeller import Labeller
+from swatchbook.memory import keep_freed
 from swatchbook.schema import Schema
 
 _Seen = tuple[str, torch.Tensor | str]  # digest of a file; its preprocessed picture, or why there is none
@@ -36,7 +37,7 @@ def cosine_table(
     schema: Schema,
     folder: Path,
     *,
-    batch: int = 64,
+    batch: int | None = None,
     shard: int = 1024,
     tolerated: float = 0.01,
     workers: int | None = None,
@@ -48,7 +49,7 @@ def cosine_table(
         paths: Image files.
         schema: Gives attributes, classes and prompts.
         folder: Where shards are kept; made if absent.
-        batch: Images in one go.
+        batch: Images in one go; by default ``usual_batch``.
         shard: Images in a shard.
         tolerated: Share of files in [0, 1] that may be unreadable.
         workers: Threads that read and shrink images; one a core by default.
@@ -84,7 +85,7 @@ def cosine_parts(
     schema: Schema,
     folder: Path,
     *,
-    batch: int = 64,
+    batch: int | None = None,
     shard: int = 1024,
     workers: int | None = None,
     enough: int | None = None,
@@ -100,7 +101,7 @@ def cosine_parts(
         paths: Image files.
         schema: Gives attributes, classes and prompts.
         folder: Where shards are kept; made if absent.
-        batch: Images in one go.
+        batch: Images in one go; by default ``usual_batch``.
         shard: Images in a shard.
         workers: Threads that read and shrink images; one a core by default.
         enough: See ``decode``.
@@ -113,6 +114,7 @@ def cosine_parts(
     """
     if not len(paths):
         raise ValueError("paths is empty; at least one image is needed")
+    batch = usual_batch(labeller.device) if batch is None else batch
     if batch < 1 or shard < 1:
         raise ValueError(f"batch and shard must be at least 1; received {batch} and {shard}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,6 +144,11 @@ def cosine_parts(
             )
 
 
+def usual_batch(device: str) -> int:
+    """Images in one go: few on a CPU, whose caches and whose threads' memory hold no more of them."""
+    return 16 if device == "cpu" else 64
+
+
 @contextmanager
 def _pool(labeller: Labeller, workers: int | None) -> Iterator[ThreadPoolExecutor]:
     """Threads that read files; where the model runs on the CPU as well, each takes whole batches through it.
@@ -153,6 +160,7 @@ def _pool(labeller: Labeller, workers: int | None) -> Iterator[ThreadPoolExecuto
         with threads(workers) as pool:
             yield pool
         return
+    keep_freed()
     before = torch.get_num_threads()
     try:
         with threads(workers, lambda: torch.set_num_threads(1)) as pool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from swatchbook.memory import keep_freed
+
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -76,7 +78,11 @@ def choose(precision: str = "auto", device: str = "auto") -> Hardware:
 
 @contextmanager
 def fixed_threads(count: int) -> Iterator[None]:
-    """Compute on `count` CPU threads, then as before; the bits of a sum depend on the number of threads."""
+    """Compute on `count` CPU threads, then as before; the bits of a sum depend on the number of threads.
+
+    From then on the process keeps the memory that it frees.
+    """
+    keep_freed()
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
