@@ -21,8 +21,9 @@ from swatchbook import predicting
 from swatchbook.cluster import job as jobs
 from swatchbook.cluster.job import Machines, label_on_ray, predict_on_ray
 from swatchbook.cluster.parts import ClusterError, PartFolder
-from swatchbook.cluster.worker import Labelling, Worker, identity
+from swatchbook.cluster.worker import Worker, identity
 from swatchbook.labels.encoding import cosine_parts
+from swatchbook.predicting import Labelling
 from swatchbook.schema import Schema
 from tests.test_label_command import small_labeller, small_model
 
