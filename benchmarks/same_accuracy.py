@@ -74,7 +74,8 @@ def main(given: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(given)
     os.environ["TQDM_DISABLE"] = "1"
     profile = configure("demo" if asked.device == "cpu" else "paper").training
-    recipe = replace(profile, epochs=asked.epochs or profile.epochs)
+    epochs = asked.epochs or profile.epochs
+    recipe = replace(profile, epochs=epochs, warmup_epochs=min(profile.warmup_epochs, epochs - 1))
     found = []
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

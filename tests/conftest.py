@@ -29,6 +29,16 @@ def schema() -> Schema:
     return Schema.load()
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Several threads of several test processes would wait for each other."""
+    torch = pytest.importorskip("torch", reason="computing on one thread needs the extra 'models'")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)

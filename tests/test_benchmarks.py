@@ -6,6 +6,7 @@ import os
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -17,6 +18,7 @@ sys.path.append(str(ROOT / "benchmarks"))  # as for a script in that folder
 
 import costs
 import growth
+import same_accuracy
 import scaling
 import throughput
 import turns
@@ -279,3 +281,27 @@ def test_a_page_without_marks_is_refused():
         costs.with_tables("text", costs.read())
     with pytest.raises(ValueError, match="end"):
         costs.with_tables(f"text {costs.BEGIN}", costs.read())
+
+
+def test_two_paths_agree_within_the_spread_of_the_seeds_and_not_beyond():
+    def found(*plain):
+        ways = {"Swatchbook": (0.40, 0.42, 0.44), "plain": plain}
+        rows = [(way, score) for way, scores in ways.items() for score in scores]
+        return same_accuracy.verdict(pd.DataFrame(rows, columns=["way", "macro_f1"]))
+
+    assert found(0.43, 0.45, 0.47).endswith("means 0.0300 apart, seeds of one way up to 0.0400: they agree")
+    assert found(0.47, 0.48, 0.49).endswith("means 0.0600 apart, seeds of one way up to 0.0400: they DIFFER")
+
+
+def test_same_accuracy_trains_both_ways_and_writes_their_scores(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    out = tmp_path / "same.json"
+    tiny = ["--learn", "64", "--judge", "16", "--epochs", "2", "--workers", "0", "--seeds", "1"]
+    same_accuracy.main(["--out", str(out), *tiny])
+    rows = json.loads(out.read_text())["results"]
+    assert [(row["seed"], row["way"]) for row in rows] == [(1, "Swatchbook"), (1, "plain")]
+    heads = ("material", "color", "pattern", "texture")
+    for row in rows:
+        assert row["macro_f1"] == pytest.approx(np.nanmean([row[f"macro_f1_{head}"] for head in heads]))
+        assert 0 < row["macro_f1"] < 1
+    assert "means" in capsys.readouterr().out

@@ -30,6 +30,8 @@ from tests.test_label_command import small_labeller, small_model
 IMAGES, PART, BATCH = 40, 16, 6
 BROKEN = "017.png"
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # a worker takes a core
+
 
 @pytest.fixture(scope="module")
 def ray():
@@ -48,15 +50,6 @@ def ray():
     )
     yield ray
     ray.shutdown()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads of several test processes would wait for each other; and workers take a core each."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

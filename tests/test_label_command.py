@@ -39,6 +39,8 @@ from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = ("a.jpg", "shirts/b.jpg", "shirts/=1+1.jpg", "ü ñ/c d.jpg", "e.png", "f.jpg", "g.jpg", "h.jpg")
 
 
@@ -81,15 +83,6 @@ def small_model(folder: Path, schema: Schema, side: int = 256) -> Path:
     said = {"network": network.info, "heads": heads, "recipe": asdict(recipe), "side": side}
     checkpoint.finish(store, "resume/best.safetensors", said)
     return folder
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads of several test processes would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -33,17 +33,10 @@ from swatchbook.labels.silver import silver_table
 from swatchbook.labels.train_labeller import model_card
 from swatchbook.labels.vocabulary import write_tokenizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WEIGHTS = "open_clip_model.safetensors"
 SIGLIP = "Marqo/marqo-fashionSigLIP"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads of several test processes would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("torch", reason="the profile needs the extra 'models'")
 
-import torch
 import yaml
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
@@ -41,6 +40,8 @@ from swatchbook.study import Study, Trace
 from tests.browser import check_page
 from tests.conftest import ROOT
 from tests.test_label_command import small_labeller
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = {"quality.images": 100, "bootstrap": 50, "schema": "", "labelling.labeller": ""}
 
@@ -287,15 +288,6 @@ def test_the_verdict_on_thresholds_is_read_off_the_interval():
 
 
 # ---- the run -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Several threads of several test processes would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Callable
 from importlib import resources
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_same_seed_same_picture_and_another_seed_another():
     assert one.shape != other.shape or not np.array_equal(one, other)
 
 
-def test_a_solid_garment_is_nearest_to_its_own_colour_name():
+def nearest_is_its_own(middle: Callable) -> tuple[float, float]:
+    """Share of solid garments nearest to their own colour's name: of all, and of those that are not sheer."""
     names = [name for name in SHADES if name != "orange"]
     shades = {name: to_lab(np.array(SHADES[name]) / 255) for name in names}
     right = {True: [], False: []}
@@ -97,12 +99,23 @@ def test_a_solid_garment_is_nearest_to_its_own_colour_name():
         picture, mask = draw_parts(
             {"color": color, "pattern": "solid", "texture": texture}, str(rng.choice(FOLDERS)), rng, 96
         )
-        seen = to_lab(np.median(pixels(picture)[mask > 0.9], axis=0))  # of the cloth, not of zips and labels
+        seen = to_lab(middle(pixels(picture)[mask > 0.9], axis=0))
         nearest = min(names, key=lambda name: np.linalg.norm(shades[name] - seen, axis=1).min())
         right[texture == "sheer"].append(nearest == color)
-    # White in folds is near stone, a beige: with a palette that holds both, most of what is missing.
-    assert np.mean(right[True] + right[False]) >= 0.89
-    assert np.mean(right[False]) >= 0.94
+    return np.mean(right[True] + right[False]), np.mean(right[False])
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the widened palette holds stone, a beige, near white in folds; zips and labels count"
+)
+def test_a_solid_garment_is_nearest_to_its_own_colour_name():
+    every, opaque = nearest_is_its_own(np.mean)
+    assert every >= 0.9 and opaque >= 0.95
+
+
+def test_the_cloth_of_a_solid_garment_is_mostly_nearest_to_its_own_colour_name():
+    every, opaque = nearest_is_its_own(np.median)  # of the cloth, not of zips and labels
+    assert every >= 0.89 and opaque >= 0.94
 
 
 def test_the_cloths_own_colour_covers_more_of_a_print_than_any_other():
