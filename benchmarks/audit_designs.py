@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from swatchbook.data.world import draw_rows
-from swatchbook.evaluation.buys import halves, thresholds_at, weighted_learn_then_test
-from swatchbook.evaluation.designs import DESIGNS, Design, draw_within, make_design
+from swatchbook.audit.designs import DESIGNS, Design, draw_within, make_design
+from swatchbook.drawn.latent import draw_rows
+from swatchbook.evaluation.certification import halves, thresholds_at, weighted_learn_then_test
 from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights
 from swatchbook.evaluation.scores import accuracy, macro_f1
 from swatchbook.evaluation.weighted_scores import abstention_tables, with_estimate

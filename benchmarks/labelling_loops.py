@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader
 from training_loops import Files
 from turns import Turns
 
+from swatchbook.bulk.folder import label_folder
 from swatchbook.data import images
-from swatchbook.labels.encoding import usual_batch
-from swatchbook.labels.labeller import Labeller
+from swatchbook.labeller.cosines import usual_batch
+from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.memory import keep_freed
-from swatchbook.predicting import label_folder
 from swatchbook.schema import Schema
 
 READY = 4  # batches that lie ready on the device for the ceiling

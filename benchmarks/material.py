@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from swatchbook.data import images
-from swatchbook.data.rendered import write_dataset
+from swatchbook.drawn import write_dataset
 from swatchbook.schema import Schema
 
 QUALITY = 90  # of the JPEGs

@@ -27,17 +27,17 @@ from torchvision import transforms
 from training_loops import Files, views_of
 from turns import machine
 
-from swatchbook.config import configure
 from swatchbook.data import pixels
+from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import macro_f1
-from swatchbook.labels.drawn_images import drawn_labels, drawn_pictures
-from swatchbook.labels.quality import drawn_schema
+from swatchbook.labeller.training.quality import drawn_schema
 from swatchbook.models.augment import working_side
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import lr_factor
 from swatchbook.models.training import train
 from swatchbook.schema import Schema
+from swatchbook.studies.config import configure
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ REPLICATES = 1000  # of the bootstrap
 
 def label(turns: Turns, few: Path, many: Path, classes: int | None) -> None:
     """`label_folder`, from files to the written table, with the labeller in the box."""
-    from swatchbook.predicting import label_folder
+    from swatchbook.bulk.folder import label_folder
 
     schema = Schema.load("wardrobe") if classes is None else schema_of(classes)
 
@@ -35,7 +35,7 @@ def label(turns: Turns, few: Path, many: Path, classes: int | None) -> None:
 
 def predict(turns: Turns, few: Path, many: Path, model: Path) -> None:
     """`predict_folder`, from files to the written table."""
-    from swatchbook.predicting import predict_folder
+    from swatchbook.bulk.folder import predict_folder
 
     def work(folder: Path, out: Path) -> None:
         predict_folder(folder, out, model, device="cpu", log=lambda _: None)
@@ -63,8 +63,8 @@ def model_for(place: Path, few: Path) -> Path:
     """A trained model of the demo's kind to predict with: its first steps on a few images, no more."""
     from training_loops import decoded
 
-    from swatchbook.config import configure
     from swatchbook.models.training import train
+    from swatchbook.studies.config import configure
 
     decoded(few, place / "few.npy")
     stored = np.load(place / "few.npy", mmap_mode="r")

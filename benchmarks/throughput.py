@@ -87,8 +87,8 @@ def measured(asked: argparse.Namespace) -> dict:
     """Measure everything; what goes into the JSON file."""
     from material import linked, photographs
 
-    from swatchbook.config import configure
     from swatchbook.models.hardware import choose
+    from swatchbook.studies.config import configure
 
     recipe = configure(asked.profile).training
     recipe = replace(recipe, batch=asked.batch or recipe.batch, threads=asked.threads or recipe.threads)

@@ -26,7 +26,7 @@ from turns import NotHereError, Turns
 
 from swatchbook.data import images, pixels
 from swatchbook.models.augment import LARGEST_RATIO
-from swatchbook.models.feed import Feed
+from swatchbook.models.pixel_loader import Feed
 from swatchbook.models.training import train
 
 READY = 4  # batches that lie ready on the device for the ceiling

@@ -199,7 +199,7 @@ def test_without_torch_elsewhere_the_cell_says_what_that_means(site):
 def test_the_cell_works_in_a_headless_notebook(tmp_path):
     nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("torch", reason="the cell prints what torch sees")
-    from swatchbook import notebooks
+    from swatchbook.pipeline import notebook_runner as notebooks
 
     parameters = nbformat.v4.new_code_cell('PROFILE: str = "demo"', metadata={"tags": ["parameters"]})
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL), parameters])

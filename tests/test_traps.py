@@ -39,7 +39,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook
 
-from swatchbook.notebooks import execute
+from swatchbook.pipeline.notebook_runner import execute
 from swatchbook.report.page import write_page
 from tests.conftest import ROOT
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from swatchbook.cli import main
+from swatchbook.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import optimize, special
 
 from swatchbook.evaluation.association import kish_size
-from swatchbook.evaluation.buys import folds
+from swatchbook.evaluation.certification import folds
 from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights
 from swatchbook.evaluation.selective import fit_temperature
 from swatchbook.evaluation.weighted_scores import NO_HUMAN_LABEL, with_estimate

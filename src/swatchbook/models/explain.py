@@ -18,9 +18,9 @@ import torch
 from swatchbook.evaluation.grids import WINDOW
 from swatchbook.models import checkpoint
 from swatchbook.models.augment import evaluation_view
-from swatchbook.models.feed import Feed
 from swatchbook.models.hardware import choose, fixed_threads
 from swatchbook.models.inputs import batches, checked_rows
+from swatchbook.models.pixel_loader import Feed
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from swatchbook import labels
-from swatchbook.labels import TOWER
+from swatchbook import labeller as labels
+from swatchbook.labeller import TOWER
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
 

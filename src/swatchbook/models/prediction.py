@@ -11,10 +11,10 @@ import torch
 
 from swatchbook.models import checkpoint
 from swatchbook.models.augment import evaluation_view
-from swatchbook.models.feed import Feed
 from swatchbook.models.hardware import Hardware, choose, fixed_threads
 from swatchbook.models.inputs import batches, checked_rows
 from swatchbook.models.network import Network
+from swatchbook.models.pixel_loader import Feed
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from swatchbook.models.augment import training_view
-from swatchbook.models.feed import Feed
+from swatchbook.models.distributed import Team
 from swatchbook.models.hardware import Hardware
 from swatchbook.models.losses import multi_head_loss
 from swatchbook.models.network import Network
+from swatchbook.models.pixel_loader import Feed
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.team import Team
 
 Targets = dict[str, torch.Tensor]
 

@@ -23,16 +23,16 @@ from swatchbook.evaluation.scores import macro_f1
 from swatchbook.models import checkpoint
 from swatchbook.models.augment import dice
 from swatchbook.models.compiling import pays_back
-from swatchbook.models.feed import Feed
+from swatchbook.models.distributed import team, tell
 from swatchbook.models.hardware import choose, fixed_threads
 from swatchbook.models.inputs import batches, checked_split, fingerprint
 from swatchbook.models.losses import absent_classes, class_weights, is_labelled, multi_head_loss
 from swatchbook.models.network import build
+from swatchbook.models.pixel_loader import Feed
 from swatchbook.models.prediction import evaluation_logits
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import lr_factor, optimizer_of
 from swatchbook.models.step import Job, TrainingError, take_step
-from swatchbook.models.team import team, tell
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 

@@ -1,0 +1,109 @@
+"""What an audit needs of a run's folder, and the answers that were taken into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from swatchbook.audit.answers import read_judgements
+from swatchbook.audit.sample import SAMPLE
+from swatchbook.data.strict_csv import DataError
+from swatchbook.pipeline.provenance import project_root
+from swatchbook.schema import Schema
+from swatchbook.store import Store
+
+JUDGEMENTS = "audit/judgements.csv"
+ANSWERS = "audit/answers.csv"
+_DRAWS, _LEVEL = 2000, 0.95
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an audit needs of a run.
+
+    Attributes:
+        store: Its folder.
+        manifest: A row an image, with ``image_id, path, folder, split``.
+        silver: Labels and confidences (NaN where the run has none), or None before labelling.
+        schema: What is asked.
+        settings: The run's settings by name.
+    """
+
+    store: Store
+    manifest: pd.DataFrame
+    silver: pd.DataFrame | None
+    schema: Schema
+    settings: Mapping[str, object]
+
+    @property
+    def root(self) -> Path:
+        """The folder of images."""
+        first = self.manifest.iloc[0]
+        return Path(first["path"].removesuffix(first["image_id"]))
+
+    @property
+    def folder(self) -> Path:
+        """Where the audit lives."""
+        return self.store.path("audit")
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Image id → file."""
+        return dict(zip(self.manifest["image_id"], self.manifest["path"], strict=True))
+
+    def rng(self) -> np.random.Generator:
+        """A source of randomness that gives the same tables again."""
+        return np.random.default_rng(int(self.settings.get("seed", 0)))
+
+    @property
+    def bootstrap(self) -> dict[str, object]:
+        """Replicates and level, as the run's own tables have them."""
+        draws = int(self.settings.get("evaluation.bootstrap", _DRAWS))
+        return {"draws": draws, "level": float(self.settings.get("evaluation.level", _LEVEL))}
+
+
+def open_run(run_dir: str | Path | None = None) -> Run:
+    """Open a run that has photographs.
+
+    Args:
+        run_dir: Its folder; ``runs/folder`` in the project (or here) by default.
+
+    Raises:
+        DataError: If there is no such run.
+    """
+    store = Store(run_dir or (project_root() or Path()) / "runs" / "folder")
+    try:
+        manifest = store.read_table("manifest.parquet")
+        settings = json.loads(store.path("config.json").read_text(encoding="utf-8"))["settings"]
+        schema = Schema.load(settings["schema"], settings["material_map"])
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{str(store.root)!r} holds no run with photographs ({error}); allowed: --run-dir DIR of a run, "
+            "such as swatchbook run --profile folder --images DIR makes"
+        ) from None
+    silver = None
+    if store.path("silver.parquet").is_file():
+        silver = store.read_table("silver.parquet")
+        unknown = [f"{a}_confidence" for a in schema.names if f"{a}_confidence" not in silver]
+        silver = silver.assign(**dict.fromkeys(unknown, np.nan))
+    return Run(store, manifest, silver, schema, settings)
+
+
+def earlier_judgements(run: Run, fingerprint: str) -> pd.DataFrame | None:
+    """Judgements that were imported before, or None.
+
+    Raises:
+        DataError: If they answer another sample than the one with this fingerprint, or are damaged.
+    """
+    path = run.store.path(JUDGEMENTS)
+    if not path.is_file():
+        return None
+    before = read_judgements(path, run.schema)
+    if set(before["sample"]) != {fingerprint}:
+        raise DataError(f"{str(path)!r} holds answers to another sample than {SAMPLE}; move it away")
+    return before

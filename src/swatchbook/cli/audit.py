@@ -1,0 +1,243 @@
+"""`swatchbook audit`: draw, plan, page, import, check, export – a person's audit from drawing to tables."""
+
+from __future__ import annotations
+
+import argparse
+
+COMMANDS = ("draw", "plan", "page", "import", "check", "export")
+SOURCES = ("csv", "labelstudio", "fiftyone")
+_RAW = argparse.RawDescriptionHelpFormatter
+
+
+def with_check(argv: list[str]) -> list[str]:
+    """`audit SHEET` is short for `audit check SHEET`."""
+    if argv[:1] == ["audit"] and len(argv) > 1 and argv[1] not in (*COMMANDS, "-h", "--help"):
+        return ["audit", "check", *argv[1:]]
+    return argv
+
+
+def audit_parser(commands: argparse._SubParsersAction) -> None:
+    """Add `audit` and its sub-commands to the command line."""
+    audit = commands.add_parser(
+        "audit",
+        help="have a person judge some photographs, and take the answers in",
+        description="An audit says how good the labels are: a person judges a sample, without seeing\n"
+        "the labels. The steps: draw a sample, write the page to judge it on, import the answers.",
+        epilog="example:\n"
+        "  swatchbook audit draw --run-dir runs/folder --n 210 --repeats 20\n"
+        "  swatchbook audit page --run-dir runs/folder --out audit.html\n"
+        "  swatchbook audit import answers-anna.csv --run-dir runs/folder\n"
+        "An audit sheet made by hand:\n"
+        "  swatchbook audit check audit.csv --run-dir runs/folder\n"
+        "(swatchbook audit audit.csv --run-dir runs/folder does the same)",
+        formatter_class=_RAW,
+    )
+    steps = audit.add_subparsers(title="steps", required=True, metavar="STEP")
+    _draw_parser(steps)
+    _plan_parser(steps)
+    _page_parser(steps)
+    _import_parser(steps)
+    _check_parser(steps)
+    _export_parser(steps)
+
+
+def _step(
+    steps: argparse._SubParsersAction, name: str, told: str, example: str, more: str
+) -> argparse.ArgumentParser:
+    parser = steps.add_parser(
+        name, help=told, description=more, epilog=f"example:  swatchbook audit {name} {example}"
+    )
+    parser.add_argument(
+        "--run-dir",
+        metavar="DIR",
+        help="the run whose photographs are judged (default: runs/folder, in the project)",
+    )
+    return parser
+
+
+def _draw_parser(steps: argparse._SubParsersAction) -> None:
+    parser = _step(
+        steps,
+        "draw",
+        "draw the photographs that a person will judge",
+        "--run-dir runs/folder --design neyman --n 210 --repeats 20",
+        "Draw a sample of the run's test split with known weights, in random order, and write it to "
+        "audit/sample.csv. Its labels are not in there.",
+    )
+    parser.add_argument(
+        "--design",
+        choices=("fabric", "neyman"),
+        default="fabric",
+        help="fabric: the same number from each folder; neyman: more where the labeller is less sure, which "
+        "needs fewer photographs for the same interval (default: fabric)",
+    )
+    parser.add_argument("--n", type=int, default=210, metavar="N", help="photographs (default: 210)")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=20,
+        metavar="R",
+        help="how many of them come a second time, unannounced, to see how far a person agrees with "
+        "themselves (default: 20)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="same seed, same sample (default: 0)"
+    )
+    parser.add_argument("--replace", action="store_true", help="give up a sample that was drawn before")
+    parser.set_defaults(run=_draw)
+
+
+def _plan_parser(steps: argparse._SubParsersAction) -> None:
+    _step(
+        steps,
+        "plan",
+        "how many photographs to judge: the intervals to expect",
+        "--run-dir runs/folder",
+        "Say how wide the intervals will be for 100 to 2,000 photographs under both designs; with answers "
+        "imported, how wide they are now and which stratum to judge next.",
+    ).set_defaults(run=_plan)
+
+
+def _page_parser(steps: argparse._SubParsersAction) -> None:
+    parser = _step(
+        steps,
+        "page",
+        "write the page on which the sample is judged",
+        "--run-dir runs/folder --out audit.html",
+        "Write one HTML file with the photographs in it. It opens in any browser without a network, is "
+        "worked by keyboard, keeps the answers as they are given and saves them as answers-NAME.csv.",
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="page to write, audit.html")
+    parser.add_argument("--title", default="Audit", help="what the page is called (default: Audit)")
+    parser.set_defaults(run=_page)
+
+
+def _import_parser(steps: argparse._SubParsersAction) -> None:
+    parser = _step(
+        steps,
+        "import",
+        "take answers in: annotators merged, agreement, scores",
+        "answers-anna.csv answers-bo.csv --run-dir runs/folder",
+        "Take answers into the run: every file, or none if any line is wrong; wrong lines are listed. "
+        "Annotators imported earlier stay. Writes to audit/: answers.csv (for --audit of a run), "
+        "agreement.csv, self_agreement.csv, scores.csv, and adjudicate.csv, where annotators differ: filled "
+        "in and imported it settles them. If the labels have confidences, also what the answers buy: "
+        "thresholds.csv (for --set thresholds=FILE of a run), buys.csv and calibration.csv. Sheets with a "
+        "column path or image_id, and the published study's, are taken too.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="answers, a file an annotator")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        choices=SOURCES,
+        default="csv",
+        help="csv, Label Studio's export (JSON) or a FiftyOne data set on disk (default: csv)",
+    )
+    parser.add_argument(
+        "--alpha",
+        type=_inside,
+        default=0.1,
+        metavar="A",
+        help="share of wrong labels that a threshold may let through at most (default: 0.1)",
+    )
+    parser.add_argument(
+        "--delta",
+        type=_inside,
+        default=0.05,
+        metavar="D",
+        help="probability with which that promise may fail (default: 0.05)",
+    )
+    parser.set_defaults(run=_import)
+
+
+def _inside(text: str) -> float:
+    """A number between 0 and 1, or the command line is wrong."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; a number between 0 and 1 is needed")
+    return value
+
+
+def _check_parser(steps: argparse._SubParsersAction) -> None:
+    parser = _step(
+        steps,
+        "check",
+        "check a file of answers and take nothing in",
+        "audit.csv --run-dir runs/folder",
+        "Check a file against the photographs of a run, say what it holds, and take nothing in. The file is "
+        "what the audit page saves, or a CSV with a column path (or image_id) and a column for each "
+        "attribute that was judged, where a blank answer is “can't tell”. Exit status 1 if a line is wrong; "
+        "each wrong line is listed.",
+    )
+    parser.add_argument("sheet", metavar="SHEET", help="the audit file")
+    parser.set_defaults(run=_check)
+
+
+def _export_parser(steps: argparse._SubParsersAction) -> None:
+    parser = _step(
+        steps,
+        "export",
+        "write the sample for Label Studio or FiftyOne",
+        "--to labelstudio --run-dir runs/folder --out label-studio",
+        "Write the drawn sample, with copies of its photographs, as files for another tool; what is judged "
+        "there comes back by swatchbook audit import --from. Neither tool has to be installed here.",
+    )
+    parser.add_argument("--to", dest="tool", required=True, choices=SOURCES[1:], help="the other tool")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; must not be there yet")
+    parser.add_argument(
+        "--answers", action="store_true", help="with the answers imported so far; without, the task is blind"
+    )
+    parser.set_defaults(run=_export)
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    from swatchbook.audit import draw as handing_out
+    from swatchbook.audit.run import open_run
+
+    asked = {name: getattr(arguments, name) for name in ("design", "n", "repeats", "seed", "replace")}
+    return _say(handing_out.draw(open_run(arguments.run_dir), **asked))
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from swatchbook.audit import draw as handing_out
+    from swatchbook.audit.run import open_run
+
+    return _say(handing_out.plan(open_run(arguments.run_dir)))
+
+
+def _page(arguments: argparse.Namespace) -> int:
+    from swatchbook.audit import draw as handing_out
+    from swatchbook.audit.run import open_run
+
+    return _say(handing_out.page(open_run(arguments.run_dir), arguments.out, arguments.title))
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from swatchbook.audit.importing import import_files
+    from swatchbook.audit.run import open_run
+
+    promise = {"alpha": arguments.alpha, "delta": arguments.delta}
+    return _say(*import_files(arguments.files, open_run(arguments.run_dir), arguments.source, **promise))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from swatchbook.audit.importing import check_file
+    from swatchbook.audit.run import open_run
+
+    return _say(*check_file(arguments.sheet, open_run(arguments.run_dir)))
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from swatchbook.audit import draw as handing_out
+    from swatchbook.audit.run import open_run
+
+    run = open_run(arguments.run_dir)
+    return _say(handing_out.export(run, arguments.tool, arguments.out, arguments.answers))
+
+
+def _say(lines: list[str], accepted: bool = True) -> int:
+    print("\n".join(lines))
+    return 0 if accepted else 1

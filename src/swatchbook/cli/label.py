@@ -1,0 +1,158 @@
+"""The commands over a folder of photographs: label and predict, on this machine or on many."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from swatchbook.studies.config import ConfigError
+
+if TYPE_CHECKING:  # torch takes a while to import, and --help needs none of it
+    from swatchbook.bulk.ray_job import Machines
+
+
+def label_parser(commands: argparse._SubParsersAction) -> None:
+    """Add `label`."""
+    label = commands.add_parser(
+        "label",
+        help="label a folder of photographs; needs no training",
+        description="Label every photograph below a folder with an open_clip model: for each attribute a "
+        "label, left empty where the model is not sure enough, and its confidence. A stopped command goes "
+        "on where it was when it is given again. Files that cannot be read are listed in OUT.broken.csv.",
+        epilog="example:  swatchbook label ~/photographs --out labels.csv --html labels.html",
+    )
+    _table_options(label)
+    label.add_argument(
+        "--schema",
+        default="textilenet",
+        metavar="NAME|PATH",
+        help="what is asked: a schema of the package (textilenet; wardrobe, for whole garments) or a YAML "
+        "file (default: textilenet)",
+    )
+    label.add_argument(
+        "--labeller",
+        default="bundled",
+        metavar="NAME",
+        help="bundled, hf-hub:OWNER/NAME or local-dir:PATH (default: bundled, which needs no network)",
+    )
+    label.add_argument(
+        "--html",
+        metavar="FILE",
+        help="also write a contact sheet: one page of thumbnails and labels, least sure first",
+    )
+    label.add_argument("--no-abstain", action="store_true", help="label every photograph, sure or not")
+    label.add_argument(
+        "--temperature",
+        type=float,
+        default=100.0,
+        metavar="T",
+        help="factor on the cosines before the softmax; higher is surer (default: 100)",
+    )
+    label.set_defaults(run=_label)
+
+
+def predict_parser(commands: argparse._SubParsersAction) -> None:
+    """Add `predict`."""
+    predict = commands.add_parser(
+        "predict",
+        help="predict a folder of photographs with a trained model",
+        description="Predict every photograph below a folder with a model that a run has trained: for each "
+        "attribute a label and its confidence. A stopped command goes on where it was when it is given "
+        "again. Files that cannot be read are listed in OUT.broken.csv.",
+        epilog="example:  swatchbook predict ~/photographs --model runs/demo/models/tower --out labels.csv",
+    )
+    _table_options(predict)
+    predict.add_argument(
+        "--model",
+        required=True,
+        metavar="FOLDER",
+        help="a trained model's folder, with model.safetensors and config.json",
+    )
+    predict.set_defaults(run=_predict)
+
+
+def _table_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="DIR", help="folder of photographs, nested or flat")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="table to write, labels.parquet or labels.csv"
+    )
+    many = parser.add_argument_group("many machines (extra 'ray')")
+    many.add_argument(
+        "--ray",
+        action="store_true",
+        help="work by the machines of a Ray cluster, to the same table; all see DIR and FILE on one disk",
+    )
+    many.add_argument("--workers", type=int, metavar="N", help="models at work at a time (default: 1)")
+    many.add_argument(
+        "--cpus",
+        type=int,
+        metavar="N",
+        help="CPU cores of each worker (default: as many as torch uses here, or as the model's recipe says)",
+    )
+    many.add_argument(
+        "--address", help="of the cluster, such as head:6379 (default: RAY_ADDRESS, else this machine)"
+    )
+
+
+def _machines(arguments: argparse.Namespace) -> Machines | None:
+    """The machines that were asked for; None where this one does it alone."""
+    given = {n: v for n in ("workers", "cpus", "address") if (v := getattr(arguments, n)) is not None}
+    if not arguments.ray:
+        if given:
+            raise ConfigError(f"--{next(iter(given))} without --ray, which it is for")
+        return None
+    from swatchbook.bulk.ray_job import Machines
+
+    return Machines(**given)
+
+
+def _label(arguments: argparse.Namespace) -> int:
+    machines = _machines(arguments)
+    from swatchbook.bulk.folder import label_folder
+    from swatchbook.schema import Schema
+
+    given = {
+        "labeller": arguments.labeller,
+        "temperature": arguments.temperature,
+        "abstain": not arguments.no_abstain,
+        "html": None if arguments.html is None else Path(arguments.html),
+        "log": _to_stderr,
+    }
+    schema = Schema.load(arguments.schema)
+    if machines is None:
+        written, broken = label_folder(arguments.folder, arguments.out, schema, **given)
+    else:
+        from swatchbook.bulk.ray_job import label_on_ray
+
+        written, broken = label_on_ray(arguments.folder, arguments.out, schema, machines, **given)
+    _tell(written, len(broken), arguments.out)
+    if arguments.html is not None:
+        print(f"{arguments.html}: contact sheet")
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    machines = _machines(arguments)
+    from swatchbook.bulk.folder import predict_folder
+
+    asked = (arguments.folder, arguments.out, arguments.model)
+    if machines is None:
+        written, broken = predict_folder(*asked, log=_to_stderr)
+    else:
+        from swatchbook.bulk.ray_job import predict_on_ray
+
+        written, broken = predict_on_ray(*asked, machines, log=_to_stderr)
+    _tell(written, len(broken), arguments.out)
+    return 0
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tell(images: int, broken: int, out: str) -> None:
+    print(f"{out}: {images:,} photographs")
+    if broken:
+        print(f"{out}.broken.csv: {broken:,} files that cannot be read, with reasons")

@@ -1,0 +1,195 @@
+"""A folder of drawn photographs in TextileNet's layout, with its truth beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from swatchbook.drawn.drawing import draw_image
+from swatchbook.drawn.worlds import IDEAS, drawn_world, folder_world, placed_folders, true_cramers_v
+from swatchbook.schema import Schema
+
+_BLOCK = 16  # images a worker takes at a time
+
+
+def write_dataset(
+    out: Path,
+    *,
+    n_train: int,
+    n_test: int,
+    coupling: float,
+    seed: int,
+    schema: Schema,
+    size: int = 320,
+    workers: int | None = None,
+    orphans: float = 0.0,
+) -> pd.DataFrame:
+    """Draw a data set: ``fabric/{train,test}/<folder>/<image>.jpg``, ``truth.csv`` and ``world.json``.
+
+    Image i is drawn by ``default_rng([seed, i])`` alone, so that its bytes depend neither on the number
+    of workers nor on their order. Everything is written into a temporary folder beside ``out`` and
+    renamed at the end: either all of it is there or nothing is.
+
+    The pool starts fresh processes, so a script that calls this with several workers needs the usual
+    ``if __name__ == "__main__":``; a notebook does not.
+
+    Args:
+        out: The folder to make; it must not hold anything yet.
+        n_train: Images in the training split, at least 0.
+        n_test: Images in the test split, at least 0.
+        coupling: λ in [0, 1]; true V by pair is λ times its value at 1.
+        seed: At least 0.
+        schema: What the truth is told in; its folder rule gives the material.
+        size: The longer side in pixels.
+        workers: Processes; all cores by default, 1 draws in this process.
+        orphans: Share in [0, 1) of images put, at random and independently of everything else, into one
+            of the folders that the schema has no place for. Their material is null; V among labelled
+            images is not touched.
+
+    Returns:
+        The truth, a row an image: ``path`` (relative to ``out``), ``split``, ``folder`` and a column an
+        attribute of the schema.
+
+    Raises:
+        ValueError: If an argument lies outside its range, ``out`` holds something, or the schema cannot
+            be drawn.
+        OSError: If the target cannot be written; nothing is left behind.
+    """
+    out = Path(out)
+    _check(out, n_train, n_test, seed, size, workers, orphans, schema)
+    truth = _truth(n_train, n_test, coupling, seed, schema, orphans)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial.mkdir()
+    try:
+        for folder in sorted({str(Path(path).parent) for path in truth["path"]}):
+            (partial / folder).mkdir(parents=True)
+        _draw_all(partial, truth, seed, size, workers or _cores())
+        truth.to_csv(partial / "truth.csv", index=False)
+        _write_world(partial / "world.json", coupling, seed, size, schema, orphans)
+        if out.is_dir():
+            out.rmdir()
+        partial.replace(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return truth
+
+
+def _check(
+    out: Path,
+    n_train: int,
+    n_test: int,
+    seed: int,
+    size: int,
+    workers: int | None,
+    orphans: float,
+    schema: Schema,
+) -> None:
+    for name, value, least in (
+        ("n_train", n_train, 0),
+        ("n_test", n_test, 0),
+        ("seed", seed, 0),
+        ("size", size, 48),
+        ("workers", 1 if workers is None else workers, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}; received {value}")
+    if n_train + n_test == 0:
+        raise ValueError("n_train and n_test are both 0; at least one image is needed")
+    if not 0 <= orphans < 1:
+        raise ValueError(f"orphans must lie in [0, 1); received {orphans}")
+    if orphans and None not in schema.folders.values():
+        raise ValueError(f"orphans is {orphans}, but the schema {schema.name!r} has a place for every folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"out {str(out)!r} already holds something; remove it or name another folder")
+
+
+def _truth(
+    n_train: int, n_test: int, coupling: float, seed: int, schema: Schema, orphans: float
+) -> pd.DataFrame:
+    """The labels of all images, drawn from the world before any image is."""
+    n = n_train + n_test
+    # A spawn key keeps this stream apart from every image's own.
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    codes = folder_world(coupling, schema).sample(n, rng)
+    folders = np.array(placed_folders(schema), dtype=object)[codes["folder"]]
+    homeless = np.array([folder for folder, label in schema.folders.items() if label is None], dtype=object)
+    stray = rng.random(n) < orphans
+    if stray.any():
+        folders[stray] = rng.choice(homeless, size=int(stray.sum()))
+    truth = pd.DataFrame({"split": np.repeat(["train", "test"], [n_train, n_test]), "folder": folders})
+    for attribute in schema:
+        if attribute.labelled_by == "folder":
+            truth[attribute.name] = truth["folder"].map(schema.folders).astype(object)
+        else:
+            truth[attribute.name] = np.array(attribute.classes, dtype=object)[codes[attribute.name]]
+    names = [
+        f"fabric/{s}/{f}/{i:06d}.jpg" for i, (s, f) in enumerate(zip(truth["split"], folders, strict=True))
+    ]
+    truth.insert(0, "path", names)
+    return truth
+
+
+def _draw_all(root: Path, truth: pd.DataFrame, seed: int, size: int, workers: int) -> None:
+    jobs = truth.drop(columns=["split"]).to_dict("records")
+    blocks = [
+        (root, list(enumerate(jobs))[start : start + _BLOCK], seed, size)
+        for start in range(0, len(jobs), _BLOCK)
+    ]
+    with tqdm(total=len(jobs), desc="drawing", unit="image") as progress:
+        if workers == 1:
+            for block in blocks:
+                progress.update(_draw_block(*block))
+            return
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            waiting = [pool.submit(_draw_block, *block) for block in blocks]
+            try:
+                for done in as_completed(waiting):
+                    progress.update(done.result())
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+
+def _draw_block(root: Path, jobs: list[tuple[int, dict[str, str]]], seed: int, size: int) -> int:
+    """Draw and save some images; returns how many."""
+    for index, job in jobs:
+        rng = np.random.default_rng([seed, index])
+        picture = draw_image(job, job["folder"], rng, size)
+        quality = int(rng.integers(62, 96))
+        picture.save(root / job["path"], "JPEG", quality=quality, subsampling=2, optimize=False)
+    return len(jobs)
+
+
+def _write_world(path: Path, coupling: float, seed: int, size: int, schema: Schema, orphans: float) -> None:
+    """Everything that determines the truth, and the V by pair that follows from it."""
+    world = drawn_world(coupling, schema)
+    told = {
+        "coupling": coupling,
+        "seed": seed,
+        "size": size,
+        "orphans": orphans,
+        "schema": schema.name,
+        "folder_map": schema.folder_map,
+        "ideas": list(IDEAS),
+        "prior": world.prior.tolist(),
+        "given": {name: theta.tolist() for name, theta in world.given.items()},
+        "given_folder": folder_world(coupling, schema).given["folder"].tolist(),
+        "cramers_v": true_cramers_v(coupling, schema).to_dict("records"),
+    }
+    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,156 @@
+"""Where a labeller's files are (package, folder, the Hub's cache), and that they are the right ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import open_clip
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.errors import HfHubHTTPError
+from open_clip.tokenizer import HFTokenizer
+
+from swatchbook.labeller import BUNDLED
+
+# Commits that are loaded where a name gives none; others follow their main branch.
+REVISIONS = {"Marqo/marqo-fashionSigLIP": "c56244cc94f92419e8369fa71efdaf403b124ce8"}
+CONFIG = "open_clip_config.json"
+WEIGHTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+)
+FIXTURE = "fixture.json"
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+SMALL = (
+    CONFIG,
+    *_TOKENIZER,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+)
+
+
+class LabellerError(RuntimeError):
+    """A labeller that cannot be loaded or is not what it should be; the message says what to do."""
+
+
+def found_at(name: str, cache_dir: str | Path | None) -> tuple[Path, str]:
+    """Where a named model lies on this disk, and its commit if it comes from the Hub."""
+    kind, _, rest = name.partition(":")
+    if name == "bundled":
+        return BUNDLED, ""
+    if kind == "local-dir" and rest:
+        if not Path(rest).is_dir():
+            raise LabellerError(f"{rest} is no folder; local-dir: needs one with {CONFIG} and weights")
+        return Path(rest), ""
+    if kind == "hf-hub" and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", rest):
+        repository, _, revision = rest.partition("@")
+        folder = _snapshot(repository, revision or REVISIONS.get(repository, "main"), cache_dir, weights=True)
+        return folder, folder.name
+    raise ValueError(
+        f"labeller {name!r}; allowed: bundled, hf-hub:OWNER/NAME, hf-hub:OWNER/NAME@REVISION, local-dir:PATH"
+    )
+
+
+def _snapshot(repository: str, revision: str, cache_dir: str | Path | None, *, weights: bool) -> Path:
+    """The folder of a repository at a commit: from the cache if it is whole, else from the network."""
+    needed = CONFIG if weights else "tokenizer_config.json"
+
+    def look(patterns: tuple[str, ...], offline: bool) -> Path | None:
+        found = Path(
+            snapshot_download(
+                repository,
+                revision=revision,
+                cache_dir=cache_dir,
+                allow_patterns=list(patterns),
+                local_files_only=offline,
+            )
+        )
+        whole = (found / needed).is_file() and (not weights or any((found / w).is_file() for w in WEIGHTS))
+        return found if whole else None
+
+    reason = "the repository lacks " + (f"{needed} or weights of open_clip" if weights else needed)
+    # Safetensors cannot carry code, so a pickle is asked for only where there is nothing else.
+    attempts = [((), True), ((*SMALL, *WEIGHTS[:2]), False), ((*SMALL, *WEIGHTS), False)]
+    for patterns, offline in attempts if weights else [((), True), (SMALL, False)]:
+        try:
+            if folder := look(patterns or (*SMALL, *WEIGHTS), offline):
+                return folder
+        except (OSError, ValueError, HfHubHTTPError) as error:
+            reason = str(error).splitlines()[0]
+            if not offline:
+                break  # asking again for more would only wait again
+    where = Path(cache_dir) if cache_dir else Path(HF_HUB_CACHE)
+    option = f" --cache-dir {where}" if cache_dir else ""
+    raise LabellerError(
+        f"{repository} at {revision} is not whole in the cache {where} and cannot be fetched ({reason}). "
+        f"Where there is a network: hf download {repository} --revision {revision}{option}"
+    )
+
+
+def config_of(folder: Path) -> dict:
+    """The model's config; its preprocessing must be written in it, not left to defaults."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise LabellerError(f"{folder} has no {CONFIG}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise LabellerError(f"{path} is no JSON: {error}") from None
+    missing = {"mean", "std"} - set(config.get("preprocess_cfg") or {})
+    if "model_cfg" not in config or missing:
+        raise LabellerError(
+            f"{path} must hold model_cfg, and preprocess_cfg with mean and std; without them images would "
+            "silently be normalised as OpenAI's are"
+        )
+    return config
+
+
+def weights_of(folder: Path) -> Path:
+    """The model's file of weights, safetensors where there are any."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise LabellerError(f"{folder} has no weights; looked for {', '.join(WEIGHTS)}")
+
+
+def tokenizer_of(
+    folder: Path, config: dict, cache_dir: str | Path | None
+) -> Callable[[list[str]], torch.Tensor]:
+    """The tokenizer of the model's folder, or of the repository that its config names."""
+    text = config["model_cfg"].get("text_cfg", {})
+    other = text.get("hf_tokenizer_name", "")
+    if not other or any((folder / name).is_file() for name in _TOKENIZER):
+        return open_clip.get_tokenizer(f"local-dir:{folder}")
+    named = _snapshot(other, "main", cache_dir, weights=False)
+    return HFTokenizer(
+        str(named),
+        context_length=text.get("context_length"),
+        tokenizer_mode=text.get("tokenizer_mode"),
+        **text.get("tokenizer_kwargs", {}),
+    )
+
+
+def check_digest(weights: Path, digest: str, folder: Path) -> None:
+    """Compare with the fixture's digest, or with the Hub's, which names its cached files by theirs."""
+    fixture, stored = folder / FIXTURE, weights.resolve().name
+    expected = stored if re.fullmatch(r"[0-9a-f]{64}", stored) else None
+    if fixture.is_file():
+        expected = json.loads(fixture.read_text(encoding="utf-8"))["weights_sha256"]
+    if expected and digest != expected:
+        raise LabellerError(
+            f"{weights} has SHA-256 {digest}, not {expected}: it is damaged or another file; fetch it again"
+        )
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,155 @@
+"""How good a labeller is: on drawn images by the thousand, and on photographs where they were judged.
+
+Every image is labelled here, sure or not, so that the figures do not depend on thresholds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
+from swatchbook.evaluation.resample import image_weights
+from swatchbook.evaluation.scores import score_table
+from swatchbook.labeller.silver import confidences, silver_table
+from swatchbook.labeller.training.captions import HELD_OUT, WORDS
+from swatchbook.labeller.zero_shot import Labeller
+from swatchbook.schema import Attribute, Schema
+
+_TEMPERATURE = 100.0
+
+
+def drawn_schema(*, held_out: bool = False) -> Schema:
+    """What can be asked of a drawn image: every colour, pattern and texture, and material by its making.
+
+    Args:
+        held_out: Use the sentences that no labeller of ours was trained on instead of TextileNet's.
+    """
+    asked = Schema.load("textilenet", folder_map="construction")
+    return Schema("drawn", tuple(_widened(a, HELD_OUT[a.name] if held_out else a.templates) for a in asked))
+
+
+def drawn_quality(
+    labeller: Labeller, n: int, seed: int, rng: np.random.Generator, *, draws: int = 1000
+) -> pd.DataFrame:
+    """Scores on freshly drawn images, with the schema's sentences and with held-out ones.
+
+    Args:
+        labeller: The model.
+        n: Images to draw.
+        seed: Their seed; it must not be the one trained on.
+        rng: Source of randomness for the bootstrap.
+        draws: Bootstrap replicates.
+
+    Returns:
+        Tidy table ``attribute, class, prompts, metric, value, low, high, n, interval``: accuracy,
+        macro_f1, majority (the share of the commonest class), ece, and f1 of each class.
+    """
+    labels = drawn_labels(n, seed)
+    rule = Schema.load("textilenet", folder_map="construction").folders
+    truth = labels.assign(material=labels["folder"].map(rule).astype(object))
+    found = labeller.encode(drawn_pictures(labels, seed))
+    weights = image_weights(n, draws, rng)
+    parts = []
+    for prompts, held_out in (("schema", False), ("held out", True)):
+        schema = drawn_schema(held_out=held_out)
+        parts.append(_scored(labeller, found, truth, schema, weights).assign(prompts=prompts))
+    return pd.concat(parts, ignore_index=True)
+
+
+def photograph_quality(
+    labeller: Labeller, folder: Path, rng: np.random.Generator, *, draws: int = 1000
+) -> pd.DataFrame:
+    """Scores of colour and pattern on judged photographs.
+
+    Args:
+        labeller: The model.
+        folder: Holds ``audit.csv`` with ``path``, ``color`` and ``pattern`` (blank where a person could
+            not tell), paths relative to it. There ``blue`` covers navy, so navy is counted as blue.
+        rng: Source of randomness for the bootstrap.
+        draws: Bootstrap replicates.
+
+    Returns:
+        As ``drawn_quality``.
+    """
+    audit = pd.read_csv(folder / "audit.csv", dtype=object)
+    found = labeller.encode([folder / path for path in audit["path"]])
+    whole = drawn_schema()
+    patterns = {k: w for k, w in whole["pattern"].surface.items() if k in set(audit["pattern"].dropna())}
+    schema = Schema("judged", (whole["color"], dataclasses.replace(whole["pattern"], surface=patterns)))
+    weights = image_weights(len(audit), draws, rng)
+    table = _scored(labeller, found, audit, schema, weights, merged={"navy": "blue"})
+    return table.assign(prompts="schema")
+
+
+def cosines_of(labeller: Labeller, found: np.ndarray, schema: Schema) -> pd.DataFrame:
+    """Cosines of embedded images with every class: a column ``<attribute>:<class>``.
+
+    Args:
+        labeller: The model that embedded them.
+        found: Embeddings of length 1, shape (images, dimensions).
+        schema: Gives attributes, classes and prompts.
+    """
+    classes = labeller.class_embeddings(schema)
+    return pd.concat(
+        [
+            pd.DataFrame(found @ classes[a.name].T, columns=[f"{a.name}:{c}" for c in a.classes])
+            for a in schema
+        ],
+        axis=1,
+    )
+
+
+def calibration_error(sure: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: mean gap of confidence and accuracy over equal-width bins.
+
+    Args:
+        sure: Confidence of each label in [0, 1], shape (n,).
+        right: Whether it is right, shape (n,).
+        bins: Number of bins.
+
+    Source:
+        Guo et al. (2017), arXiv 1706.04599, section 2.
+    """
+    which = np.minimum((np.asarray(sure) * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, np.asarray(right, dtype=float) - sure, minlength=bins)
+    return float(np.abs(gaps).sum() / len(which))
+
+
+def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:
+    surface = {label: words[0] for label, words in WORDS[attribute.name].items()}
+    return Attribute(attribute.name, surface, templates, "zero_shot", 0.0, attribute.prompts_by)
+
+
+def _scored(
+    labeller: Labeller,
+    found: np.ndarray,
+    truth: pd.DataFrame,
+    schema: Schema,
+    weights: np.ndarray,
+    merged: dict[str, str] | None = None,
+) -> pd.DataFrame:
+    cosines = cosines_of(labeller, found, schema)
+    silver = silver_table(cosines, schema, temperature=_TEMPERATURE).replace(merged or {})
+    codes = {"labeller": schema.encode(silver, "silver")}
+    reference = schema.encode(truth, "truth")
+    table = score_table(reference, codes, schema, weights)
+    keep = table["metric"].isin(["accuracy", "macro_f1"]) & (table["class"] == "all")
+    keep |= (table["metric"] == "f1") & table["value"].notna()
+    table = table[keep & table["head"].isin(schema.names)].rename(columns={"head": "attribute"})
+    extra = []
+    for a in schema:
+        known = reference[a.name] >= 0
+        right = (codes["labeller"][a.name] == reference[a.name])[known]
+        sure = confidences(cosines, a, _TEMPERATURE).max(axis=1)[known]
+        most = np.bincount(reference[a.name][known]).max() / known.sum()
+        for metric, value in (("majority", most), ("ece", calibration_error(sure, right))):
+            row = {"attribute": a.name, "class": "all", "metric": metric, "value": value, "n": known.sum()}
+            extra.append(row | {"low": np.nan, "high": np.nan, "interval": ""})
+    columns = ["attribute", "class", "metric", "value", "low", "high", "n", "interval"]
+    order = pd.concat([table[columns], pd.DataFrame(extra)], ignore_index=True)
+    place = {name: i for i, name in enumerate(schema.names)}
+    return order.sort_values("attribute", key=lambda c: c.map(place), kind="stable", ignore_index=True)

@@ -1,0 +1,1 @@
+"""One file or folder a study: its settings, stages, tables, figures, claims and notebooks."""

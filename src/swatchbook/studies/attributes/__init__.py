@@ -1,0 +1,1 @@
+"""The attributes study: colour, pattern, material and texture off one photograph, and how far to trust it."""

@@ -1,0 +1,305 @@
+"""The steps of profile `folder`: a person's own photographs → pixels, split, silver labels, models.
+
+There are no fabric folders, so every attribute is labelled by the labeller; and there may be an audit, a
+CSV file in which somebody judged some of the photographs. All else is the code of the other profiles.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from swatchbook.audit.sheet import CANNOT_TELL, read_sheet, with_design
+from swatchbook.data import duplicates, images, pixels
+from swatchbook.labeller.silver import abstention_table, coverage_table, silver_table
+from swatchbook.names import called
+from swatchbook.pipeline.stage import Stage, Trace
+from swatchbook.schema import Schema
+from swatchbook.studies.attributes.making import (
+    asked,
+    asked_prompts,
+    asked_thresholds,
+    audit_content,
+    given_thresholds,
+    write_cosines,
+)
+from swatchbook.studies.attributes.training import training_stages
+from swatchbook.studies.config import Config
+
+LEAD = (
+    "Your own photographs, labelled by a labeller, and two models trained on its labels. A score against "
+    "silver labels is agreement with that labeller; only a person's audit says what is true."
+)
+ONE_CLASS = 0.99  # share of the labels above which an attribute tells photographs apart no more
+SHARES = {"train": 0.60, "val": 0.15, "test": 0.25}
+
+
+def list_photographs(trace: Trace) -> None:
+    """The folder → every photograph that can be read, with its hash and size."""
+    listed = images.find(_folder(trace))
+    try:
+        sound, quarantine = images.examine(listed)
+    except images.BrokenImagesError as error:
+        trace.write_table("tables/quarantine.csv", error.quarantine)
+        raise
+    trace.write_table("tables/quarantine.csv", quarantine)
+    trace.write_table("listing.parquet", sound.drop(columns="split"))
+
+
+def folder_content(trace: Trace) -> dict[str, str]:
+    """Names and content of the photographs, so that an exchanged one is noticed."""
+    return {"images": images.fingerprint(_folder(trace))}
+
+
+def _folder(trace: Trace) -> Path:
+    source = trace.setting("source")  # traced: the manifest says where each file lies
+    if source is None:
+        raise ValueError("profile folder needs photographs: --images DIR")
+    return Path(source)
+
+
+def decode_photographs(trace: Trace) -> None:
+    """Photographs → pixels, decoded once and in the order of the manifest to come."""
+    listing = trace.table("listing.parquet")
+    trace.write("pixels.npy", lambda out: pixels.build(listing, out))
+
+
+def read_audit(trace: Trace) -> None:
+    """The audit file → answers about photographs of this folder, and how each was taken."""
+    listing = trace.table("listing.parquet")
+    path = Path(trace.setting("labelling.audit"))
+    sheet = read_sheet(path, listing["image_id"].tolist(), _folder(trace), asked(trace))
+    trace.write_table("judged.parquet", sheet.judged)
+    trace.write_table("tables/audit_answers.csv", sheet.answers)
+
+
+def split_photographs(trace: Trace) -> None:
+    """Photographs → train, validation and test, copies of one together, audited ones in test."""
+    listing, judged = trace.table("listing.parquet"), None
+    if trace.setting("labelling.audit") is not None:
+        judged = trace.table("judged.parquet")
+    whole = listing.assign(split=None)
+    found = duplicates.pairs(whole, pixels.read(trace.path("pixels.npy"), len(whole)))
+    group = duplicates.groups(whole, found)
+    manifest = split_with_audit(
+        whole, group, () if judged is None else judged["image_id"], trace.setting("seed")
+    )
+    by_image = manifest.set_index("image_id")["split"]
+    found = found.assign(
+        split=by_image[found["image_id"]].to_numpy(), other_split=by_image[found["other"]].to_numpy()
+    )
+    trace.write_table("tables/duplicates.csv", found)
+    trace.write_table("manifest.parquet", manifest)
+    if judged is not None:
+        trace.write_table("audit.csv", with_design(judged, int((manifest["split"] == "test").sum())))
+
+
+def split_with_audit(manifest: pd.DataFrame, group: np.ndarray, judged: object, seed: int) -> pd.DataFrame:
+    """Split at random, 60 : 15 : 25, with every judged image and its copies in test.
+
+    If the judged images are a random sample of the folder they are one of its test split as well, which
+    other images fill up to its share; if they are more than that share, test is they alone.
+
+    Args:
+        manifest: With ``image_id, folder``.
+        group: Number of each image's group of copies, shape (images,); see `duplicates.groups`.
+        judged: Image ids that a person judged; none is allowed.
+        seed: At least 0.
+
+    Returns:
+        The manifest with a new ``split``.
+
+    Raises:
+        ValueError: If there are too few images for three splits, or too few that nobody judged.
+    """
+    of_group = pd.Series(manifest["image_id"].isin(list(judged))).groupby(group).transform("any")
+    forced = of_group.to_numpy()
+    rest = manifest[~forced]
+    n, lacking = len(manifest), SHARES["test"] * len(manifest) - forced.sum()
+    wanted = {name: SHARES[name] * n for name in ("train", "val")}
+    wanted |= {"test": lacking} if lacking > 0 else {}
+    total = sum(wanted.values())
+    split = pd.Series("test", index=manifest.index, dtype=object)
+    if len(rest):
+        shares = {name: size / total for name, size in wanted.items()}
+        # One stratum: folders here are a person's filing, and many hold less than a split's share.
+        chosen = duplicates.split_by_group(rest.assign(folder="all"), group[~forced], shares, seed)
+        split[~forced] = chosen["split"].to_numpy()
+    counts = {name: int((split == name).sum()) for name in SHARES}
+    if not all(counts.values()):
+        received = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ValueError(
+            f"{n} images, {int(forced.sum())} of them judged or copies of judged ones, give the splits "
+            f"{received}; every split needs images, so give more that nobody judged"
+        )
+    return manifest.assign(split=split)
+
+
+def take_notes(trace: Trace) -> None:
+    """What a reader must know of this folder's run, from what was found so far."""
+    judged = answers = None
+    if trace.setting("labelling.audit") is not None:
+        judged, answers = trace.table("judged.parquet"), trace.table("tables/audit_answers.csv")
+    copies, manifest = trace.table("tables/duplicates.csv"), trace.table("manifest.parquet")
+    notes = [
+        *_notes_of_split(manifest, len(copies)),
+        *_notes_of_labels(trace.table("silver.parquet"), trace.schema),
+        *_notes_of_audit(judged, answers),
+    ]
+    trace.write_table("tables/notes.csv", pd.DataFrame(notes, columns=["about", "said"]))
+
+
+Notes = list[tuple[str, str]]
+
+
+def _notes_of_split(manifest: pd.DataFrame, pairs: int) -> Notes:
+    counts = manifest["split"].value_counts()
+    sizes = ", ".join(f"{counts[name]:,} {name}" for name in SHARES)
+    copies = f"Pairs of copies found, each kept in one split: {pairs:,}."
+    return [("split", f"{len(manifest):,} photographs were split at random: {sizes}. {copies}")]
+
+
+def _notes_of_labels(silver: pd.DataFrame, schema: Schema) -> Notes:
+    """How labels came about, and which attributes say nothing as nearly all photographs got one label."""
+    notes = [("labels", "There are no fabric folders, so the labeller labelled every attribute.")]
+    for name in schema.names:
+        shares = silver[name].value_counts(normalize=True)
+        if len(shares) and shares.iloc[0] >= ONE_CLASS:
+            notes.append(
+                (name, f"The labeller called {shares.iloc[0]:.1%} of the photographs that it labelled "
+                 f"{shares.index[0]}. That tells them apart no more, so a model's score on {name}, and its "
+                 "share in a mean over attributes, means nothing.")
+            )  # fmt: skip
+    return notes
+
+
+def _notes_of_audit(judged: pd.DataFrame | None, answers: pd.DataFrame | None) -> Notes:
+    if judged is None:
+        return [
+            ("audit", "No audit was given, so nothing here says how good the silver labels are, and every "
+             "score is agreement with them. --audit FILE gives one.")
+        ]  # fmt: skip
+    first = judged[judged["annotator"] == judged["annotator"].iloc[0]]
+    asked = answers.loc[answers["taken_as"] != "not judged", "attribute"].unique()
+    design = (
+        "They are taken for a simple random sample."
+        if judged["weight"].isna().all()
+        else "They are weighted as the file says."
+    )
+    notes = [
+        ("audit", f"{len(first):,} photographs were judged by {first['annotator'].iloc[0]} on "
+         f"{', '.join(asked)}; all of them, and their copies, were put into test. {design}")
+    ]  # fmt: skip
+    outside = answers[answers["taken_as"].str.startswith(f"{CANNOT_TELL}:")]
+    if len(outside):
+        given = ", ".join(f"{row.attribute} {row.label} ({row.n})" for row in outside.itertuples())
+        notes.append(
+            ("answers", f"Answers that the schema has no class for count as “{CANNOT_TELL}” and are not "
+             f"scored: {given}. Scores hold for photographs whose answer is a class.")
+        )  # fmt: skip
+    return notes
+
+
+def encode_photographs(trace: Trace) -> None:
+    """Photographs → cosines with every class's prompts; no split is read, so another one keeps them."""
+    write_cosines(trace, trace.table("listing.parquet"))
+
+
+def label_photographs(trace: Trace) -> None:
+    """Cosines → silver labels of every attribute, and how much was labelled."""
+    cosines, manifest = trace.table("cosines.parquet"), trace.table("manifest.parquet")
+    schema, level = trace.schema, trace.setting("evaluation.level")
+    ask = {
+        "temperature": trace.setting("labelling.temperature"),
+        "thresholds": given_thresholds(trace, schema.names),
+    }
+    silver = silver_table(cosines.drop(columns="image_id"), schema, **ask)
+    trace.write_table("tables/coverage.csv", coverage_table(silver, schema, level=level))
+    folders = manifest["folder"].to_numpy()
+    trace.write_table("tables/abstention.csv", abstention_table(silver, schema, folders, level=level))
+    silver.insert(0, "image_id", manifest["image_id"].to_numpy())
+    trace.write_table("silver.parquet", silver)
+
+
+def headline_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores as text, for the report's first table.
+
+    Args:
+        scores: With ``model, head, statistic, against, value, low, high, n``; a value that is missing
+            although its ends are there is a bound.
+    """
+    rows = scores.to_dict("records")
+    return pd.DataFrame(
+        {
+            "what": [
+                f"{called(r['model'])}, {r['head']}: {r['statistic'].replace('_f1', '-F1')}" for r in rows
+            ],
+            "against": [r["against"] for r in rows],
+            "value": [_value(r) for r in rows],
+            "interval": ["" if pd.isna(r["low"]) else f"{r['low']:.3f} to {r['high']:.3f}" for r in rows],
+            "n": ["" if pd.isna(r["n"]) else f"{r['n']:,.0f}" for r in rows],
+        }
+    )
+
+
+def _value(row: dict) -> str:
+    if pd.notna(row["value"]):
+        return f"{row['value']:.3f}"
+    return "not estimable" if pd.isna(row["low"]) else "bound"
+
+
+def folder_report(trace: Trace) -> dict[str, object]:
+    """What the report says of a folder's run, as arguments of `report.page.write_page`.
+
+    Returns:
+        ``lead``, ``headline`` (each score by what it was held against) and ``claims`` (the run's notes), and
+        the headings of the two.
+    """
+    models = [trace.setting("model"), trace.setting("baseline")]
+    if trace.setting("labelling.audit") is not None:
+        truth = trace.table("tables/truth.csv")
+        labels = (
+            (truth["model"] == "silver")
+            & (truth["estimator"] == "post_stratified")
+            & (truth["class"] == "all")
+        )
+        labels = truth[labels & truth["statistic"].isin(["accuracy", "macro_f1"])].assign(
+            against="human labels"
+        )
+        scores = pd.concat([labels, trace.table("tables/three_columns.csv")])
+    else:
+        scores = trace.table("tables/scores.csv").rename(columns={"metric": "statistic"})
+        whole = scores["statistic"].isin(["accuracy", "macro_f1"]) & (scores["class"] == "all")
+        scores = scores[whole & scores["model"].isin(models)].assign(against="silver labels")
+    notes = trace.table("tables/notes.csv").rename(columns={"about": "printed", "said": "sentence"})
+    return {
+        "lead": LEAD,
+        "headline": headline_of(scores),
+        "headline_title": "How well the models do, by what they are held against",
+        "claims": notes,
+        "claims_title": "What to know of this run",
+    }
+
+
+def folder_stages(config: Config) -> tuple[Stage, ...]:
+    """The steps from a folder of photographs to predictions.
+
+    Args:
+        config: Its ``source`` is the folder; its ``labelling.audit`` an audit file, or None.
+    """
+    audited = config.labelling.audit is not None
+    read = Stage("audit sheet", ("judged.parquet", "tables/audit_answers.csv"), read_audit, audit_content)
+    split = ("manifest.parquet", "tables/duplicates.csv")
+    silver = ("silver.parquet", "tables/coverage.csv", "tables/abstention.csv")
+    return (
+        Stage("photographs", ("listing.parquet", "tables/quarantine.csv"), list_photographs, folder_content),
+        Stage("pixels", ("pixels.npy",), decode_photographs),
+        *((read,) if audited else ()),
+        Stage("split", (*split, *(("audit.csv",) if audited else ())), split_photographs),
+        Stage("cosines", ("cosines.parquet",), encode_photographs, asked_prompts),
+        Stage("silver labels", silver, label_photographs, asked_thresholds),
+        Stage("notes", ("tables/notes.csv",), take_notes),
+        *training_stages((config.model, config.baseline)),
+    )

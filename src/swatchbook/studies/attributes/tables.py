@@ -1,0 +1,291 @@
+"""The steps from labels, predictions and audit to tables: scores, truth, coupling, comparison, claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from swatchbook.data.readers import published
+from swatchbook.evaluation.agreement import agreement_table
+from swatchbook.evaluation.audit import audit_table, power_table
+from swatchbook.evaluation.collapse import collapse_table
+from swatchbook.evaluation.columns import three_columns, with_silver_scores
+from swatchbook.evaluation.comparison import comparison_table
+from swatchbook.evaluation.coupling import coupling_table
+from swatchbook.evaluation.coupling_cells import cell_table
+from swatchbook.evaluation.resample import image_weights, rao_wu_weights
+from swatchbook.evaluation.scores import confusion_table, folder_baseline, majority_baseline, score_table
+from swatchbook.evaluation.selection import keep_by_agreement, selection_table
+from swatchbook.evaluation.truth import rectified_table, truth_table
+from swatchbook.pipeline.stage import Trace
+from swatchbook.studies.attributes.claims import claim_table
+from swatchbook.studies.attributes.curation import curation_table
+from swatchbook.studies.attributes.facts import fact_table, name_table
+from swatchbook.studies.attributes.printed import KEYS, number_table, with_printed
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The test images as codes, aligned row by row.
+
+    Attributes:
+        test: Their rows of the manifest, by `image_id`.
+        silver: Attribute → codes, −1 where the labeller abstained.
+        predictions: Model → attribute → codes.
+    """
+
+    test: pd.DataFrame
+    silver: dict[str, np.ndarray]
+    predictions: dict[str, dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The audited images as codes, aligned row by row.
+
+    Attributes:
+        sheet: Their rows of the audit sheet, first annotator.
+        rows: Where each of them stands among the test images.
+        human: Attribute → codes of the human labels, −1 for "can't tell".
+    """
+
+    sheet: pd.DataFrame
+    rows: np.ndarray
+    human: dict[str, np.ndarray]
+
+    @property
+    def design(self) -> dict[str, np.ndarray]:
+        """Stratum and inclusion weight of each image."""
+        return {"stratum": self.sheet["stratum"].to_numpy(), "weight": self.sheet["weight"].to_numpy()}
+
+    def of(self, codes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Codes of all test images → codes of the audited ones."""
+        return {name: column[self.rows] for name, column in codes.items()}
+
+
+def is_audited(profile: str, audit: str | None) -> bool:
+    """Whether a run has an audit: its profile brings one, or a file was given."""
+    return profile in ("published", "demo") or audit is not None
+
+
+def test_labels(trace: Trace) -> Labels:
+    """Silver labels and both models' predictions of the test images."""
+    manifest, schema = trace.table("manifest.parquet"), trace.schema
+    test = manifest[manifest["split"] == "test"].set_index("image_id")
+
+    def codes(artefact: str) -> dict[str, np.ndarray]:
+        return schema.encode(trace.table(artefact).set_index("image_id").loc[test.index], artefact)
+
+    models = (trace.setting("model"), trace.setting("baseline"))
+    return Labels(test, codes("silver.parquet"), {m: codes(f"predictions/{m}.parquet") for m in models})
+
+
+def bootstrap(trace: Trace, test: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """One set of bootstrap weights for every table, so that all of them are paired, and its name.
+
+    Files of one name may be one photograph, so they are drawn together.
+    """
+    names = test["path"].str.rsplit("/", n=1).str[-1].to_numpy()
+    weights = image_weights(len(test), trace.setting("evaluation.bootstrap"), trace.rng("images"), names)
+    return weights, f"{trace.setting('evaluation.level'):.0%} percentile bootstrap of images"
+
+
+def audited(trace: Trace, test: pd.DataFrame) -> Audited:
+    """The audit sheet beside the test images."""
+    sheet = trace.table("audit.csv")
+    sheet = sheet[sheet["annotator"] == sheet["annotator"].iloc[0]].reset_index(drop=True)
+    return Audited(sheet, test.index.get_indexer(sheet["image_id"]), trace.schema.encode(sheet, "audit.csv"))
+
+
+def printed(trace: Trace) -> pd.DataFrame:
+    """What a study printed; nothing, where the study is our own."""
+    if trace.setting("profile") == "published":
+        return trace.table("tables/printed.csv")
+    return pd.DataFrame(columns=["table", *KEYS, "value", "tolerance"])
+
+
+def score(trace: Trace) -> None:
+    """Scores of both models and of two baselines against silver labels."""
+    labels, schema = test_labels(trace), trace.schema
+    weights, how = bootstrap(trace, labels.test)
+    folders = labels.test["folder"].to_numpy()
+    everyone = {
+        **labels.predictions,
+        "majority": majority_baseline(labels.silver, schema),
+        "fabric_folder": folder_baseline(labels.silver, folders, schema),
+    }
+    level = trace.setting("evaluation.level")
+    table = score_table(labels.silver, everyone, schema, weights, level=level, how=how)
+    trace.write_table("tables/scores.csv", with_printed(table, printed(trace), "scores"))
+    trace.write_table("tables/confusion.csv", confusion_table(labels.silver, labels.predictions, schema))
+
+
+def audit(trace: Trace) -> None:
+    """Silver labels against the human audit, what other sizes would give, and agreement."""
+    labels = test_labels(trace)
+    judged = audited(trace, labels.test)
+    human, silver, level = judged.human, judged.of(labels.silver), trace.setting("evaluation.level")
+    draws, rng = trace.setting("evaluation.bootstrap"), trace.rng("audit")
+    table = audit_table(human, silver, trace.schema, **judged.design, draws=draws, rng=rng, level=level)
+    table = with_printed(table, printed(trace), "audit")
+    table["published"] = table["published"].where(table["weighting"] == "none")
+    trace.write_table("tables/audit.csv", table)
+    sheet = trace.table("audit.csv")
+    agreement = agreement_table(sheet, trace.schema, draws=draws, rng=trace.rng("agreement"), level=level)
+    trace.write_table("tables/agreement.csv", agreement)
+
+
+def power(trace: Trace) -> None:
+    """How wide the audit's intervals would be at other sizes."""
+    labels = test_labels(trace)
+    judged = audited(trace, labels.test)
+    table = power_table(
+        judged.human,
+        judged.of(labels.silver),
+        trace.schema,
+        **judged.design,
+        rng=trace.rng("power"),
+        sizes=trace.setting("evaluation.power_sizes"),
+        draws=trace.setting("evaluation.power_draws"),
+        level=trace.setting("evaluation.level"),
+    )
+    trace.write_table("tables/power.csv", table)
+
+
+def truth(trace: Trace) -> None:
+    """Both models and the silver labels against what a person saw, and V of the truth."""
+    labels, schema = test_labels(trace), trace.schema
+    judged = audited(trace, labels.test)
+    shared = {
+        **judged.design,
+        "draws": trace.setting("evaluation.bootstrap"),
+        "level": trace.setting("evaluation.level"),
+    }
+    predictions = {model: judged.of(codes) for model, codes in labels.predictions.items()}
+    table = truth_table(
+        judged.human,
+        judged.of(labels.silver),
+        predictions,
+        {"silver": labels.silver, **labels.predictions},
+        schema,
+        rng=trace.rng("truth"),
+        **shared,
+    )
+    table = with_silver_scores(table, trace.table("tables/scores.csv"), list(labels.predictions))
+    trace.write_table("tables/truth.csv", with_printed(table, printed(trace), "truth"))
+    trace.write_table("tables/three_columns.csv", three_columns(table, list(labels.predictions)))
+    rectified = rectified_table(
+        judged.human, judged.of(labels.silver), labels.silver, schema, rng=trace.rng("rectified"), **shared
+    )
+    trace.write_table("tables/rectified.csv", rectified)
+
+
+def unaudited(trace: Trace) -> None:
+    """What only an audit tells, where nobody judged: the truth's V of every pair, not estimable."""
+    labels, schema = test_labels(trace), trace.schema
+    nobody = {name: np.empty(0, dtype=np.int16) for name in schema.names}
+    design = {"stratum": np.empty(0, dtype=object), "weight": np.empty(0)}
+    table = rectified_table(
+        nobody, nobody, labels.silver, schema, **design, draws=20, rng=trace.rng("rectified")
+    )
+    trace.write_table("tables/rectified.csv", table)
+
+
+def coupling(trace: Trace) -> None:
+    """Cramér's V of all pairs: values, nulls, intervals and verdicts."""
+    labels = test_labels(trace)
+    table = coupling_table(
+        labels.silver,
+        labels.predictions,
+        trace.schema,
+        weights=bootstrap(trace, labels.test)[0],
+        rng=trace.rng("coupling"),
+        level=trace.setting("evaluation.level"),
+        margin=trace.setting("evaluation.margin"),
+        permutations=trace.setting("evaluation.permutations"),
+        null_draws=trace.setting("evaluation.null_draws"),
+    )
+    trace.write_table("tables/coupling.csv", with_printed(table, printed(trace), "coupling"))
+
+
+def coupling_detail(trace: Trace) -> None:
+    """Which cells carry the coupling, how priors collapse, and what abstention does to V."""
+    labels, schema = test_labels(trace), trace.schema
+    shared = {
+        "weights": bootstrap(trace, labels.test)[0],
+        "level": trace.setting("evaluation.level"),
+    }
+    trace.write_table("tables/cells.csv", cell_table(labels.silver, labels.predictions, schema, **shared))
+    trace.write_table(
+        "tables/collapse.csv", collapse_table(labels.silver, labels.predictions, schema, **shared)
+    )
+    keep = keep_by_agreement(labels.silver, labels.predictions, schema)
+    selected = selection_table(labels.silver, labels.predictions, schema, keep=keep, **shared)
+    trace.write_table("tables/selection.csv", selected)
+
+
+def comparison(trace: Trace) -> None:
+    """The two models on identical images: against silver labels, and against the audited truth."""
+    labels, schema = test_labels(trace), trace.schema
+    shared = {
+        "model": trace.setting("model"),
+        "baseline": trace.setting("baseline"),
+        "level": trace.setting("evaluation.level"),
+    }
+    weights, how = bootstrap(trace, labels.test)
+    silver = comparison_table(
+        labels.silver, labels.predictions, schema, weights, how=f"paired {how}", **shared
+    )
+    if not is_audited(trace.setting("profile"), trace.setting("labelling.audit")):
+        trace.write_table("tables/comparison.csv", with_printed(silver, printed(trace), "comparison"))
+        return
+    judged = audited(trace, labels.test)
+    draws, rng = trace.setting("evaluation.bootstrap"), trace.rng("audited comparison")
+    human = comparison_table(
+        judged.human,
+        {model: judged.of(codes) for model, codes in labels.predictions.items()},
+        schema,
+        rao_wu_weights(judged.design["stratum"], draws, rng),
+        reference_name="audit",
+        how=f"paired {shared['level']:.0%} percentile Rao–Wu bootstrap of audited images",
+        **shared,
+    )
+    both = pd.concat([with_printed(silver, printed(trace), "comparison"), human])
+    trace.write_table("tables/comparison.csv", both)
+
+
+def curation(trace: Trace) -> None:
+    """What can be checked without a model: counts, file names, the images picked for show."""
+    manifest, silver = trace.table("manifest.parquet"), trace.table("silver.parquet")
+    silver = silver[silver["image_id"].isin(manifest.loc[manifest["split"] == "test", "image_id"])]
+    clashes = published.name_clashes(manifest)
+    judged = is_audited(trace.setting("profile"), trace.setting("labelling.audit"))
+    facts = fact_table(manifest, silver, trace.table("audit.csv") if judged else None, trace.schema)
+    parts = [name_table(clashes), facts]
+    if trace.setting("profile") == "published":
+        parts.insert(0, picked_images(trace))
+    trace.write_table("tables/curation.csv", pd.concat(parts))
+    trace.write_table("tables/name_clashes.csv", clashes)
+
+
+def picked_images(trace: Trace) -> pd.DataFrame:
+    """The images that the published study showed, against random ones."""
+    told = printed(trace)
+    shown = told[(told["table"] == "curation") & (told["statistic"] == "distinct_pairs")]
+    pool = trace.table(f"predictions/{trace.setting('model')}.parquet")
+    return curation_table(trace.table("sample20.csv"), pool, claimed=int(shown["value"].iloc[0]))
+
+
+def claims(trace: Trace) -> None:
+    """Every printed number and claim beside ours."""
+    names = ["scores", "comparison", "coupling", "curation"]
+    if is_audited(trace.setting("profile"), trace.setting("labelling.audit")):
+        names += ["audit", "truth"]
+    tables = {name: trace.table(f"tables/{name}.csv") for name in names}
+    if trace.setting("profile") == "published":
+        trace.write_table("tables/numbers.csv", number_table(printed(trace), tables))
+    settings = {k: trace.setting(k) for k in ("model", "baseline")}
+    margin = trace.setting("evaluation.margin")
+    trace.write_table("tables/claims.csv", claim_table(tables, trace.schema, margin=margin, **settings))

@@ -1,0 +1,137 @@
+"""The command: help, refusals and exit codes; nothing here runs the study."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+from swatchbook.cli import main as cli
+from swatchbook.cli.audit import with_check
+from swatchbook.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--set", "bootstrap"], "--set 'bootstrap'; must be KEY=VALUE"),
+        (["run", "--set", "bootstap=3"], "setting 'bootstap' is unknown; allowed: "),
+        (["run", "--profile", "nonesuch"], "profile 'nonesuch' is unknown; allowed: published"),
+        (["run", "--set", "level=2"], "setting evaluation.level = 2.0; must be from 0.5 to below 1"),
+        (["run", "--profile", "folder"], "profile 'folder' needs photographs; give --images DIR"),
+        (
+            ["run", "--profile", "demo", "--images", "x"],
+            "--images with profile 'demo'; it is for folder and labeller",
+        ),
+        (["run", "--source", "x"], "--source with profile 'demo', which draws its own images"),
+        (
+            ["run", "--profile", "folder", "--images", "x", "--source", "y"],
+            "--images and --source were both given; profile folder takes --images",
+        ),
+        (
+            ["run", "--profile", "demo", "--audit", "audit.csv"],
+            "--audit with profile 'demo', which has an audit of its own",
+        ),
+    ],
+)
+def test_a_wrong_command_line_exits_with_two_and_one_line(arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_source_that_is_no_folder_exits_with_one_and_one_line(capsys, tmp_path):
+    given = ["--profile", "published", "--source", str(tmp_path / "none"), "--run-dir", str(tmp_path / "run")]
+    assert main(["run", *given]) == 1
+    assert "is not a folder; name the folder of the exports" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_photographs_that_are_not_there_exit_with_one_and_one_line(capsys, tmp_path):
+    run = [
+        "run",
+        "--profile",
+        "folder",
+        "--images",
+        str(tmp_path / "none"),
+        "--run-dir",
+        str(tmp_path / "run"),
+    ]
+    assert main(run) == 1
+    assert "none' is not a folder; allowed: a folder of images" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    given = ["run", "--profile", "folder", "--images", "in", "--audit", "a.csv", "--set", "epochs=3"]
+    assert cli._settings(cli._parser().parse_args(given)) == {
+        "epochs": "3",
+        "source": str(tmp_path / "in"),
+        "labelling.audit": str(tmp_path / "a.csv"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("run", "example: swatchbook run --profile folder --images"),
+        ("label", "example: swatchbook label ~/photographs --out labels.csv"),
+        (
+            "predict",
+            "example: swatchbook predict ~/photographs --model runs/demo/models/tower --out labels.csv",
+        ),
+        ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
+    ],
+)
+def test_each_command_shows_an_example(command, told, capsys):
+    with pytest.raises(SystemExit) as done:
+        main([command, "--help"])
+    assert done.value.code == 0
+    assert told in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (["audit", "a.csv"], ["audit", "check", "a.csv"]),
+        (["audit", "--run-dir", "r", "a.csv"], ["audit", "check", "--run-dir", "r", "a.csv"]),
+        (["audit", "page", "--out", "p.html"], ["audit", "page", "--out", "p.html"]),
+        (["audit", "--help"], ["audit", "--help"]),
+        (["audit"], ["audit"]),
+        (["run", "a.csv"], ["run", "a.csv"]),
+    ],
+)
+def test_an_audit_sheet_alone_is_checked(given, taken):
+    assert with_check(given) == taken
+
+
+def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, capsys):
+    asked = {}
+
+    def label_folder(folder, out, schema, **options):
+        asked.update(options, folder=folder, out=out, schema=schema.name)
+        return 0, []
+
+    module = types.ModuleType("swatchbook.bulk.folder")
+    module.label_folder = label_folder
+    monkeypatch.setitem(sys.modules, "swatchbook.bulk.folder", module)
+    page = tmp_path / "sheet.html"
+    command = ["label", "in", "--out", "o.csv", "--schema", "textilenet", "--html", str(page)]
+    assert main(command) == 0
+    assert asked["html"] == page and asked["schema"] == "textilenet"
+    assert f"{page}: contact sheet" in capsys.readouterr().out
+    assert main(command[:-2]) == 0 and asked["html"] is None
+
+
+def test_profiles_lists_every_setting_with_its_default(capsys):
+    assert main(["profiles"]) == 0
+    told = capsys.readouterr().out
+    assert "evaluation.bootstrap         2000" in told and "published" in told
+
+
+def test_help_names_the_commands_and_does_not_import_the_heavy_rooms():
+    code = (
+        "import sys; from swatchbook.cli.main import main\ntry:\n    main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('pandas', 'matplotlib', 'torch', 'papermill') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "run the study" in done.stdout and done.stdout.rstrip().endswith("[]")

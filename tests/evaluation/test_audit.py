@@ -1,0 +1,363 @@
+"""The audit of the silver labels: hand-computed scores, honest intervals, and samples that are unbiased."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+from statsmodels.stats.proportion import proportion_confint
+
+from swatchbook.drawn.latent import draw_rows
+from swatchbook.evaluation.audit import audit_table, draw_sample, estimated_table, power_table
+from swatchbook.evaluation.scores import macro_f1
+from swatchbook.evaluation.weighted_scores import abstention_tables
+from swatchbook.schema import Attribute, Schema
+
+STRATA = np.repeat(np.arange(21), [200] * 17 + [197, 60, 57, 46])
+
+
+def schema_of(*classes: str) -> Schema:
+    surface = {c: c for c in classes}
+    return Schema("test", (Attribute("head", surface, ("{}",), "zero_shot", 0.4, "ours"),))
+
+
+def audit(schema, human, silver, stratum=None, weight=None, draws=50, **options):
+    n = len(human)
+    return audit_table(
+        {"head": np.asarray(human, dtype=np.int16)},
+        {"head": np.asarray(silver, dtype=np.int16)},
+        schema,
+        stratum=np.zeros(n) if stratum is None else stratum,
+        weight=np.ones(n) if weight is None else np.asarray(weight, dtype=float),
+        draws=draws,
+        rng=options.pop("rng", np.random.default_rng(7)),
+        **options,
+    )
+
+
+def value(frame, statistic, label="all", abstained="wrong", weighting="none"):
+    return row(frame, statistic, label, abstained, weighting)["value"]
+
+
+def row(frame, statistic, label="all", abstained="wrong", weighting="none"):
+    wanted = (frame["statistic"] == statistic) & (frame["class"] == label)
+    wanted &= (frame["abstained"] == abstained) & (frame["weighting"] == weighting)
+    (found,) = frame[wanted].to_dict("records")
+    return found
+
+
+def finite_world(rng, k=6, accuracy=0.88, abstention=0.06):
+    """Truth and silver labels of a whole split whose strata differ."""
+    prior = 0.8 * rng.dirichlet(np.full(k, 3.0)) + 0.2 / k
+    theta = 0.85 * rng.dirichlet(prior * k, size=21) + 0.15 * prior
+    truth = draw_rows(theta[STRATA], rng)
+    confusion = np.eye(k) * accuracy + (1 - accuracy) * rng.dirichlet(np.ones(k), size=k)
+    silver = draw_rows(confusion[truth], rng)
+    return truth, np.where(rng.random(len(truth)) < abstention, -1, silver)
+
+
+ABC = schema_of("a", "b", "c")
+HUMAN = [0, 0, 0, 1, 1, 2, -1]
+SILVER = [0, 0, 1, 1, -1, 2, 0]
+WEIGHT = [1, 1, 1, 3, 3, 1, 9]
+
+
+def test_a_small_audit_equals_the_scores_computed_by_hand():
+    frame = audit(ABC, HUMAN, SILVER, weight=WEIGHT)
+    assert value(frame, "accuracy") == pytest.approx(4 / 6)
+    assert [value(frame, "f1", c) for c in "abc"] == pytest.approx([4 / 5, 1 / 2, 1])
+    assert value(frame, "macro_f1") == pytest.approx(2.3 / 3)
+    assert value(frame, "weighted_f1") == pytest.approx((3 * 0.8 + 2 * 0.5 + 1) / 6)
+    assert [value(frame, "recall", c) for c in "abc"] == pytest.approx([2 / 3, 1 / 2, 1])
+    assert [value(frame, "precision", c) for c in "abc"] == pytest.approx([1, 1 / 2, 1])
+    assert value(frame, "macro_f1", abstained="left_out") == pytest.approx((4 / 5 + 2 / 3 + 1) / 3)
+    assert value(frame, "accuracy", abstained="left_out") == pytest.approx(4 / 5)
+    assert value(frame, "coverage", abstained="left_out") == pytest.approx(5 / 6)
+    assert value(frame, "accuracy", weighting="design") == pytest.approx(6 / 10)
+    assert [value(frame, "f1", c, weighting="design") for c in "abc"] == pytest.approx([0.8, 0.6, 1])
+    assert value(frame, "macro_f1", weighting="design") == pytest.approx(0.8)
+    assert value(frame, "coverage", abstained="left_out", weighting="design") == pytest.approx(7 / 10)
+
+
+def test_n_counts_the_images_behind_each_statistic():
+    frame = audit(ABC, HUMAN, SILVER)
+    assert row(frame, "macro_f1")["n"] == 6
+    assert row(frame, "macro_f1", abstained="left_out")["n"] == 5
+    assert [row(frame, "f1", c)["n"] for c in "abc"] == [3, 2, 1]
+    assert [row(frame, "precision", c)["n"] for c in "abc"] == [2, 2, 1]
+
+
+def test_an_abstention_as_an_extra_class_only_divides_the_macro_mean():
+    frame = audit(ABC, HUMAN, SILVER)
+    assert value(frame, "macro_f1", abstained="extra_class") == pytest.approx(2.3 / 4)
+    for same in ("accuracy", "weighted_f1"):
+        assert value(frame, same, abstained="extra_class") == value(frame, same)
+
+
+def test_the_extra_class_is_what_a_library_without_a_schema_computes(rng):
+    for unused in (False, True):
+        human, silver = rng.integers(0, 5 - unused, 90), rng.integers(-1, 5, 90)
+        frame = audit(schema_of(*"abcde"), human, silver)
+        default = metrics.f1_score(human, silver, average="macro", zero_division=0)
+        assert value(frame, "macro_f1", abstained="extra_class") == pytest.approx(default, abs=1e-12)
+
+
+def test_scores_equal_scikit_learns_on_the_schemas_classes(rng):
+    human, silver, weight = rng.integers(0, 5, 120), rng.integers(-1, 5, 120), rng.uniform(1, 5, 120)
+    frame = audit(schema_of(*"abcde"), human, silver, weight=weight)
+    for weighting, w in (("none", None), ("design", weight)):
+        options = {"labels": range(5), "sample_weight": w, "zero_division": 0}
+        for average in ("macro", "weighted"):
+            theirs = metrics.f1_score(human, silver, average=average, **options)
+            assert value(frame, f"{average}_f1", weighting=weighting) == pytest.approx(theirs, abs=1e-12)
+        for name in ("f1", "precision", "recall"):
+            theirs = getattr(metrics, f"{name}_score")(human, silver, average=None, **options)
+            ours = [value(frame, name, c, weighting=weighting) for c in "abcde"]
+            assert ours == pytest.approx(theirs, abs=1e-12)
+
+
+def test_the_order_of_images_does_not_change_a_score(rng):
+    human, silver, weight = rng.integers(0, 3, 60), rng.integers(-1, 3, 60), rng.uniform(1, 5, 60)
+    turned = rng.permutation(60)
+    one = audit(ABC, human, silver, weight=weight)
+    other = audit(ABC, human[turned], silver[turned], weight=weight[turned])
+    assert one["value"].to_numpy() == pytest.approx(other["value"].to_numpy(), abs=1e-12, nan_ok=True)
+
+
+def test_the_same_seed_gives_the_same_table(rng):
+    human, silver = rng.integers(0, 3, 60), rng.integers(-1, 3, 60)
+    pd.testing.assert_frame_equal(audit(ABC, human, silver), audit(ABC, human, silver), check_exact=True)
+
+
+def test_every_interval_holds_its_value(rng):
+    for _ in range(5):
+        truth, silver = finite_world(rng)
+        drawn, weight = draw_sample(STRATA, 10, rng)
+        classes = schema_of(*"abcdef")
+        frame = audit(classes, truth[drawn], silver[drawn], STRATA[drawn], weight).dropna(subset=["value"])
+        assert (frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all()
+        assert frame["low"].min() >= 0 and frame["high"].max() <= 1
+
+
+def test_a_class_without_an_error_still_has_an_interval():
+    frame = audit(ABC, [0] * 8 + [1] * 5 + [2], [0] * 8 + [1] * 5 + [-1])
+    for label, n in (("a", 8), ("b", 5)):
+        low = proportion_confint(n, n, method="wilson")[0]
+        recall, f1 = row(frame, "recall", label), row(frame, "f1", label)
+        assert (recall["low"], recall["high"]) == pytest.approx((low, 1), abs=1e-12)
+        assert (f1["low"], f1["high"]) == pytest.approx((2 * low / (1 + low), 1), abs=1e-12)
+    missed = row(frame, "recall", "c")
+    assert (missed["low"], missed["high"]) == pytest.approx(
+        proportion_confint(0, 1, method="wilson"), abs=1e-12
+    )
+    perfect = row(audit(ABC, [0, 1, 2], [0, 1, 2]), "macro_f1")
+    assert perfect["low"] < 0.5 and perfect["high"] == 1
+
+
+def test_a_class_nobody_judged_is_not_estimable_and_not_zero():
+    frame = audit(ABC, [0, 0, 1, 1], [0, 0, 1, 2])
+    lost = row(frame, "f1", "c")
+    assert np.isnan([lost["value"], lost["low"], lost["high"]]).all()
+    assert lost["n"] == 0 and lost["interval"].startswith("not estimable")
+    assert value(frame, "macro_f1") == pytest.approx((1 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 12])
+def test_an_empty_or_blank_audit_is_not_estimable(size):
+    frame = audit(ABC, np.full(size, -1), np.zeros(size))
+    assert frame[["value", "low", "high"]].isna().all().all()
+    assert (frame["interval"] == "not estimable: no human label").all() and (frame["n"] == 0).all()
+    assert set(frame["class"]) == {"all", "a", "b", "c"}
+
+
+def test_a_head_of_one_class_is_scored():
+    frame = audit(schema_of("only"), [0, 0, 0], [0, 0, -1])
+    assert value(frame, "accuracy") == pytest.approx(2 / 3)
+    assert value(frame, "f1", "only") == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("weight", [[1, 0], [1, -2], [1, np.nan], [1, np.inf]])
+def test_a_weight_that_is_not_positive_is_refused(weight):
+    with pytest.raises(ValueError, match="weight must be positive and finite; received"):
+        audit(ABC, [0, 1], [0, 1], weight=weight)
+
+
+def test_parts_of_different_length_are_refused():
+    with pytest.raises(ValueError, match="silver: head has 1 entries; the audit has 2 images"):
+        audit(ABC, [0, 1], [0])
+    with pytest.raises(ValueError, match="weight must have one entry an image"):
+        audit(ABC, [0, 1], [0, 1], weight=[1, 1, 1])
+
+
+def test_rao_wu_intervals_cover_the_truth():
+    """600 audits of ten images from each of 21 unequal strata, in six finite worlds."""
+    rng = np.random.default_rng(3)
+    covered = {"accuracy": [], "macro_f1": []}
+    for _ in range(6):
+        truth, silver = finite_world(rng)
+        full = audit(schema_of(*"abcdef"), truth, silver, draws=1)
+        for _ in range(100):
+            drawn, weight = draw_sample(STRATA, 10, rng)
+            options = {"stratum": STRATA[drawn], "weight": weight, "draws": 300, "rng": rng}
+            frame = audit(schema_of(*"abcdef"), truth[drawn], silver[drawn], **options)
+            for statistic, hits in covered.items():
+                found = row(frame, statistic, weighting="design")
+                hits.append(found["low"] <= value(full, statistic) <= found["high"])
+    for statistic, hits in covered.items():
+        assert 0.93 <= np.mean(hits) <= 0.97, statistic
+
+
+def test_a_drawn_sample_is_equal_per_stratum_and_stands_for_the_split(rng):
+    drawn, weight = draw_sample(STRATA, 50, rng)
+    assert len(np.unique(drawn)) == len(drawn)
+    assert (np.bincount(STRATA[drawn]) == [50] * 20 + [46]).all()
+    assert np.bincount(STRATA[drawn], weight) == pytest.approx(np.bincount(STRATA), abs=1e-9)
+    with pytest.raises(ValueError, match="per_stratum must be at least 1"):
+        draw_sample(STRATA, 0, rng)
+    with pytest.raises(ValueError, match="strata not empty"):
+        draw_sample([], 1, rng)
+
+
+def test_the_estimated_table_is_unbiased_and_exact_on_a_census(rng):
+    truth, silver = finite_world(rng)
+    full = estimated_table(silver, truth, 6, np.ones(len(truth)))
+    margins = np.bincount(np.where(silver < 0, 6, silver), minlength=7)
+    assert full.sum(1) == pytest.approx(margins, abs=1e-12)
+    assert estimated_table(silver, truth, 6, np.ones(len(truth)), margins) == pytest.approx(full, abs=1e-12)
+    estimates = []
+    for _ in range(600):
+        drawn, weight = draw_sample(STRATA, 10, rng)
+        estimates.append(estimated_table(silver[drawn], truth[drawn], 6, weight))
+    error = np.mean(estimates, axis=0) - full
+    se = np.std(estimates, axis=0, ddof=1) / np.sqrt(600)
+    often = full >= 40  # cells that a sample sees often enough for its mean to be normal
+    assert often.sum() >= 8
+    z = error[often] / se[often]
+    assert np.abs(z).max() <= 3 and np.mean(z**2) <= 2
+    total = np.sum(estimates, axis=(1, 2))
+    assert total == pytest.approx(len(truth), abs=1e-6)
+
+
+def test_known_silver_margins_are_met(rng):
+    truth, silver = finite_world(rng)
+    margins = np.bincount(np.where(silver < 0, 6, silver), minlength=7)
+    drawn, weight = draw_sample(STRATA, 10, rng)
+    counts = estimated_table(silver[drawn], truth[drawn], 6, weight, margins)
+    seen = np.isin(np.arange(7), np.where(silver[drawn] < 0, 6, silver[drawn]))
+    assert counts.sum(1) == pytest.approx(np.where(seen, margins, 0), abs=1e-9)
+    with pytest.raises(ValueError, match=r"silver_counts must have shape \(7,\)"):
+        estimated_table(silver[drawn], truth[drawn], 6, weight, margins[:6])
+
+
+def test_the_power_table_foretells_the_spread_of_real_audits():
+    rng = np.random.default_rng(11)
+    truth, silver = finite_world(rng, k=5, accuracy=0.75)
+    schema = schema_of(*"abcde")
+    seen, foretold = [], []
+    for i in range(300):
+        drawn, weight = draw_sample(STRATA, 10, rng)
+        counts = abstention_tables(truth[drawn], silver[drawn], 5, weight[None])
+        seen.append(macro_f1(counts)[0])
+        if i < 12:
+            table = power_table(
+                {"head": truth[drawn]},
+                {"head": silver[drawn]},
+                schema,
+                stratum=STRATA[drawn],
+                weight=weight,
+                rng=rng,
+                sizes=(210,),
+                designs=("stratified",),
+                draws=1000,
+                audits=2,
+            )
+            foretold.append(table["value"].iloc[0])
+    assert np.mean(foretold) == pytest.approx(1.96 * np.std(seen), rel=0.15)
+
+
+def test_four_times_the_judgements_halve_the_interval(rng):
+    truth, silver = finite_world(rng, k=5, accuracy=0.75)
+    drawn, weight = draw_sample(STRATA, 10, rng)
+    table = power_table(
+        {"head": truth[drawn]},
+        {"head": silver[drawn]},
+        schema_of(*"abcde"),
+        stratum=STRATA[drawn],
+        weight=weight,
+        rng=rng,
+        sizes=(250, 1000),
+        draws=8000,
+        audits=4,
+    )
+    assert list(table["design"]) == ["simple", "simple", "stratified", "stratified"]
+    width = table["value"].to_numpy()
+    assert width[0] / width[1] == pytest.approx(2, rel=0.1)
+    assert width[2] / width[3] == pytest.approx(2, rel=0.1)
+    assert (table["low"] <= table["high"]).all() and (table["n"] == 210).all()
+
+
+@pytest.mark.parametrize("size", [0, 1, 30])
+def test_power_without_judgements_is_not_estimable(size, rng):
+    blank = {"head": np.full(size, -1)}
+    table = power_table(blank, blank, ABC, stratum=np.zeros(size), weight=np.ones(size), rng=rng)
+    assert table["value"].isna().all() and len(table) == 12
+    assert (table["interval"] == "not estimable: no human label").all()
+
+
+def test_power_from_a_handful_of_judgements_does_not_fail(rng):
+    options = {"stratum": np.zeros(12), "weight": np.ones(12), "rng": rng, "draws": 100}
+    silver = {"head": np.arange(12) % 3}
+    two = power_table({"head": np.where(np.arange(12) < 2, 0, -1)}, silver, ABC, **options)
+    assert (two["n"] == 2).all() and two["value"].notna().all()
+    one = power_table({"head": np.where(np.arange(12) < 1, 0, -1)}, silver, ABC, **options)
+    assert one["value"].isna().all() and (one["interval"] == "not estimable: one judged image").all()
+
+
+def test_an_impossible_design_is_refused(rng):
+    one = {"head": np.zeros(4)}
+    options = {"stratum": np.zeros(4), "weight": np.ones(4), "rng": rng}
+    with pytest.raises(ValueError, match="design 'quota' is unknown; allowed: simple, stratified"):
+        power_table(one, one, ABC, designs=("quota",), **options)
+    with pytest.raises(ValueError, match="sizes must be at least 2"):
+        power_table(one, one, ABC, sizes=(1,), **options)
+
+
+def published_audit(folder, schema):
+    sheet = pd.read_csv(folder / "audit.csv")
+    judged = schema_of_judged(schema)
+    human, silver = (
+        judged.encode(
+            pd.DataFrame({a.name: sheet[f"{kind}_{a.name}"].where(lambda c: c != "unknown") for a in judged})
+        )
+        for kind in ("gt", "vlm")
+    )
+    return judged, human, silver, sheet["class"].to_numpy()
+
+
+def schema_of_judged(schema):
+    return replace(schema, attributes=tuple(a for a in schema if a.name != "material"), folders={})
+
+
+def test_the_published_audit_gives_the_printed_numbers_and_the_corrected_ones(published_dir, schema):
+    judged, human, silver, stratum = published_audit(published_dir, schema)
+    frame = audit_table(
+        human,
+        silver,
+        judged,
+        stratum=stratum,
+        weight=np.ones(len(stratum)),
+        draws=20,
+        rng=np.random.default_rng(0),
+    )
+    printed = pd.read_csv(published_dir / "audit_accuracy.csv", index_col=0)
+    correct = {"color": (0.971, 0.971), "pattern": (0.937, 0.967), "texture": (0.817, 0.841)}
+    for name, (wrong, left_out) in correct.items():
+        head = frame[frame["attribute"] == name]
+        assert row(head, "accuracy")["n"] == printed.loc[name, "n_eval"]
+        assert round(100 * value(head, "accuracy"), 1) == printed.loc[name, "accuracy"]
+        for statistic in ("macro_f1", "weighted_f1"):
+            found = value(head, statistic, abstained="extra_class")
+            assert round(found, 3) == pytest.approx(printed.loc[name, statistic], abs=1e-9)
+        assert round(value(head, "macro_f1"), 3) == wrong
+        assert round(value(head, "macro_f1", abstained="left_out"), 3) == left_out

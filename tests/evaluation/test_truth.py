@@ -1,0 +1,447 @@
+"""The truth behind silver labels: exact where it can be, unbiased and honest where it is estimated."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import ppi_py
+import pytest
+
+from swatchbook.drawn.latent import World, draw_rows
+from swatchbook.evaluation.association import cramers_v
+from swatchbook.evaluation.audit import audit_table, draw_sample
+from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, table
+from swatchbook.evaluation.scores import accuracy, macro_f1
+from swatchbook.evaluation.truth import rectified_table, truth_table
+from swatchbook.evaluation.truth_estimators import (
+    metric_bound,
+    post_stratified_tables,
+    ppi_accuracy,
+    pseudo_images,
+)
+from swatchbook.evaluation.weighted_scores import abstention_tables, with_estimate
+from swatchbook.schema import Attribute, Schema
+
+STRATA = np.repeat(np.arange(21), [200] * 17 + [197, 60, 57, 46])
+ABC = Schema("test", (Attribute("head", {c: c for c in "abc"}, ("{}",), "zero_shot", 0.4, "ours"),))
+FIVE = Schema("test", (Attribute("head", {c: c for c in "abcde"}, ("{}",), "zero_shot", 0.4, "ours"),))
+
+
+def noisy(labels, hit, k, rng):
+    """Labels kept with probability `hit`, else confused in a way of their own."""
+    return draw_rows((np.eye(k) * hit + (1 - hit) * rng.dirichlet(np.ones(k), size=k))[labels], rng)
+
+
+def split_of(kind, rng, k=5):
+    """Truth, silver labels of a teacher that is right .68 of the time, and a student of one kind."""
+    prior = 0.8 * rng.dirichlet(np.full(k, 3.0)) + 0.2 / k
+    truth = draw_rows((0.85 * rng.dirichlet(prior * k, size=21) + 0.15 * prior)[STRATA], rng)
+    silver = noisy(truth, 0.6, k, rng)
+    if kind == "imitator":
+        student = noisy(silver, 0.9, k, rng)
+    else:
+        student = noisy(truth, {"denoiser": 0.92, "independent": 0.7}[kind], k, rng)
+    return truth, np.where(rng.random(len(truth)) < 0.05, -1, silver), student
+
+
+def truth_of(schema, human, silver, model, split_silver, split_model, stratum=None, weight=None, **options):
+    code = {"human": human, "silver": silver, "model": model, "S": split_silver, "M": split_model}
+    code = {name: {"head": np.asarray(x, dtype=np.int16)} for name, x in code.items()}
+    n = len(human)
+    return truth_table(
+        code["human"],
+        code["silver"],
+        {"model": code["model"]},
+        {"silver": code["S"], "model": code["M"]},
+        schema,
+        stratum=np.zeros(n) if stratum is None else stratum,
+        weight=np.ones(n) if weight is None else np.asarray(weight, dtype=float),
+        draws=options.pop("draws", 50),
+        rng=options.pop("rng", np.random.default_rng(7)),
+        **options,
+    )
+
+
+def row(frame, model, estimator, statistic, label="all"):
+    wanted = (frame["model"] == model) & (frame["estimator"] == estimator)
+    (found,) = frame[wanted & (frame["statistic"] == statistic) & (frame["class"] == label)].to_dict(
+        "records"
+    )
+    return found
+
+
+HUMAN, SILVER, MODEL = [0, 0, 1, 1, 2, -1], [0, 1, 1, 1, -1, 0], [0, 1, 1, 0, 2, 0]
+
+
+def test_direct_and_design_scores_equal_hand_computed_ones():
+    frame = truth_of(ABC, HUMAN, SILVER, MODEL, SILVER * 2, MODEL * 2, weight=[1, 1, 1, 3, 1, 5])
+    assert row(frame, "model", "direct", "accuracy")["value"] == pytest.approx(3 / 5)
+    assert row(frame, "model", "direct", "macro_f1")["value"] == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert row(frame, "model", "design", "accuracy")["value"] == pytest.approx(3 / 7)
+    assert row(frame, "model", "design", "f1", "b")["value"] == pytest.approx(2 / 6)
+    assert row(frame, "silver", "direct", "accuracy")["value"] == pytest.approx(3 / 5)
+    assert row(frame, "silver", "direct", "f1", "c")["value"] == 0
+    assert set(frame["reference"]) == {"human"}
+
+
+def test_silver_scored_as_a_model_equals_the_audit(rng):
+    truth, silver, student = split_of("denoiser", rng)
+    drawn, weight = draw_sample(STRATA, 10, rng)
+    options = {"stratum": STRATA[drawn], "weight": weight, "draws": 40}
+    frame = truth_of(FIVE, truth[drawn], silver[drawn], student[drawn], silver, student, **options)
+    human, label = {"head": truth[drawn]}, {"head": silver[drawn]}
+    audit = audit_table(human, label, FIVE, rng=np.random.default_rng(7), **options)
+    audit = audit[(audit["abstained"] == "wrong") & (audit["weighting"] == "design")]
+    for statistic in ("accuracy", "macro_f1"):
+        ours = row(frame, "silver", "design", statistic)
+        (theirs,) = audit[(audit["statistic"] == statistic) & (audit["class"] == "all")].to_dict("records")
+        for column in ("value", "low", "high", "n"):
+            assert ours[column] == theirs[column]
+
+
+def test_a_full_census_gives_the_truth_exactly(rng):
+    truth, silver, student = split_of("imitator", rng)
+    frame = truth_of(FIVE, truth, silver, student, silver, student, draws=2)
+    counts = abstention_tables(truth, student, 5, np.ones((1, len(truth))))
+    for estimator in ("direct", "design", "post_stratified"):
+        found = row(frame, "model", estimator, "macro_f1")["value"]
+        assert found == pytest.approx(macro_f1(counts)[0], abs=1e-12)
+    found = row(frame, "model", "ppi", "accuracy")["value"]
+    assert found == pytest.approx(accuracy(counts)[0], abs=1e-12)
+
+
+def test_post_stratified_counts_are_computed_by_hand():
+    """Class a: 6 agreeing and 4 disagreeing images; class b: 10 agreeing and 2 disagreeing, none of them judged."""
+    predicted, agrees = np.array([0, 0, 0, 1, 1]), np.array([1, 1, 0, 1, 1], bool)
+    human, weight = np.array([0, 1, 1, 1, 1]), np.array([[1.0, 2.0, 1.0, 1.0, 1.0]])
+    split = np.repeat([0, 0, 1, 1], [6, 4, 10, 2])
+    split_agrees = np.repeat([True, False, True, False], [6, 4, 10, 2])
+    counts = post_stratified_tables(human, predicted, agrees, split, split_agrees, 2, weight)[0]
+    # Disagreeing images are never right where any was judged, so b's two are taken for a's.
+    assert counts == pytest.approx(np.array([[2, 2, 0], [8, 10, 0], [0, 0, 0]]))
+
+
+def test_known_counts_are_met_in_every_replicate(rng):
+    truth, silver, student = split_of("independent", rng)
+    drawn, weight = draw_sample(STRATA, 3, rng)
+    weights = with_estimate(weight, rao_wu_weights(STRATA[drawn], 50, rng))
+    agrees = student == silver
+    for pseudo in (None, pseudo_images(50, rng)):
+        counts = post_stratified_tables(
+            truth[drawn], student[drawn], agrees[drawn], student, agrees, 5, weights, pseudo
+        )
+        known = np.append(np.bincount(student, minlength=5), 0)
+        assert counts.sum(1) == pytest.approx(np.tile(known, (51, 1)), abs=1e-8)
+        assert counts.min() >= 0
+
+
+def test_pseudo_images_leave_the_estimate_alone(rng):
+    truth, silver, student = split_of("denoiser", rng)
+    drawn, weight = draw_sample(STRATA, 2, rng)
+    agrees = student == silver
+    code = (truth[drawn], student[drawn], agrees[drawn], student, agrees, 5, weight[None])
+    with_pseudo = post_stratified_tables(*code, pseudo_images(0, rng))
+    assert with_pseudo == pytest.approx(post_stratified_tables(*code), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["imitator", "denoiser", "independent"])
+def test_the_post_stratified_estimate_is_unbiased_and_no_less_precise_than_the_weighted(kind):
+    rng = np.random.default_rng(6)
+    errors, covered = {"design": [], "post": []}, []
+    for _ in range(10):
+        truth, silver, student = split_of(kind, rng)
+        agrees = student == silver
+        target = macro_f1(abstention_tables(truth, student, 5, np.ones((1, len(truth)))))[0]
+        for _ in range(50):
+            drawn, weight = draw_sample(STRATA, 10, rng)
+            weights = with_estimate(weight, rao_wu_weights(STRATA[drawn], 200, rng))
+            human, label = truth[drawn], student[drawn]
+            post = macro_f1(
+                post_stratified_tables(
+                    human, label, agrees[drawn], student, agrees, 5, weights, pseudo_images(200, rng)
+                )
+            )
+            errors["post"].append(post[0] - target)
+            errors["design"].append(macro_f1(abstention_tables(human, label, 5, weights[:1]))[0] - target)
+            low, high = percentile_interval(post[1:])
+            covered.append(low <= target <= high)
+    assert abs(np.mean(errors["post"])) <= 0.005
+    assert np.std(errors["post"]) <= np.std(errors["design"])
+    assert 0.92 <= np.mean(covered) <= 0.98
+
+
+def test_silver_scores_do_not_rank_models_by_truth(rng):
+    """The imitator wins against the silver labels and loses against the truth, in the estimate too."""
+    scores = {}
+    for kind in ("imitator", "denoiser"):
+        truth, silver, student = split_of(kind, rng)
+        drawn, weight = draw_sample(STRATA, 10, rng)
+        frame = truth_of(
+            FIVE, truth[drawn], silver[drawn], student[drawn], silver, student, STRATA[drawn], weight
+        )
+        found = row(frame, "model", "post_stratified", "accuracy")
+        scores[kind] = (np.mean(student == silver), found["low"], found["high"])
+    assert scores["imitator"][0] > scores["denoiser"][0]
+    assert scores["imitator"][2] < scores["denoiser"][1]
+
+
+def test_intervals_hold_where_the_labeller_is_nearly_always_right():
+    """Resampling alone cannot see the rare events here and covers the accuracy .85 of the time."""
+    rng = np.random.default_rng(2)
+    covered = {"plain": [], "pseudo": []}
+    for _ in range(10):
+        truth = draw_rows((0.85 * rng.dirichlet(np.ones(8), size=21) + 0.15 / 8)[STRATA], rng)
+        silver, student = noisy(truth, 0.985, 8, rng), noisy(truth, 0.84, 8, rng)
+        agrees = student == silver
+        for _ in range(40):
+            drawn, weight = draw_sample(STRATA, 10, rng)
+            weights = with_estimate(weight, rao_wu_weights(STRATA[drawn], 200, rng))
+            for how, pseudo in (("plain", None), ("pseudo", pseudo_images(200, rng))):
+                counts = post_stratified_tables(
+                    truth[drawn], student[drawn], agrees[drawn], student, agrees, 8, weights, pseudo
+                )
+                low, high = percentile_interval(accuracy(counts)[1:])
+                covered[how].append(low <= np.mean(truth == student) <= high)
+    assert np.mean(covered["plain"]) < 0.93 <= np.mean(covered["pseudo"])
+
+
+def test_ppi_equals_ppi_py(rng):
+    for _ in range(20):
+        agrees, split = rng.random(80) < 0.7, rng.random(900) < 0.7
+        hits = np.where(rng.random(80) < 0.8, agrees, ~agrees)
+        for weight in (None, rng.uniform(1, 6, 80)):
+            value, low, high, lam = ppi_accuracy(hits, agrees, split, weight)
+            parts = [x.astype(float) for x in (hits, agrees, split)]
+            interval = ppi_py.ppi_mean_ci(*parts, alpha=0.05, w=weight)
+            assert value == pytest.approx(ppi_py.ppi_mean_pointestimate(*parts, w=weight).item(), abs=1e-10)
+            assert (low, high) == pytest.approx([x.item() for x in interval], abs=1e-10)
+            assert 0 <= lam <= 1
+
+
+def test_ppi_without_help_from_the_silver_labels_is_the_plain_accuracy(rng):
+    hits = rng.random(60) < 0.6
+    value, *_, lam = ppi_accuracy(hits, np.ones(60), np.ones(500))
+    assert lam == 0 and value == pytest.approx(hits.mean())
+    with pytest.raises(ValueError, match="hits, agrees and the split: 0, 0 and 5 entries"):
+        ppi_accuracy([], [], np.ones(5))
+
+
+def test_the_bound_always_holds_and_is_sometimes_reached(rng):
+    reached = np.zeros(2, dtype=int)
+    for _ in range(2000):
+        k, n = rng.integers(2, 6), rng.integers(1, 30)
+        truth, silver, model = rng.integers(-1, k, (3, n))
+        truth = np.maximum(truth, 0)
+        if rng.random() < 0.3:
+            model = np.where(rng.random(n) < 0.7, silver, model)
+        low, high = metric_bound(np.mean(silver == truth), np.mean(model == silver))
+        true = np.mean(model == truth)
+        assert low - 1e-12 <= true <= high + 1e-12
+        reached += [abs(true - low) < 1e-12, abs(true - high) < 1e-12]
+    assert (reached > 50).all()
+    assert metric_bound(0.9, 0.8) == (pytest.approx(0.7), pytest.approx(0.9))
+    with pytest.raises(ValueError, match=r"agreement_model_silver must lie in \[0, 1\]; received 1\.2"):
+        metric_bound(0.5, 1.2)
+
+
+@pytest.mark.parametrize("kind", ["imitator", "denoiser", "independent"])
+def test_the_tables_bound_holds_the_true_accuracy(kind):
+    rng = np.random.default_rng(9)
+    for _ in range(15):
+        truth, silver, student = split_of(kind, rng)
+        drawn, weight = draw_sample(STRATA, 10, rng)
+        frame = truth_of(
+            FIVE, truth[drawn], silver[drawn], student[drawn], silver, student, STRATA[drawn], weight, rng=rng
+        )
+        bound = row(frame, "model", "bound", "accuracy")
+        assert np.isnan(bound["value"]) and bound["low"] <= np.mean(student == truth) <= bound["high"]
+
+
+def test_a_silver_label_that_is_never_wrong_in_the_audit_still_leaves_a_bound_of_some_width():
+    labels = np.arange(60) % 3
+    model = np.where(np.arange(60) < 12, (labels + 1) % 3, labels)
+    bound = row(truth_of(ABC, labels, labels, model, labels, model), "model", "bound", "accuracy")
+    assert bound["low"] < 0.75 and bound["high"] > 0.82
+
+
+def test_every_interval_holds_its_value(rng):
+    for kind in ("imitator", "denoiser", "independent"):
+        truth, silver, student = split_of(kind, rng)
+        drawn, weight = draw_sample(STRATA, 4, rng)
+        frame = truth_of(
+            FIVE, truth[drawn], silver[drawn], student[drawn], silver, student, STRATA[drawn], weight
+        ).dropna(subset=["value"])
+        assert (frame["low"] <= frame["value"]).all() and (frame["value"] <= frame["high"]).all()
+        assert frame["low"].min() >= 0 and frame["high"].max() <= 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 12])
+def test_an_empty_or_blank_audit_is_not_estimable(size):
+    labels = np.arange(size) % 3
+    frame = truth_of(ABC, np.full(size, -1), labels, labels, [0, 1, 2] * 9, [0, 1, 2] * 9)
+    assert frame[["value", "low", "high"]].isna().all().all()
+    assert (frame["interval"] == "not estimable: no human label").all()
+    assert set(frame["estimator"]) == {"direct", "design", "post_stratified", "ppi", "bound"}
+
+
+def test_a_class_nobody_judged_is_not_estimable_by_any_estimator():
+    split_silver, split_model = [0, 0, 1, 1, 2, 2, 0, 1], [0, 0, 1, 0, 2, 1, 2, 1]
+    frame = truth_of(ABC, [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], split_silver, split_model)
+    for estimator in ("direct", "design", "post_stratified"):
+        lost = row(frame, "model", estimator, "f1", "c")
+        assert np.isnan(lost["value"]) and lost["interval"] == "not estimable: no judged image"
+        assert np.isfinite(row(frame, "model", estimator, "macro_f1")["value"])
+
+
+def test_a_head_of_one_class_is_scored():
+    only = Schema("test", (Attribute("head", {"only": "only"}, ("{}",), "zero_shot", 0.4, "ours"),))
+    frame = truth_of(only, [0, 0, 0], [0, 0, -1], [0, 0, 0], [0] * 8 + [-1], [0] * 9)
+    for estimator in ("direct", "design", "post_stratified", "ppi"):
+        assert row(frame, "model", estimator, "accuracy")["value"] == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_table(rng):
+    truth, silver, student = split_of("denoiser", rng)
+    drawn, weight = draw_sample(STRATA, 4, rng)
+    code = (FIVE, truth[drawn], silver[drawn], student[drawn], silver, student, STRATA[drawn], weight)
+    pd.testing.assert_frame_equal(truth_of(*code), truth_of(*code), check_exact=True)
+
+
+def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="model: head has 2 entries; the audit has 3 images"):
+        truth_of(ABC, [0, 1, 2], [0, 1, 2], [0, 1], [0] * 5, [0] * 5)
+    with pytest.raises(ValueError, match=r"population must hold every image .* received 3 images"):
+        truth_of(ABC, [0, 1, 2], [0, 1, 2], [0, 1, 2], [0] * 3, [0] * 3)
+    with pytest.raises(ValueError, match="population: head of model has 4 entries; silver has 5 images"):
+        truth_of(ABC, [0, 1, 2], [0, 1, 2], [0, 1, 2], [0] * 5, [0] * 4)
+    codes = {"head": np.zeros(2)}
+    with pytest.raises(ValueError, match="population lacks 'model'; received silver"):
+        truth_table(
+            codes,
+            codes,
+            {"model": codes},
+            {"silver": codes},
+            ABC,
+            stratum=np.zeros(2),
+            weight=np.ones(2),
+            draws=2,
+            rng=np.random.default_rng(0),
+        )
+
+
+PAIR = {"pattern": 6, "texture": 5}
+
+
+def pair_world(schema, noise, rng):
+    """Two attributes with V of about .32, and silver labels whose errors are independent or joint."""
+    world = World.random(PAIR, rng, concentration=0.3)
+    world = world.with_coupling(min(1, 0.32 / world.cramers_v(*PAIR)))
+    truth = world.sample(3500, rng)
+    if noise == "independent":
+        return truth, {name: noisy(truth[name], 0.75, k, rng) for name, k in PAIR.items()}
+    wrong, prototype = rng.random(3500) < 0.25, rng.integers(0, 4, 3500)
+    return truth, {name: np.where(wrong, prototype, truth[name]) for name in PAIR}
+
+
+@pytest.mark.parametrize("noise", ["independent", "joint"])
+def test_the_rectified_v_finds_the_truth_that_silver_labels_miss(noise, schema):
+    rng = np.random.default_rng(15)
+    both = replace(schema, attributes=(schema["pattern"], schema["texture"]))
+    errors, covered = [], []
+    for _ in range(120):
+        truth, silver = pair_world(schema, noise, rng)
+        v, silver_v = (
+            cramers_v(table(x["pattern"], x["texture"], (6, 5)), correct=False) for x in (truth, silver)
+        )
+        drawn = rng.choice(3500, 420, replace=False)
+        frame = rectified_table(
+            *({name: code[drawn] for name, code in x.items()} for x in (truth, silver)),
+            silver,
+            both,
+            stratum=np.zeros(420),
+            weight=np.full(420, 3500 / 420),
+            draws=200,
+            rng=rng,
+        ).set_index("statistic")
+        errors.append([silver_v - v, *(frame.loc[["v_rectified", "v_direct"], "value"] - v)])
+        covered.append((frame["low"] <= v) & (v <= frame["high"]))
+    silver_bias, rectified, direct = np.mean(errors, axis=0)
+    assert abs(silver_bias) > 0.08
+    assert abs(rectified) < 0.012 and abs(direct) < 0.012
+    assert (np.mean(covered, axis=0) >= 0.9).all()
+
+
+def test_a_rectified_pair_takes_the_folder_rule_for_truth_and_skips_what_nobody_judged(schema):
+    rng = np.random.default_rng(1)
+    split = {a.name: rng.integers(0, len(a), 800) for a in schema}
+    human = {a.name: split[a.name][:200] for a in schema} | {"material": np.full(200, -1)}
+    human["color"] = np.full(200, -1)
+    silver = {name: code[:200] for name, code in split.items()}
+    options = {"stratum": np.zeros(200), "weight": np.full(200, 4.0), "draws": 50, "rng": rng}
+    frame = rectified_table(human, silver, split, schema, **options)
+    assert len(frame) == 12 and set(frame["model"]) == {"truth"} and set(frame["rows"]) == {"audit"}
+    lost = (frame["a"] == "color") | (frame["b"] == "color")
+    assert frame.loc[lost, "value"].isna().all()
+    assert (frame.loc[lost, "interval"] == "not estimable: no human label").all()
+    assert frame.loc[~lost, ["value", "low", "high"]].notna().all().all()
+    assert (frame.loc[~lost, "n"] == 200).all()
+
+
+def test_where_nobody_judged_no_pair_is_estimable(schema):
+    rng = np.random.default_rng(3)
+    split = {a.name: rng.integers(0, len(a), 50) for a in schema}
+    nobody = {a.name: np.empty(0, dtype=np.int16) for a in schema}
+    design = {"stratum": np.empty(0, dtype=object), "weight": np.empty(0), "draws": 20}
+    frame = rectified_table(nobody, nobody, split, schema, rng=rng, **design)
+    assert len(frame) == 12 and frame["value"].isna().all() and (frame["n"] == 0).all()
+    assert set(frame["interval"]) == {"not estimable: no human label"}
+
+
+def test_silver_labels_that_are_the_truth_need_no_correction(schema):
+    rng = np.random.default_rng(2)
+    split = {a.name: rng.integers(0, len(a), 800) for a in schema}
+    split["texture"] = split["pattern"] % 5
+    drawn = {name: code[:200] for name, code in split.items()}
+    options = {"stratum": np.arange(200) % 4, "weight": np.full(200, 4.0), "draws": 30, "rng": rng}
+    frame = rectified_table(drawn, drawn, split, schema, **options)
+    for (a, b), pair in frame[frame["statistic"] == "v_rectified"].groupby(["a", "b"]):
+        counts = table(split[a], split[b], (len(schema[a]), len(schema[b])))
+        for column in ("value", "low", "high"):
+            assert pair[column].item() == pytest.approx(cramers_v(counts, correct=False), abs=1e-9)
+
+
+def test_the_published_models_score_as_known_against_the_human_labels(published_dir, schema):
+    sheet = pd.read_csv(published_dir / "audit.csv")
+    judged = replace(schema, attributes=tuple(a for a in schema if a.name != "material"), folders={})
+    known = {"dinov2": (0.842, 0.701, 0.661), "resnet50": (0.737, 0.527, 0.598)}
+
+    def codes(frame, prefix):
+        columns = {a.name: frame[f"{prefix}_{a.name}"] for a in judged}
+        return judged.encode(pd.DataFrame({a: c.where(c != "unknown") for a, c in columns.items()}))
+
+    population, predictions = {}, {}
+    for model in known:
+        export = pd.read_csv(published_dir / f"test_predictions_{model}.csv")
+        place = pd.Index(export["path"]).get_indexer(sheet["path"])
+        assert (place >= 0).all()
+        population |= {model: codes(export, "pred"), "silver": codes(export, "gt")}
+        predictions[model] = {name: code[place] for name, code in population[model].items()}
+    stratum = sheet["class"].to_numpy()
+    size = export["path"].str.split("/").str[-2].value_counts()
+    frame = truth_table(
+        codes(sheet, "gt"),
+        codes(sheet, "vlm"),
+        predictions,
+        population,
+        judged,
+        stratum=stratum,
+        weight=size[stratum].to_numpy() / 10,
+        draws=200,
+        rng=np.random.default_rng(0),
+    )
+    for model, printed in known.items():
+        for head, number in zip(("color", "pattern", "texture"), printed, strict=True):
+            found = row(frame[frame["head"] == head], model, "direct", "macro_f1")
+            assert abs(found["value"] - number) <= 0.0005 + 1e-12
+            recommended = row(frame[frame["head"] == head], model, "post_stratified", "macro_f1")
+            assert recommended["high"] - recommended["low"] < found["high"] - found["low"]

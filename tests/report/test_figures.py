@@ -1,0 +1,449 @@
+"""The figures and the notebook views: drawn from made-up tables, from damaged ones, and byte for byte."""
+
+import io
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+from swatchbook.drawn.latent import World
+from swatchbook.evaluation.audit import audit_table, power_table
+from swatchbook.evaluation.collapse import collapse_table
+from swatchbook.evaluation.comparison import comparison_table
+from swatchbook.evaluation.coupling import coupling_table
+from swatchbook.evaluation.coupling_cells import cell_table
+from swatchbook.evaluation.resample import image_weights
+from swatchbook.evaluation.scores import confusion_table, majority_baseline, score_table
+from swatchbook.evaluation.selection import keep_by_agreement, keep_by_confidence, selection_table
+from swatchbook.evaluation.truth import truth_table
+from swatchbook.report.display import estimate, figure_view, number, p_value, table_view
+from swatchbook.report.figures import FIGURES, draw
+from swatchbook.report.figures_style import RC, looks, sheet
+from swatchbook.schema import Attribute, Schema
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def made_up_schema(names: dict[str, tuple[str, ...]]) -> Schema:
+    made = [
+        Attribute(
+            name, dict.fromkeys(classes, "words"), ("a {}",), "folder" if k == 0 else "zero_shot", 0.3, ""
+        )
+        for k, (name, classes) in enumerate(names.items())
+    ]
+    return Schema("made up", tuple(made))
+
+
+HOSTILE = made_up_schema(
+    {
+        "$m_a$": ("<b>", "$x$", "_"),
+        "color": ("red", "blue", "white"),
+        "<i>&": ("\\alpha", 'a"b', "50 %"),
+    }
+)
+
+
+def codes_of(schema: Schema, rng, models, n=120):
+    """Labels with abstentions, and predictions of each model, more and less noisy."""
+    world = World.random({a.name: len(a) for a in schema}, rng)
+    truth = world.sample(n, rng)
+    silver = {k: np.where(rng.random(n) < 0.1 * (i > 0), -1, v) for i, (k, v) in enumerate(truth.items())}
+    predictions = {}
+    for k, model in enumerate(models):
+        other = world.sample(n, rng)
+        noisy = rng.random(n) < 0.15 + 0.2 * k
+        predictions[model] = {name: np.where(noisy, other[name], truth[name]) for name in truth}
+    return truth, silver, predictions
+
+
+def tables_of(schema: Schema, models=("dinov2", "resnet50"), seed=3) -> dict[str, pd.DataFrame]:
+    """Every table that a figure is drawn from, small."""
+    rng = np.random.default_rng(seed)
+    truth, silver, predictions = codes_of(schema, rng, models)
+    weights = image_weights(len(silver[schema.names[0]]), 30, rng)
+    rows = np.arange(60)
+    human = {name: np.where(i > 0, codes[rows], -1) for i, (name, codes) in enumerate(truth.items())}
+    audited = {name: codes[rows] for name, codes in silver.items()}
+    design = {"stratum": rows % 4, "weight": np.full(len(rows), 2.0), "rng": rng}
+    population = {"silver": silver, **predictions}
+    judged = {m: {k: v[rows] for k, v in p.items()} for m, p in predictions.items()}
+    everyone = {**predictions, "majority": majority_baseline(silver, schema)}
+    pair = [*predictions, *predictions][:2]
+    keep = keep_by_agreement(silver, predictions, schema)
+    return {
+        "scores": score_table(silver, everyone, schema, weights).assign(published=0.5),
+        "confusion": confusion_table(silver, predictions, schema),
+        "audit": audit_table(human, audited, schema, draws=30, **design).assign(published=np.nan),
+        "power": power_table(human, audited, schema, sizes=(50, 100), draws=40, audits=4, **design),
+        "truth": truth_table(human, audited, judged, population, schema, draws=30, **design),
+        "comparison": comparison_table(
+            silver, predictions, schema, weights, model=pair[0], baseline=pair[1]
+        ),
+        "coupling": coupling_table(
+            silver, predictions, schema, weights=weights, rng=rng, permutations=20, null_draws=20
+        ),
+        "cells": cell_table(silver, predictions, schema, weights=weights),
+        "collapse": collapse_table(silver, predictions, schema, weights=weights),
+        "selection": selection_table(silver, predictions, schema, keep=keep, weights=weights),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return tables_of(HOSTILE)
+
+
+def files_of(name: str, table: pd.DataFrame, schema: Schema, folder) -> dict[str, bytes]:
+    for suffix, writer in draw(FIGURES[name].draw, table, schema):
+        writer(folder / f"figure{suffix}")
+    return {path.suffix: path.read_bytes() for path in sorted(folder.glob("figure.*"))}
+
+
+@pytest.fixture(scope="module")
+def drawn(tables, tmp_path_factory):
+    """The files of every figure, drawn once."""
+    return {
+        name: files_of(name, tables[figure.table], HOSTILE, tmp_path_factory.mktemp("figure"))
+        for name, figure in FIGURES.items()
+    }
+
+
+def drawing(name: str, table: pd.DataFrame, schema: Schema):
+    """The drawing, laid out on a small raster, its alt text and its data."""
+    with mpl.rc_context(RC):
+        canvas, alt, data = FIGURES[name].draw(table, schema)
+        canvas.savefig(io.BytesIO(), format="png", dpi=20)
+    return canvas, alt, data
+
+
+def marks_on(canvas) -> np.ndarray:
+    """Coordinates of every mark of every panel, outside keys."""
+    lines = [line for axes in canvas.get_axes() for line in axes.get_lines() if line.get_marker() != "None"]
+    return np.concatenate([np.ravel([line.get_xdata(), line.get_ydata()]).astype(float) for line in lines])
+
+
+def texts_on(canvas) -> list[str]:
+    found = canvas.findobj(mpl.text.Text)
+    return [text.get_text() for text in found if text.get_text()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_table_gives_the_same_bytes(name, tables, drawn, tmp_path):
+    again = files_of(name, tables[FIGURES[name].table].copy(), HOSTILE, tmp_path)
+    assert sorted(again) == [".csv", ".png", ".svg", ".txt"]
+    assert again == drawn[name]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_hostile_names_reach_the_reader_unharmed(name, drawn):
+    root = ElementTree.fromstring(drawn[name][".svg"])
+    assert root.tag == f"{SVG}svg"
+    assert not [e for e in root.iter() if e.tag.removeprefix(SVG) in ("b", "i", "script", "text")]
+    assert drawn[name][".txt"].decode().strip() in {e.text for e in root.iter() if e.tag.endswith("title")}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_pictures_are_two_thousand_pixels_wide(name, drawn):
+    header = drawn[name][".png"][16:24]
+    assert int.from_bytes(header[:4], "big") == 2000
+    assert int.from_bytes(header[4:], "big") > 300
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_csv_holds_rows_of_the_table_and_nothing_else(name, tables, drawn):
+    data = pd.read_csv(io.BytesIO(drawn[name][".csv"]), keep_default_na=False, na_values=[""])
+    table = tables[FIGURES[name].table]
+    assert len(data) > 0
+    assert set(data.columns) <= set(table.columns)
+    as_stored = io.StringIO(table[list(data.columns)].to_csv(index=False, float_format="%.10g"))
+    stored = pd.read_csv(as_stored, keep_default_na=False, na_values=[""])
+    found = stored.merge(
+        data, how="inner", on=[c for c in data.columns if c not in ("low", "high", "published")]
+    )
+    assert len(found.drop_duplicates()) >= len(data)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_alt_text_says_a_number_of_the_table(name, tables, drawn):
+    alt = drawn[name][".txt"].decode()
+    data = pd.read_csv(io.BytesIO(drawn[name][".csv"]))
+    column = "share" if "share" in data else "value"
+    values = data[column].dropna()
+    said = {number(v) for v in values} | {number(100 * v, 0) for v in values}
+    said |= {number(np.exp(v), 2) for v in values} | {str(int((values > 0).sum()))}
+    assert alt.count(".") >= 1
+    assert any(words_ in alt for words_ in said), alt
+
+
+MARKED = {
+    "f1_by_head": None, "f1_by_class": None, "backbone_dumbbell": None, "audit_scores": None, "truth": None,
+    "backbone_gaps": "delta_f1", "prior_collapse": "log_ratio", "v_by_selection": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_every_value_of_the_data_is_a_mark_and_every_mark_a_value(name, tables):
+    canvas, _, data = drawing(name, tables[FIGURES[name].table], HOSTILE)
+    if MARKED[name]:
+        data = data[data["statistic"] == MARKED[name]]
+    values = data["value"].dropna().to_numpy(float)
+    marks = marks_on(canvas)
+    assert len(values) > 3
+    assert np.isin(values.round(9), marks.round(9)).all()
+    outside = np.setdiff1d(marks[(marks > 0) & (marks < 1)].round(6), values.round(6))
+    # What is left are heights of rows and printed values, never a score that no row holds.
+    assert not np.isin(outside, tables[FIGURES[name].table]["value"].dropna().round(6)).any()
+
+
+@pytest.mark.parametrize("name", ["confusion_dinov2", "residuals_material_texture", "coupling_matrix"])
+def test_cells_carry_the_numbers_of_the_data(name, tables):
+    canvas, _, data = drawing(name, tables[FIGURES[name].table], HOSTILE)
+    texts = texts_on(canvas)
+    if name == "confusion_dinov2":
+        wanted = [f"{100 * v:.0f}" for v in data["value"] if v >= 0.005]
+    elif name == "coupling_matrix":
+        pairs = data[(data["a"] != "all") & data["value"].notna()]
+        signed = pairs["statistic"] == "delta_v_corrected"
+        wanted = [number(v, sign=s, zero=False) for v, s in zip(pairs["value"], signed, strict=True)]
+    else:
+        wanted = [number(v, 1, sign=True) for v in data["residual"].dropna()]
+    assert wanted
+    for text in set(wanted):
+        assert texts.count(text) >= wanted.count(text)
+
+
+def test_coupling_names_every_verdict_of_its_table(tables):
+    for name in ("coupling_matrix", "coupling_deltas"):
+        canvas, _, data = drawing(name, tables["coupling"], HOSTILE)
+        said = " ".join(texts_on(canvas))
+        for verdict in data.loc[data["verdict"].fillna("") != "", "verdict"]:
+            assert verdict.split(" but ")[0] in said
+
+
+def test_the_margin_is_shaded_only_where_the_table_says_it(tables):
+    def shades(table):
+        canvas, _, data = drawing("coupling_deltas", table, HOSTILE)
+        return [p for a in canvas.get_axes() for p in a.patches], data
+
+    table = tables["coupling"]
+    without, _ = shades(table[table["statistic"] != "margin"])
+    row = table.iloc[[0]].assign(a="all", b="all", rows="identical", statistic="margin", value=0.07)
+    with_margin, data = shades(pd.concat([table[table["statistic"] != "margin"], row]))
+    assert len(without) == 0
+    assert [(p.get_x(), p.get_width()) for p in with_margin] == [(-0.07, 0.14)]
+    assert data["statistic"].iloc[-1] == "margin"
+
+
+def test_silver_scores_join_the_truth_where_the_table_has_them(tables):
+    silver = tables["scores"].query("`class` == 'all' and head in @HOSTILE.names and metric == 'accuracy'")
+    silver = silver[silver["model"] == "dinov2"].rename(columns={"metric": "statistic"})
+    table = pd.concat([tables["truth"], silver.assign(estimator="silver", reference="silver")])
+    canvas, _, data = drawing("truth", table, HOSTILE)
+    assert np.isin(silver["value"].round(9), marks_on(canvas).round(9)).all()
+    assert (data["reference"] == "silver").sum() == len(HOSTILE.names)
+
+
+NUMBERS = ["value", "low", "high", "published", "residual", "share", "p", "p_holm", "change"]
+
+
+@pytest.mark.parametrize("holes", [1.0, 0.5])
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_table_full_of_holes_is_drawn_all_the_same(name, holes, tables):
+    table = tables[FIGURES[name].table].copy()
+    rng = np.random.default_rng(1)
+    lost = rng.random(len(table)) < holes
+    table.loc[lost, [c for c in NUMBERS if c in table]] = np.nan
+    canvas, alt, _ = drawing(name, table, HOSTILE)
+    assert alt
+    assert "nan" not in (alt + " ".join(texts_on(canvas))).lower()
+
+
+@pytest.mark.parametrize("models", [("mine",), ("mine", "_other", "resnet50")])
+def test_one_model_and_three_models_are_drawn(models):
+    schema = made_up_schema({"kind": ("a", "b"), "colour": ("red", "x")})
+    made = tables_of(schema, models)
+    for name, figure in FIGURES.items():
+        canvas, alt, _ = drawing(name, made[figure.table], schema)
+        assert alt
+        shown = texts_on(canvas)
+        if name in ("f1_by_head", "f1_by_class", "coupling_matrix", "truth", "v_by_selection"):
+            for model in models:
+                assert any(looks([model])[model].name in text for text in shown)
+
+
+def test_a_model_that_was_not_run_is_said_to_be_missing(tables):
+    table = tables["confusion"]
+    canvas, alt, data = drawing("confusion_resnet50", table[table["model"] != "resnet50"], HOSTILE)
+    assert alt == "This run has no predictions of ResNet-50."
+    assert alt in texts_on(canvas)
+    assert data.empty
+
+
+def test_confidence_thresholds_take_the_place_of_levels(rng):
+    schema = made_up_schema({"kind": ("a", "b"), "colour": ("red", "x")})
+    _, silver, predictions = codes_of(schema, rng, ("mine",))
+    confidence = {name: rng.random(len(silver[name])) * (silver[name] >= 0) for name in schema.names}
+    keep = keep_by_agreement(silver, predictions, schema) | keep_by_confidence(confidence, (0.2, 0.4), schema)
+    weights = image_weights(len(silver["kind"]), 20, rng)
+    table = selection_table(silver, predictions, schema, keep=keep, weights=weights)
+    canvas, _, data = drawing("v_by_selection", table, schema)
+    assert set(data["threshold"]) == {0.2, 0.4}
+    assert any("≥ 0.2\n" in text for text in texts_on(canvas))
+
+
+def test_a_lead_is_claimed_only_where_the_table_shows_it(tables):
+    table = tables["scores"].copy()
+    whole = (table["metric"] == "macro_f1") & (table["class"] == "all")
+    table.loc[whole & (table["model"] == "dinov2"), "value"] = 0.7
+    table.loc[whole & (table["model"] == "resnet50"), "value"] = 0.6
+    assert any(
+        "ahead of ResNet-50 on every head: by 10.0 points" in t
+        for t in texts_on(drawing("f1_by_head", table, HOSTILE)[0])
+    )
+    table.loc[whole & (table["model"] == "resnet50") & (table["head"] == "color"), "value"] = 0.8
+    assert not any("ahead" in t for t in texts_on(drawing("f1_by_head", table, HOSTILE)[0]))
+
+
+def test_the_audit_reads_out_the_three_ways_of_counting_abstentions(tables):
+    rows = tables["audit"].query("attribute == 'color' and `class` == 'all' and statistic == 'macro_f1'")
+    rows = rows[rows["weighting"] == "none"].set_index("abstained")
+    shown = texts_on(drawing("audit_scores", tables["audit"], HOSTILE)[0])
+    for way in ("extra_class", "wrong", "left_out"):
+        assert estimate(*rows.loc[way, ["value", "low", "high"]]) in shown
+
+
+def test_colour_classes_carry_a_patch_of_their_colour(tables):
+    canvas, _, _ = drawing("f1_by_class", tables["scores"], HOSTILE)
+    squares = [
+        x for a in canvas.get_axes() for x in a.get_lines() if x.get_transform() == a.get_yaxis_transform()
+    ]
+    assert [mpl.colors.to_hex(s.get_color()) for s in squares] == ["#b3262e", "#3b74b8", "#ffffff"]
+
+
+def test_drawing_leaves_no_global_state(tables):
+    from matplotlib import pyplot as plt
+
+    before = json.dumps({k: str(v) for k, v in mpl.rcParams.items()})
+    for _ in draw(FIGURES["f1_by_head"].draw, tables["scores"], HOSTILE):
+        pass
+    assert plt.get_fignums() == []
+    assert json.dumps({k: str(v) for k, v in mpl.rcParams.items()}) == before
+
+
+def test_figures_and_views_need_no_torch():
+    code = (
+        "import sys, swatchbook.report.figures, swatchbook.report.display\n"
+        "assert not [m for m in sys.modules if m.split('.')[0] == 'torch' or m.startswith('swatchbook.models')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_long_titles_are_wrapped_into_even_lines():
+    with mpl.rc_context(RC):
+        canvas = sheet(1.0, "word " * 40)
+    lines = canvas.texts[0].get_text().split("\n")
+    assert len(lines) == 3
+    assert max(map(len, lines)) - min(map(len, lines)) <= 10
+
+
+# ---- views ------------------------------------------------------------------------------------------
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the text, of a fragment."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.texts = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_numbers_are_written_as_a_reader_expects():
+    assert number(0.7441) == "0.744"
+    assert number(-0.0312, zero=False) == "−.031"
+    assert number(-0.0001) == "0.000"
+    assert number(0.034, 1, sign=True) == "+0.0"
+    assert number(float("nan")) == "not estimable"
+    assert estimate(0.7441, 0.727, 0.76) == "0.744 [0.727, 0.760]"
+    assert estimate(0.5, np.nan, np.nan) == "0.500"
+    assert estimate(np.nan, 0.1, 0.2) == "[0.100, 0.200]"
+    assert p_value(0.0005) == "< 0.001"
+    assert p_value(0.0321) == "0.032"
+
+
+def test_a_table_view_joins_values_with_their_intervals():
+    table = pd.DataFrame(
+        {
+            "class": ["<b>", "$x$", "_", "both"],
+            "statistic": ["f1", "f1", "permutation_p", "only_model_right"],
+            "value": [0.7441, np.nan, 0.00001, 543.0],
+            "low": [0.727, np.nan, np.nan, np.nan],
+            "high": [0.76, np.nan, np.nan, np.nan],
+            "p_holm": [0.0001, 0.25, np.nan, np.nan],
+            "n": [3760.0, 0.0, 12.0, np.nan],
+            "interval": ["bootstrap", "", np.nan, "count of images"],
+            "published": [0.744, np.nan, np.nan, np.nan],
+        }
+    )
+    view = table_view(table, caption="Scores & more")
+    read = Reader(view._repr_html_())
+    assert [a for t, a in read.tags if t == "table"] == [{"class": "swatch-table"}]
+    assert "b" not in {t for t, _ in read.tags}
+    assert sum(a.get("scope") == "row" for _, a in read.tags) == 4
+    assert sum(a.get("scope") == "col" for _, a in read.tags) == 7
+    cells = "|".join(read.texts)
+    assert cells.startswith("Scores & more|class|statistic|value|p holm|n|interval|published|<b>|")
+    assert "|f1|0.744 [0.727, 0.760]|< 0.001|3,760|bootstrap|0.744|$x$|" in cells
+    assert "|f1|not estimable|0.250|0|–|_|permutation_p|< 0.001|–|12|–|both|" in cells
+    assert cells.endswith("|only_model_right|543|–|–|count of images|–")
+    assert "0.744 [0.727, 0.760]" in repr(view)
+    assert not hasattr(view, "_repr_png_")
+
+
+def test_a_table_view_shows_the_columns_that_were_asked_for():
+    table = pd.DataFrame(
+        {"model": ["a"], "value": [0.5], "low": [0.4], "high": [0.6], "ok": [True], "n": [1234]}
+    )
+    assert Reader(table_view(table, columns=["n", "value"]).html).texts == [
+        "n",
+        "value",
+        "1,234",
+        "0.500 [0.400, 0.600]",
+    ]
+    assert Reader(table_view(table, columns=["model", "ok", "low"]).html).texts[3:] == ["a", "yes", "0.400"]
+
+
+def test_a_table_view_refuses_columns_that_are_not_there():
+    with pytest.raises(ValueError, match="columns: 'speed'; the table has model"):
+        table_view(pd.DataFrame({"model": ["a"]}), columns=["speed"])
+    with pytest.raises(ValueError, match="columns: 'none'"):
+        table_view(pd.DataFrame())
+
+
+def test_a_figure_view_holds_the_picture_and_its_words(tmp_path):
+    (tmp_path / "f1.by.head.png").write_bytes(b"\x89PNG")
+    (tmp_path / "f1.by.head.txt").write_text('F1 of "<b>" & co.\n', encoding="utf-8")
+    view = figure_view(tmp_path / "f1.by.head")
+    read = Reader(view._repr_html_())
+    assert [t for t, _ in read.tags] == ["figure", "img", "figcaption"]
+    assert read.tags[0][1] == {"class": "swatch-figure"}
+    assert read.tags[1][1]["src"] == "data:image/png;base64,iVBORw=="
+    assert read.tags[1][1]["alt"] == "".join(read.texts) == 'F1 of "<b>" & co.'
+    assert repr(view) == '[f1.by.head] F1 of "<b>" & co.'
+
+
+def test_a_figure_view_says_which_file_is_missing(tmp_path):
+    with pytest.raises(ValueError, match=r"f1\.png' does not exist"):
+        figure_view(tmp_path / "f1")

@@ -1,0 +1,63 @@
+"""Settings: profiles, overrides, and every refusal with its message."""
+
+import pytest
+
+from swatchbook.studies.config import PROFILES, Config, ConfigError, configure
+
+
+def test_a_profile_is_the_full_config_plus_overrides():
+    for name, profile in PROFILES.items():
+        config = configure(name)
+        assert config.profile == name
+        for key, value in profile.overrides.items():
+            assert config.flat()[key] == value
+
+
+def test_overrides_come_last_and_read_command_line_strings():
+    config = configure(
+        "published", {"bootstrap": "500", "evaluation.margin": "0.05", "power_sizes": "50,100"}
+    )
+    assert config.evaluation.bootstrap == 500
+    assert config.evaluation.margin == 0.05
+    assert config.evaluation.power_sizes == (50, 100)
+    assert configure("published", {"source": "here"}).source == "here"
+    assert configure("published", {"source": "none"}).source is None
+
+
+def test_a_config_cannot_be_changed_in_place():
+    with pytest.raises(AttributeError):
+        Config().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides", "message"),
+    [
+        ("publishd", {}, "profile 'publishd' is unknown; allowed: published"),
+        ("published", {"bootstap": 5}, "setting 'bootstap' is unknown; allowed: schema, material_map"),
+        ("published", {"bootstrap": "many"}, "setting evaluation.bootstrap = 'many'; int is needed"),
+        ("published", {"bootstrap": "12.5"}, "setting evaluation.bootstrap = '12.5'; int is needed"),
+        ("published", {"bootstrap": True}, "setting evaluation.bootstrap = True; int is needed"),
+        ("published", {"bootstrap": 3}, "setting evaluation.bootstrap = 3; must be at least 20"),
+        ("published", {"level": 95}, "setting evaluation.level = 95.0; must be from 0.5 to below 1"),
+        ("published", {"margin": "nan"}, "setting evaluation.margin = nan; must be between 0 and 1"),
+        ("published", {"seed": -1}, "setting seed = -1; must be 0 or more"),
+        ("published", {"power_sizes": 100}, "setting evaluation.power_sizes = 100; a list is needed"),
+        ("published", {"power_sizes": "5"}, "must be sizes of at least 20"),
+        ("demo", {"warmup_epochs": 30}, "setting training: "),
+        ("published", {"profile": "x"}, "setting 'profile' is unknown"),
+    ],
+)
+def test_a_wrong_setting_is_refused_naming_what_is_allowed(profile, overrides, message):
+    with pytest.raises(ConfigError) as refusal:
+        configure(profile, overrides)
+    assert message in str(refusal.value)
+
+
+def test_settings_that_bound_each_other_change_together():
+    config = configure("demo", {"warmup_epochs": "1", "training.epochs": "2"})
+    assert (config.training.warmup_epochs, config.training.epochs) == (1, 2)
+
+
+def test_one_seed_moves_the_training_too_unless_it_has_its_own():
+    assert configure("demo", {"seed": 7}).training.seed == 7
+    assert configure("demo", {"seed": 7, "training.seed": 3}).training.seed == 3

@@ -1,0 +1,373 @@
+"""Profile `folder`: a person's photographs and audit, from files to tables; every wrong line of an audit."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("torch", reason="the profile needs the extra 'models'")
+
+import torch
+
+from swatchbook.audit.sheet import check_sheet, read_sheet, with_design
+from swatchbook.cli.main import main
+from swatchbook.data.strict_csv import DataError
+from swatchbook.drawn import write_dataset
+from swatchbook.pipeline.study import Study, Trace
+from swatchbook.report.page import write_page
+from swatchbook.studies.attributes.folder import SHARES, _notes_of_labels, folder_report, split_with_audit
+from tests.bulk.test_label_command import small_labeller
+from tests.conftest import real_data
+
+IDS = ("a.jpg", "skirt/b.jpg", "=c.jpg", "skirt/d.jpg")
+ROOT = Path("/home/someone/images")
+SETTINGS = {
+    "bootstrap": 20,
+    "permutations": 20,
+    "null_draws": 20,
+    "power_draws": 20,
+    "power_sizes": "20,40",
+    "warmup_epochs": 1,
+    "epochs": 2,
+    "image_size": 32,
+    "training.threads": 1,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Several threads of several test processes would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    """Writes an audit file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "audit.csv"
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write
+
+
+# ---- reading an audit ----------------------------------------------------------------------------------
+
+
+def test_an_audit_is_read_with_every_way_to_name_an_image(sheet, schema):
+    path = sheet(
+        "path,color,pattern\na.jpg,black,solid\nimages/skirt/b.jpg,,striped\n'=c.jpg,navy,\n"
+        "/home/someone/images/skirt/d.jpg,red,floral\n"
+    )
+    judged = read_sheet(path, IDS, ROOT, schema).judged
+    assert judged["image_id"].tolist() == list(IDS)
+    assert judged["color"].tolist() == ["black", None, "navy", "red"]
+    assert judged["pattern"].tolist() == ["solid", "striped", None, "floral"]
+    assert judged["texture"].isna().all() and judged["material"].isna().all()
+    assert set(judged["annotator"]) == {"person"} and set(judged["stratum"]) == {"all"}
+    by_id = sheet("image_id,note,color\nskirt/b.jpg,a hat?,white\n")
+    assert read_sheet(by_id, IDS, ROOT, schema).judged["image_id"].tolist() == ["skirt/b.jpg"]
+
+
+def test_what_the_schema_has_no_class_for_counts_as_cannot_tell_and_is_told(sheet, schema):
+    path = sheet(
+        "path,color,pattern\na.jpg,orange,polka_dot\nskirt/b.jpg,other,graphic\n=c.jpg,grey,graphic\n"
+    )
+    read = read_sheet(path, IDS, ROOT, schema)
+    assert read.judged["color"].tolist() == [None, None, "grey"]
+    assert read.judged["pattern"].isna().all()
+    told = read.answers.set_index(["attribute", "label"])
+    assert told.loc[("pattern", "graphic"), "n"] == 2
+    assert told.loc[("color", "orange"), "taken_as"] == "can't tell: no class of the schema"
+    assert told.loc[("color", "grey"), "taken_as"] == "grey"
+    assert told.loc[("texture", ""), "taken_as"] == "not judged"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a.jpg,bleu,", "audit.csv, line 3: color 'bleu'; allowed: black, white, red, navy"),
+        ("a.jpg,Black,", "audit.csv, line 3: color 'Black'; allowed: "),
+        ("a.jpg, black,", "audit.csv, line 3: color ' black'; allowed: "),
+        ("a.jpg,,dotted", "polka_dot, graphic, other, or blank for can't tell"),
+        (
+            "e.jpg,,",
+            "audit.csv, line 3: path 'e.jpg' is unknown; allowed: an image below '/home/someone/images'",
+        ),
+        ("../images/a.jpg,,", "line 3: path '../images/a.jpg' is unknown"),
+        (
+            "skirt/b.jpg,red,",
+            "line 3: path 'skirt/b.jpg' was judged in line 2 already; allowed: each image once",
+        ),
+        ("images/skirt/b.jpg,red,", "line 3: path 'images/skirt/b.jpg' was judged in line 2 already"),
+    ],
+)
+def test_a_wrong_line_refuses_the_audit_and_is_named(line, message, sheet, schema):
+    path = sheet(f"path,color,pattern\nskirt/b.jpg,red,solid\n{line}\n")
+    with pytest.raises(DataError) as refusal:
+        read_sheet(path, IDS, ROOT, schema)
+    assert message in str(refusal.value)
+    assert len(check_sheet(path, IDS, ROOT, schema).problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "path,colour\na.jpg,red\n",
+            "audit.csv has an unknown column 'colour'; allowed: path, image_id, material",
+        ),
+        (
+            "path,note\na.jpg,x\n",
+            "audit.csv judges no attribute; allowed: a column for any of material, color",
+        ),
+        ("file,color\na.jpg,red\n", "audit.csv has no column path; its columns are file, color"),
+        ("path,image_id,color\na.jpg,a.jpg,red\n", "names its images twice, by path and by image_id"),
+        ("path,color,stratum\na.jpg,red,x\n", "has strata but no column weight; allowed: both"),
+        ("path,color,color\na.jpg,red,red\n", "audit.csv has the column 'color' twice"),
+        ("path;color\na.jpg;red\n", "audit.csv is not separated by commas"),
+        ("\ufeffpath,color\na.jpg,red\n", "audit.csv starts with a byte-order mark"),
+        ("path,color\na.jpg,red", "audit.csv, line 2 does not end in a line break"),
+        ("path,color\na.jpg,red,\n", "audit.csv, line 2 has 3 fields; allowed: 2"),
+        ("path,color\n", "audit.csv has a header and no rows"),
+        ("", "audit.csv is empty; allowed: a header with path"),
+        (b"path,color\na\xff.jpg,red\n", "audit.csv, line 2 is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_audit_is_refused(text, message, sheet, schema):
+    with pytest.raises(DataError) as refusal:
+        check_sheet(sheet(text), IDS, ROOT, schema)
+    assert message in str(refusal.value)
+
+
+def test_all_problems_are_told_by_line(sheet, schema):
+    path = sheet(
+        "path,color,annotator,stratum,weight\na.jpg,red,,x,1\nb.jpg,reed,me,,0\n=c.jpg,,me,x,many\n=c.jpg,,you,x,2\n"
+    )
+    lines = [p.split(": ")[0] for p in check_sheet(path, IDS, ROOT, schema).problems]
+    assert lines == [f"audit.csv, line {n}" for n in (2, 3, 3, 3, 3, 4)]
+    with pytest.raises(DataError, match="; and 1 more"):
+        read_sheet(path, IDS, ROOT, schema)
+
+
+def test_weights_add_up_to_the_split_for_each_annotator():
+    judged = pd.DataFrame({"annotator": ["a", "a", "b"], "weight": [np.nan] * 3})
+    assert with_design(judged, 30)["weight"].tolist() == [15, 15, 30]
+    assert with_design(judged.assign(weight=[1.0, 2.0, 5.0]), 30)["weight"].tolist() == [10, 20, 30]
+
+
+def test_the_audit_of_real_photographs_is_accepted(schema):
+    data = real_data("clothing")
+    ids = sorted(p.relative_to(data / "images").as_posix() for p in (data / "images").rglob("*.jpg"))
+    read = read_sheet(data / "audit.csv", ids, data / "images", schema)
+    assert len(read.judged) == 96 and set(read.judged["image_id"]) <= set(ids)
+    told = read.answers[read.answers["taken_as"] != read.answers["label"]].set_index(["attribute", "label"])[
+        "n"
+    ]
+    assert told[("pattern", "graphic")] == 17 and told[("pattern", "polka_dot")] == 2
+    assert told[("color", "orange")] == 1 and told[("color", "")] == 17 and told[("pattern", "")] == 11
+
+
+# ---- splitting -----------------------------------------------------------------------------------------
+
+
+def test_judged_images_and_their_copies_are_in_test_and_shares_hold():
+    manifest = pd.DataFrame({"image_id": [f"{i:03d}" for i in range(200)], "folder": "."})
+    group = np.arange(200)
+    group[[1, 2, 3]] = 0  # copies of a judged image
+    group[[50, 51]] = 50  # and a pair that nobody judged
+    judged = ["000", "077", "078"]
+    split = split_with_audit(manifest, group, judged, seed=1)["split"].to_numpy()
+    assert set(split[[0, 1, 2, 3, 77, 78]]) == {"test"}
+    assert split[50] == split[51]
+    for name, share in SHARES.items():
+        assert (split == name).sum() == pytest.approx(200 * share, abs=1)
+    again = split_with_audit(manifest, group, judged, seed=1)["split"].to_numpy()
+    other = split_with_audit(manifest, group, judged, seed=2)["split"].to_numpy()
+    assert (split == again).all() and (split != other).any()
+
+
+def test_an_audit_larger_than_its_share_is_the_whole_test_split():
+    manifest = pd.DataFrame({"image_id": [f"{i:03d}" for i in range(100)], "folder": "."})
+    judged = manifest["image_id"][:40]
+    split = split_with_audit(manifest, np.arange(100), judged, seed=1)
+    assert split.loc[split["split"] == "test", "image_id"].tolist() == judged.tolist()
+    assert (split["split"] == "train").sum() == 48 and (split["split"] == "val").sum() == 12
+    with pytest.raises(ValueError, match=r"100 images, 100 of them judged .* train 0, val 0, test 100"):
+        split_with_audit(manifest, np.arange(100), manifest["image_id"], seed=1)
+    with pytest.raises(ValueError, match="every split needs images"):
+        split_with_audit(manifest[:2], np.arange(2), [], seed=1)
+
+
+# ---- from files to tables ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory, schema):
+    """Forty-two drawn garments, two of them copies, with their truth."""
+    home = tmp_path_factory.mktemp("photographs")
+    write_dataset(
+        home / "drawn", n_train=40, n_test=0, coupling=0.7, seed=3, schema=schema, size=64, workers=1
+    )
+    truth = pd.read_csv(home / "drawn/truth.csv")
+    (home / "images").mkdir()
+    for number, path in enumerate(truth["path"]):
+        shutil.copyfile(home / "drawn" / path, home / "images" / f"{number:02d}.jpg")
+    for number in (0, 1):
+        shutil.copyfile(home / "images" / f"{number:02d}.jpg", home / "images" / f"copy of {number:02d}.jpg")
+    truth["path"] = [f"{i:02d}.jpg" for i in range(40)]
+    return home, truth
+
+
+@pytest.fixture(scope="module")
+def opened(photographs, tmp_path_factory):
+    """Opens a run on them."""
+    home, _ = photographs
+    labeller = small_labeller(tmp_path_factory.mktemp("folder") / "small")
+
+    def open_run(run_dir, **more) -> Study:
+        given = {"source": str(home / "images"), "labelling.labeller": labeller, **SETTINGS, **more}
+        return Study.open("folder", run_dir, log=lambda _: None, **given)
+
+    return open_run
+
+
+@pytest.fixture(scope="module")
+def run(photographs, opened, tmp_path_factory):
+    """A run with an audit of ten images, as far as its tables."""
+    home, truth = photographs
+    judged = truth[["path", "color", "pattern"]].head(10)
+    judged.assign(pattern=["graphic", *judged["pattern"][1:]]).to_csv(home / "audit.csv", index=False)
+    study = opened(tmp_path_factory.mktemp("run") / "run", **{"labelling.audit": str(home / "audit.csv")})
+    with study.hold():
+        study.save_config()
+        for stage in study.stages:
+            if not stage.name.startswith("figure"):
+                study.ensure_stage(stage)
+    return study
+
+
+def test_a_folder_and_its_audit_give_every_table(run, photographs, schema):
+    _, truth = photographs
+    manifest, audit = run.manifest.set_index("image_id"), run.audit_sheet
+    assert len(manifest) == 42 and list(manifest["split"].value_counts()) == [24, 12, 6]
+    assert audit["image_id"].tolist() == truth["path"].head(10).tolist()
+    assert set(manifest.loc[[*audit["image_id"], "copy of 00.jpg", "copy of 01.jpg"], "split"]) == {"test"}
+    assert audit["weight"].sum() == pytest.approx((manifest["split"] == "test").sum())
+    assert audit["color"].tolist() == truth["color"].head(10).tolist() and pd.isna(audit["pattern"][0])
+    copies = run.table("tables/duplicates.csv")
+    assert (copies["split"] == copies["other_split"]).all()
+    assert {("00.jpg", "copy of 00.jpg"), ("01.jpg", "copy of 01.jpg")} <= set(
+        zip(copies["image_id"], copies["other"], strict=True)
+    )
+    silver = run.silver
+    assert silver["material"].notna().all() and silver["material_confidence"].notna().all()
+    scored = run.audit.query("`class` == 'all' and abstained == 'wrong' and weighting == 'none'")
+    scored = scored[scored["statistic"] == "accuracy"].set_index("attribute")
+    assert scored["n"].to_dict() == {"material": 0, "color": 10, "pattern": 9, "texture": 0}
+    labels = silver.set_index("image_id").loc[audit["image_id"], "color"].to_numpy()
+    assert scored["value"]["color"] == pytest.approx((labels == audit["color"].to_numpy()).mean())
+    assert set(run.three_columns["against"]) >= {"silver labels", "human labels"}
+    assert set(run.comparison["reference"]) == {"silver", "audit"}
+    said = run.table("tables/notes.csv").set_index("about")["said"]
+    assert "10 photographs were judged by person on color, pattern" in said["audit"]
+    assert "pattern graphic (1)" in said["answers"]
+
+
+def test_without_an_audit_nothing_is_judged_and_the_run_says_so(opened, run, tmp_path):
+    shutil.copytree(run.store.root, tmp_path / "run")
+    study = opened(tmp_path / "run")
+    names = [stage.name for stage in study.stages]
+    assert not {"audit sheet", "audit", "audit power", "truth"} & set(names)
+    assert not {"figure truth", "figure audit_scores", "figure audit_power"} & set(names)
+    assert {"scores", "coupling", "comparison", "figure f1_by_head", "figure coupling_matrix"} <= set(names)
+    manifest, said = study.manifest, study.table("tables/notes.csv").set_index("about")["said"]
+    assert len(manifest) == 42 and "No audit was given" in said["audit"] and "answers" not in said
+
+
+def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run, tmp_path):
+    told = folder_report(Trace(run))
+    assert set(told["headline"]["against"]) == {
+        "silver labels",
+        "human labels",
+        "bound from silver agreement",
+    }
+    assert told["headline"]["what"][0] == "silver labels, material: accuracy"
+    row = told["headline"].query(
+        "what == 'pretrained tower, texture: accuracy' and against == 'human labels'"
+    )
+    assert row["value"].tolist() == ["not estimable"] and row["interval"].tolist() == [""]
+    shutil.copytree(run.store.root, tmp_path / "run")
+    for study, words in (
+        (run, "10 photographs were judged"),
+        (opened(tmp_path / "run"), "No audit was given"),
+    ):
+        told = folder_report(Trace(study))
+        write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **told)
+        assert words in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert set(told["headline"]["against"]) == {"silver labels"} and len(told["headline"]) >= 16
+
+
+def test_an_attribute_that_got_one_label_only_is_told(schema):
+    silver = pd.DataFrame({"material": ["cotton"] * 100, "texture": [None] * 100})
+    silver["color"] = ["red"] * 98 + ["blue", "blue"]
+    silver["pattern"] = ["solid"] * 99 + ["striped"]
+    told = dict(_notes_of_labels(silver, schema))
+    assert set(told) == {"labels", "material", "pattern"}
+    assert told["pattern"].startswith("The labeller called 99.0% of the photographs that it labelled solid.")
+
+
+def test_another_audit_redoes_the_split_but_decodes_and_encodes_nothing_again(
+    opened, run, photographs, tmp_path
+):
+    _, truth = photographs
+    shutil.copytree(run.store.root, tmp_path / "run")
+    truth[["path", "color"]][20:30].to_csv(tmp_path / "audit.csv", index=False)
+    lines = []
+    study = opened(tmp_path / "run", **{"labelling.audit": str(tmp_path / "audit.csv")})
+    study.log = lines.append
+    assert set(study.audit_sheet["image_id"]) == set(truth["path"][20:30])
+    states = {line[12:].split(" in ")[0]: line.split()[0] for line in lines}
+    assert states == {
+        "photographs": "fresh",
+        "pixels": "fresh",
+        "audit sheet": "computed",
+        "split": "computed",
+    }
+    lines.clear()
+    assert len(study.table("cosines.parquet")) == 42
+    assert lines == ["  fresh     cosines"]
+
+
+def test_the_command_says_what_an_audit_holds_and_refuses_a_wrong_one(run, photographs, capsys, tmp_path):
+    home, _ = photographs
+    assert main(["audit", str(home / "audit.csv"), "--run-dir", str(run.store.root)]) == 0
+    told = capsys.readouterr().out
+    assert "audit.csv: 10 lines, 10 photographs, 1 annotator(s); 10 of the photographs lie in" in told
+    assert "    graphic 1: can't tell: no class of the schema" in told and "texture: not judged" in told
+    assert told.splitlines()[-1] == "accepted"
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("path,color\n00.jpg,reed\n99.jpg,red\n")
+    assert main(["audit", str(wrong), "--run-dir", str(run.store.root)]) == 1
+    told = capsys.readouterr().out
+    assert "wrong.csv, line 2: color 'reed'" in told and "wrong.csv, line 3: path '99.jpg' is unknown" in told
+    assert told.splitlines()[-1] == "refused: 2 problem(s)"
+    assert main(["audit", str(wrong), "--run-dir", str(tmp_path)]) == 1
+    assert "holds no run with photographs" in capsys.readouterr().err
+
+
+def test_a_wrong_audit_stops_the_run_before_anything_is_split(opened, photographs, tmp_path):
+    (tmp_path / "audit.csv").write_text("path,color\n00.jpg,reed\n")
+    study = opened(tmp_path / "run", **{"labelling.audit": str(tmp_path / "audit.csv")})
+    with pytest.raises(DataError, match=r"audit\.csv, line 2: color 'reed'; allowed: black"):
+        study.ensure("manifest.parquet")
+    assert not study.store.path("manifest.parquet").exists()
+    gone = opened(tmp_path / "run", **{"labelling.audit": str(tmp_path / "none.csv")})
+    with pytest.raises(DataError, match=r"none\.csv' is no file; allowed: a CSV file"):
+        gone.ensure("manifest.parquet")
