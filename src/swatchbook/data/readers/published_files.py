@@ -30,7 +30,7 @@ KEYS = ("table", "model", "head", "class", "a", "b", "rows", "statistic")
 @remember
 def source_facts() -> dict:
     """The content of ``published.yaml``: repository, commit, licence, files and printed numbers."""
-    text = (resources.files("swatchbook") / "data" / "published.yaml").read_text(encoding="utf-8")
+    text = (resources.files("swatchbook.data.readers") / "published.yaml").read_text(encoding="utf-8")
     return yaml.safe_load(text)
 
 
@@ -200,6 +200,6 @@ def _number(text: str, scale: float, decimals: int | None = None) -> dict[str, s
 
 def pinned() -> dict[str, str]:
     """SHA-256 of every pinned export, and of the list that pins them and holds the printed numbers."""
-    text = (resources.files("swatchbook") / "data" / "published.yaml").read_bytes()
+    text = (resources.files("swatchbook.data.readers") / "published.yaml").read_bytes()
     files = {name: file["sha256"] for name, file in source_facts()["files"].items()}
     return {**files, "published.yaml": hashlib.sha256(text).hexdigest()}
