@@ -17,7 +17,7 @@ __all__ = ["Study", "__version__"]
 def __getattr__(name: str) -> object:
     # The facade pulls in pandas and matplotlib; `swatchbook --help` should not wait for them.
     if name == "Study":
-        from swatchbook.pipeline.study import Study
+        from swatchbook.studies.study import Study
 
         return Study
     raise AttributeError(f"module 'swatchbook' has no attribute {name!r}")

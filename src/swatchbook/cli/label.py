@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swatchbook.studies.config import ConfigError
+from swatchbook.pipeline import ConfigError
 
 if TYPE_CHECKING:  # torch takes a while to import, and --help needs none of it
     from swatchbook.bulk.ray_job import Machines

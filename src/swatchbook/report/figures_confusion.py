@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 
 from swatchbook.report.display import number
 from swatchbook.report.figures_parts import heat, listing, rows_of
-from swatchbook.report.figures_style import TEXT, WIDTH, Drawer, looks, not_here, sheet, words
+from swatchbook.report.figures_style import TEXT, WIDTH, looks, not_here, sheet, words
 from swatchbook.schema import Attribute, Schema
 
 COLUMNS = ["model", "head", "reference_class", "predicted_class", "count", "value", "n"]
@@ -23,16 +23,8 @@ LETTER = 0.066  # inches: a generous letter of the labels
 HEAD = 0.34  # inches for a panel's title
 
 
-def confusion(model: str) -> Drawer:
-    """The drawer of one model's confusion matrices."""
-
-    def draw_confusion(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
-        return _confusion(table, schema, model)
-
-    return draw_confusion
-
-
-def _confusion(table: pd.DataFrame, schema: Schema, model: str) -> tuple[Canvas, str, pd.DataFrame]:
+def confusion(table: pd.DataFrame, schema: Schema, *, model: str) -> tuple[Canvas, str, pd.DataFrame]:
+    """One model's confusion matrices."""
     rows = rows_of(table, COLUMNS, model=model)
     name = looks([model])[model].name
     if rows.empty:

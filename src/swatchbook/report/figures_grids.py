@@ -20,7 +20,6 @@ from swatchbook.report.grids import (
     OPEN,
     RIGHT,
     WRONG,
-    GridDrawer,
     agreement,
     board,
     cut,
@@ -46,20 +45,11 @@ THUMB = 1.0
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
 
 
-def grid(name: str) -> GridDrawer:
-    """The drawer of one grid: images in two columns, each with what is said of it."""
-
-    def draw_grid(
-        table: pd.DataFrame, schema: Schema, pictures: np.ndarray
-    ) -> tuple[Canvas, str, pd.DataFrame]:
-        return _grid(table, schema, pictures, name)
-
-    return draw_grid
-
-
-def _grid(
-    table: pd.DataFrame, schema: Schema, pictures: np.ndarray, name: str
+def grid(
+    table: pd.DataFrame, schema: Schema, pictures: np.ndarray, *, rule: str
 ) -> tuple[Canvas, str, pd.DataFrame]:
+    """One grid: images in two columns, each with the answers about it; ``rule`` is a key of `TITLES`."""
+    name = rule
     rows = of_grid(table, name)
     if rows.empty:
         told = f"No image fits the rule of the grid “{words(name)}”."
@@ -262,9 +252,3 @@ def _map(
     change = f"{sure(first['probability'])} −{sure(max(fall.max(), 0.0))}"
     longest = int((side - 0.15) / 0.075) - len(change) - 1
     say(axes, x + 0.15, y - 0.1, f"{cut(words(first['predicted']), max(longest, 4))} {change}")
-
-
-GRID_FIGURES: dict[str, GridDrawer] = {
-    **{f"grid_{name}": grid(name) for name in TITLES},
-    "grid_by_pair": grid_by_pair,
-}

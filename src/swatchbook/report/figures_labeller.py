@@ -27,8 +27,6 @@ from swatchbook.report.figures_style import (
     SMALL,
     SOFT,
     WIDTH,
-    Drawer,
-    Figure,
     Look,
     mark,
     not_here,
@@ -220,38 +218,18 @@ def _risk_alt(rows: pd.DataFrame, names: list[str], shown: dict[str, Look]) -> s
     return f"Share of wrong labels against the share of images labelled. {'; '.join(said)}."
 
 
-def reliability(of: str) -> Drawer:
-    """The drawer of one set's reliability diagrams.
-
-    Args:
-        of: ``drawn`` or ``photographs``.
-    """
-
-    def draw_reliability(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
-        rows = table[table["images"] == of]
-        known = set(rows.loc[rows["statistic"] == "share_right", "attribute"])
-        if not known:
-            return not_here(f"Confidence on {SETS[of].name}", NO_PHOTOGRAPHS), NO_PHOTOGRAPHS, rows
-        canvas, alt, data = label_confidence(rows[rows["attribute"].isin(known)], schema)
-        return canvas, f"{SETS[of].name.capitalize()}. {alt} The errors are those of all labels.", data
-
-    return draw_reliability
+def reliability(table: pd.DataFrame, schema: Schema, *, of: str) -> tuple[Canvas, str, pd.DataFrame]:
+    """One set's reliability diagrams; ``of`` is ``drawn`` or ``photographs``."""
+    rows = table[table["images"] == of]
+    known = set(rows.loc[rows["statistic"] == "share_right", "attribute"])
+    if not known:
+        return not_here(f"Confidence on {SETS[of].name}", NO_PHOTOGRAPHS), NO_PHOTOGRAPHS, rows
+    canvas, alt, data = label_confidence(rows[rows["attribute"].isin(known)], schema)
+    return canvas, f"{SETS[of].name.capitalize()}. {alt} The errors are those of all labels.", data
 
 
-def confusion(of: str) -> Drawer:
-    """The drawer of one set's confusion matrices, a panel an attribute.
-
-    Args:
-        of: ``drawn`` or ``photographs``.
-    """
-
-    def draw_confusion(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
-        return _confusion(table, schema, of)
-
-    return draw_confusion
-
-
-def _confusion(table: pd.DataFrame, schema: Schema, of: str) -> tuple[Canvas, str, pd.DataFrame]:
+def confusion(table: pd.DataFrame, schema: Schema, *, of: str) -> tuple[Canvas, str, pd.DataFrame]:
+    """One set's confusion matrices, a panel an attribute; ``of`` is ``drawn`` or ``photographs``."""
     rows = rows_of(table, CONFUSION, images=of)
     called = SETS[of].name
     judged = tuple(a for a in schema if rows.loc[rows["head"] == a.name, "n"].sum() > 0)
@@ -298,11 +276,3 @@ def _most_frequent(rows: pd.DataFrame) -> list[str]:
         f"{words(true)} for {words(taken)} ({count:.0f} of {n:.0f})"
         for true, taken, count, n in wrong[columns].itertuples(index=False, name=None)
     ]
-
-
-FIGURES: dict[str, Figure] = {
-    "labeller_f1": Figure("scores", class_f1),
-    "labeller_risk": Figure("risk", risk_curves),
-    **{f"labeller_reliability_{of}": Figure("confidence", reliability(of)) for of in SETS},
-    **{f"labeller_confusion_{of}": Figure("confusion", confusion(of)) for of in SETS},
-}

@@ -78,19 +78,6 @@ RC = {
 
 
 @dataclass(frozen=True)
-class Figure:
-    """What a figure is drawn from, and by whom.
-
-    Attributes:
-        table: Name of the one table, as in ``tables/<table>.csv``.
-        draw: Table and schema → the drawing, its alt text and the data behind it.
-    """
-
-    table: str
-    draw: Drawer
-
-
-@dataclass(frozen=True)
 class Look:
     """How a model appears in every figure: its name, colour and mark."""
 
@@ -105,7 +92,7 @@ def draw(
     """Draw a figure and say how to write each of its files.
 
     Args:
-        drawer: `Figure.draw`.
+        drawer: Table and schema → the drawing, its alt text and the data behind it.
         table: The table that the figure is drawn from.
         schema: Gives heads, classes and their order.
 

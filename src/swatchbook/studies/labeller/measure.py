@@ -27,17 +27,10 @@ from swatchbook.evaluation.scores import confusion_table
 from swatchbook.labeller import BUNDLED
 from swatchbook.labeller.nearest_colour import centre_colour, nearest_colour
 from swatchbook.labeller.silver import silver_table
-from swatchbook.pipeline.stage import Stage, Trace
-from swatchbook.report.display import estimate
-from swatchbook.report.figures_grids import grid
-from swatchbook.report.figures_labeller import FIGURES
+from swatchbook.pipeline import ConfigError
+from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
-from swatchbook.studies.attributes.figures import figure_stage, picture_stage
-from swatchbook.studies.attributes.folder import folder_content, list_photographs, read_audit
-from swatchbook.studies.attributes.grids import describe_labeller
-from swatchbook.studies.attributes.headline import labeller_headline
-from swatchbook.studies.attributes.making import asked, asked_prompts, audit_content, write_cosines
-from swatchbook.studies.config import Config, ConfigError
+from swatchbook.studies.labelling import classes_and_prompts, write_cosines
 
 DRAWN, PHOTOGRAPHS = "drawn", "photographs"
 SETS = (DRAWN, PHOTOGRAPHS)
@@ -45,15 +38,10 @@ REFERENCES = {DRAWN: "known truth", PHOTOGRAPHS: "judgement"}
 MODEL = "The labeller"
 NAVY = "navy counts as blue, as the judge did not tell them apart"
 SHOWN = 12  # images of a grid
-LEAD = (
-    "A zero-shot labeller, measured: on garments drawn for the purpose, whose attributes are known, and, "
-    "where they were given, on photographs that a person judged. The labeller in the box was taught on "
-    "drawings, so only photographs say what it is worth on yours."
-)
 _CENTRE = ["centre_red", "centre_green", "centre_blue"]
 _COSINES = {DRAWN: "drawn_cosines.parquet", PHOTOGRAPHS: "cosines.parquet"}
-_CALLED = {DRAWN: "drawn images", PHOTOGRAPHS: "photographs"}
-_TABLES = ("scores", "confidence", "risk", "confusion")
+NAMES_OF_SETS = {DRAWN: "drawn images", PHOTOGRAPHS: "photographs"}
+TABLES = ("labeller_scores", "labeller_confidence", "labeller_risk", "labeller_confusion")
 
 
 @dataclass(frozen=True)
@@ -82,7 +70,11 @@ def draw_and_encode(trace: Trace) -> None:
     from swatchbook.labeller.training.quality import cosines_of
     from swatchbook.labeller.zero_shot import Labeller
 
-    n, seed, schema = trace.setting("quality.images"), trace.setting("quality.seed"), asked(trace)
+    n, seed, schema = (
+        trace.setting("quality.images"),
+        trace.setting("quality.seed"),
+        classes_and_prompts(trace),
+    )
     name = trace.setting("labelling.labeller")
     _check_seed(name, seed)
     labels, labeller, centres = drawn_labels(n, seed), Labeller.load(name), np.empty((n, 3))
@@ -176,7 +168,7 @@ def _sets(trace: Trace) -> tuple[str, ...]:
 def measure(trace: Trace) -> None:
     """Scores, calibration, risk and confusion of each set of images, in four tables."""
     schema, level, bins = trace.schema, trace.setting("evaluation.level"), trace.setting("quality.bins")
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in _TABLES}
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for of in _sets(trace):
         found = _answers(trace, of)
         weights = image_weights(len(found.images), trace.setting("evaluation.bootstrap"), trace.rng(of))
@@ -184,10 +176,12 @@ def measure(trace: Trace) -> None:
         scores = labelling_scores(*given, nearest=found.nearest, bins=bins, level=level)
         scores["note"] = np.where(scores["attribute"] == "color", found.note, "")
         told = {
-            "scores": scores,
-            "confidence": calibration_table(*given, reference=REFERENCES[of], bins=bins, level=level),
-            "risk": risk_table(*given, level=level),
-            "confusion": confusion_table(found.truth, {MODEL: found.labels}, schema),
+            "labeller_scores": scores,
+            "labeller_confidence": calibration_table(
+                *given, reference=REFERENCES[of], bins=bins, level=level
+            ),
+            "labeller_risk": risk_table(*given, level=level),
+            "labeller_confusion": confusion_table(found.truth, {MODEL: found.labels}, schema),
         }
         for name, table in told.items():
             parts[name].append(table.assign(images=of))
@@ -195,40 +189,37 @@ def measure(trace: Trace) -> None:
         trace.write_table(f"tables/{name}.csv", pd.concat(some))
 
 
-def mistakes(of: str) -> Stage:
-    """The step that finds the surest mistakes of a set, and their pictures.
+def find_mistakes(trace: Trace, of: str) -> None:
+    """The surest mistakes of a set of images, and their pictures; without photographs nothing is shown.
 
     Args:
-        of: ``drawn`` or ``photographs``; without photographs nothing is shown.
+        trace: Of the stage.
+        of: ``drawn`` or ``photographs``.
     """
-
-    def find_mistakes(trace: Trace) -> None:
-        if of not in _sets(trace):
-            trace.write_table(f"tables/grid_{of}.csv", pd.DataFrame(columns=FIXED))
-            trace.write(f"grids/{of}.npy", lambda out: np.save(out, np.empty((0, *pixels.ROW), np.uint8)))
-            return
-        found, schema = _answers(trace, of), trace.schema
-        table = grid_table(
-            found.labels,
-            found.confidence,
-            kept(found.labels, found.confidence, schema),
-            schema,
-            image_ids=found.images["image_id"].to_numpy(),
-            rows=np.arange(len(found.images)),
-            rng=trace.rng(f"mistakes {of}"),
-            model=MODEL,
-            truth=found.truth,
-            reference=REFERENCES[of],
-            images=SHOWN,
-        )
-        table = table[table["grid"] == "most_wrong"].reset_index(drop=True)
-        rule = f"the {SHOWN} {_CALLED[of]} with the surest wrong answer, whichever the attribute"
-        table["rule"] = f"{rule}; {found.note}" if found.note else rule
-        trace.write_table(f"tables/grid_{of}.csv", table)
-        shown = np.stack([pixels.square(p) for p in _pictures(trace, of, found.images, table["row"])])
-        trace.write(f"grids/{of}.npy", lambda out: np.save(out, shown))
-
-    return Stage(f"mistakes, {of}", (f"tables/grid_{of}.csv", f"grids/{of}.npy"), find_mistakes)
+    if of not in _sets(trace):
+        trace.write_table(f"tables/grid_{of}.csv", pd.DataFrame(columns=FIXED))
+        trace.write(f"grids/{of}.npy", lambda out: np.save(out, np.empty((0, *pixels.ROW), np.uint8)))
+        return
+    found, schema = _answers(trace, of), trace.schema
+    table = grid_table(
+        found.labels,
+        found.confidence,
+        kept(found.labels, found.confidence, schema),
+        schema,
+        image_ids=found.images["image_id"].to_numpy(),
+        rows=np.arange(len(found.images)),
+        rng=trace.rng(f"mistakes {of}"),
+        model=MODEL,
+        truth=found.truth,
+        reference=REFERENCES[of],
+        images=SHOWN,
+    )
+    table = table[table["grid"] == "most_wrong"].reset_index(drop=True)
+    rule = f"the {SHOWN} {NAMES_OF_SETS[of]} with the surest wrong answer, whichever the attribute"
+    table["rule"] = f"{rule}; {found.note}" if found.note else rule
+    trace.write_table(f"tables/grid_{of}.csv", table)
+    shown = np.stack([pixels.square(p) for p in _pictures(trace, of, found.images, table["row"])])
+    trace.write(f"grids/{of}.npy", lambda out: np.save(out, shown))
 
 
 def _pictures(trace: Trace, of: str, images: pd.DataFrame, rows: pd.Series) -> Iterator[Image.Image]:
@@ -273,77 +264,3 @@ def _notes_of_photographs(found: Answers, answers: pd.DataFrame) -> list[tuple[s
         given = ", ".join(f"{row.attribute} {row.label} ({row.n})" for row in outside.itertuples())
         notes.append(("answers", f"Answers that the schema has no class for are not scored: {given}."))
     return notes
-
-
-def gain_claims(scores: pd.DataFrame) -> pd.DataFrame:
-    """Whether the labels kept at the thresholds are right more often than all labels.
-
-    Args:
-        scores: The table ``scores``.
-
-    Returns:
-        ``printed, verdict, sentence``, a row for each set of images and attribute. The interval of the
-        paired difference decides: ``holds`` if it lies above 0, ``unresolved`` if only its end does.
-    """
-    rows = []
-    for row in scores[scores["metric"] == "accuracy_gain"].itertuples():
-        points = estimate(100 * row.value, 100 * row.low, 100 * row.high, 1, sign=True)
-        said = f"Accuracy of those kept less that of all: {points} points; {row.n:,.0f} are kept."
-        verdict = "holds" if row.low > 0 else "does not hold" if row.high <= 0 else "unresolved"
-        if row.value == row.low == row.high == 0:
-            said = "The threshold lies below every confidence: all labels are kept, and nothing is gained."
-        if not row.n:
-            said, verdict = "The threshold lies above every confidence: no label is kept.", "not estimable"
-        claim = f"On {_CALLED[row.images]}, the labels of {row.attribute} that are kept are right more often."
-        rows.append({"printed": claim, "verdict": verdict, "sentence": said})
-    return pd.DataFrame(rows, columns=["printed", "verdict", "sentence"])
-
-
-def labeller_report(trace: Trace) -> dict[str, object]:
-    """What the report says of a labeller, as arguments of `report.page.write_page`."""
-    scores = trace.table("tables/scores.csv")
-    notes = trace.table("tables/notes.csv").rename(columns={"about": "printed", "said": "sentence"})
-    return {
-        "lead": LEAD,
-        "headline": labeller_headline(scores),
-        "headline_title": "How good the labels are, and what they must beat",
-        "claims": pd.concat([gain_claims(scores), notes.assign(verdict=None)]),
-        "claims_title": "What thresholds do, and what to know of this run",
-    }
-
-
-def labeller_stages(config: Config) -> tuple[Stage, ...]:
-    """The steps that measure a labeller.
-
-    Args:
-        config: With ``source`` (a folder of photographs) and ``labelling.audit`` (what a person said of
-            them), or with neither.
-
-    Raises:
-        ConfigError: If only one of the two is given.
-    """
-    given = {"--images": config.source, "--audit": config.labelling.audit}
-    if (config.source is None) != (config.labelling.audit is None):
-        lacking = next(name for name, value in given.items() if value is None)
-        raise ConfigError(f"profile labeller without {lacking}; allowed: --images and --audit, or neither")
-    audit = ("judged.parquet", "tables/audit_answers.csv")
-    listed = ("listing.parquet", "tables/quarantine.csv")
-    encoded = ("photographs.parquet", "cosines.parquet")
-    photographs = (
-        Stage("photographs", listed, list_photographs, folder_content),
-        Stage("audit sheet", audit, read_audit, audit_content),
-        Stage("judged photographs", encoded, encode_judged, asked_prompts),
-    )
-    return (
-        Stage("labeller", ("tables/labeller.csv",), describe_labeller, asked_prompts),
-        Stage("drawn images", ("drawn.parquet", "drawn_cosines.parquet"), draw_and_encode, asked_prompts),
-        *(photographs if config.source is not None else ()),
-        Stage("scores", tuple(f"tables/{name}.csv" for name in _TABLES), measure),
-        Stage("notes", ("tables/notes.csv",), take_notes),
-        *(mistakes(of) for of in SETS),
-        *(figure_stage(name, figure) for name, figure in FIGURES.items()),
-        *(
-            picture_stage(f"grid_mistakes_{of}", f"grid_{of}", f"grids/{of}.npy", grid("most_wrong"))
-            for of in SETS
-        ),
-    )
