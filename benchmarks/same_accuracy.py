@@ -27,6 +27,7 @@ from torchvision import transforms
 from training_loops import Files, views_of
 from turns import machine
 
+from swatchbook import Study
 from swatchbook.data import pixels
 from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.evaluation.resample import table
@@ -37,7 +38,6 @@ from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import lr_factor
 from swatchbook.models.training import train
 from swatchbook.schema import Schema
-from swatchbook.studies.config import configure
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     asked = parser.parse_args(given)
     os.environ["TQDM_DISABLE"] = "1"
-    profile = configure("demo" if asked.device == "cpu" else "paper").training
+    profile = Study.open("demo" if asked.device == "cpu" else "paper").config.training
     epochs = asked.epochs or profile.epochs
     recipe = replace(profile, epochs=epochs, warmup_epochs=min(profile.warmup_epochs, epochs - 1))
     found = []

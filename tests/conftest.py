@@ -6,9 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from swatchbook.pipeline.settings import configure as configure_study
 from swatchbook.schema import Schema
+from swatchbook.studies import spec_of
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def configure(profile: str, overrides: dict | None = None) -> object:
+    """The settings of a profile with overrides."""
+    spec = spec_of(profile)
+    return configure_study(spec, profile, overrides)
 
 
 def real_data(name: str) -> Path:

@@ -123,7 +123,7 @@ class Store:
             self._lock.release()
 
     def is_lent(self) -> bool:
-        """Whether another process, or this one, holds the run folder and lets the processes that it starts write."""
+        """Whether a process holds the run folder and lets those that it starts write."""
         return os.environ.get(_HOLDER) == str(self.root)
 
     @contextmanager

@@ -15,8 +15,9 @@ from swatchbook.evaluation import certification as buys
 from swatchbook.evaluation import temperature
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.thresholds import COLUMNS, read_thresholds
-from swatchbook.studies.config import ConfigError, configure
+from swatchbook.pipeline import ConfigError
 from tests.audit.test_command import answered, saved
+from tests.conftest import configure
 
 SURE = ("color", "pattern", "texture")
 TEMPERATURE = 2.0  # of the labeller made by hand: its confidences are right once its logits are halved
@@ -320,7 +321,7 @@ def test_a_wrong_file_of_thresholds_changes_nothing(small, tmp_path):
 
 
 def test_a_folder_of_photographs_is_labelled_by_thresholds_of_any_attribute(small, tmp_path):
-    from swatchbook.pipeline.study import Study
+    from swatchbook.studies.study import Study
 
     making, run, labeller = small
     settings = {k: v for k, v in making.SETTINGS.items() if not k.startswith(("drawn", "subset"))}

@@ -45,7 +45,7 @@ from swatchbook.data.images import BrokenImagesError
 from swatchbook.drawn import dataset, write_dataset
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.models.training import TrainingError
-from swatchbook.pipeline.study import Study
+from swatchbook.studies.study import Study
 from tests.conftest import ROOT
 
 SETTINGS = {

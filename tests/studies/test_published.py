@@ -14,10 +14,8 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from swatchbook.pipeline.study import Study
 from swatchbook.studies.attributes.claims import claim_table
-from swatchbook.studies.config import configure
-from swatchbook.studies.stages_of import stages_of
+from swatchbook.studies.study import Study
 from tests.browser import check_page
 from tests.conftest import ROOT
 
@@ -45,7 +43,11 @@ def computed(done: subprocess.CompletedProcess) -> list[str]:
 
 def table_stages() -> list[str]:
     """The stages that make tables, in order."""
-    return [stage.name for stage in stages_of(configure("published")) if not stage.name.startswith("figure")]
+    return [
+        stage.name
+        for stage in Study.open("published", "/nowhere").stages
+        if not stage.name.startswith("figure")
+    ]
 
 
 def tables(run_dir: Path) -> dict[str, bytes]:
@@ -240,7 +242,7 @@ def test_a_run_killed_in_every_stage_completes_with_the_same_tables(run_dir, pub
     """SIGKILL half-way through the last file of each stage, one stage a process, in one folder."""
     code = """
         import os, signal, sys
-        from swatchbook.pipeline.study import Study
+        from swatchbook.studies.study import Study
         folder, source, victims, *settings = sys.argv[1:]
 
         def opened():

@@ -1,7 +1,7 @@
 """A stage: what it writes, which function computes it, and what its result depends on.
 
-A stage is data. It names its function instead of importing it, so that a run can be opened, checked and handed to
-another process before anything that computes is loaded.
+A stage is data. It names its function instead of importing it, so that a run can be opened, checked and handed
+to another process before anything that computes is loaded.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Trace:
         return value
 
     def location(self, key: str) -> Path | None:
-        """A setting that says where files lie. It is not recorded: what they hold matters (`Stage.outside`)."""
+        """A setting that says where files lie, unrecorded: what they hold matters (`Stage.outside`)."""
         value = self._source.settings[key]
         return None if value is None else Path(str(value))
 

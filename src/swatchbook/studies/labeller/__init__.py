@@ -124,7 +124,7 @@ STUDY = Spec(
     config=Config,
     profiles={
         "labeller": Profile(
-            "How good the labeller is: on images drawn for it, and on photographs (--images DIR --audit FILE).",
+            "How good the labeller is: on drawn images, and on photographs (--images DIR --audit FILE).",
             {},
             ("10",),
             {"images": "source", "source": "source", "audit": "labelling.audit"},
