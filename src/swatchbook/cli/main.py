@@ -123,7 +123,8 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
 
 def _takers(option: str) -> str:
     """The profiles that take an option, in words."""
-    return " and ".join(name for name in PROFILES if option in spec_of(name).profiles[name].inputs)
+    *most, last = (name for name in PROFILES if option in spec_of(name).profiles[name].inputs)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, str]:
@@ -153,7 +154,7 @@ def _inputs(arguments: argparse.Namespace, settings: Mapping[str, str]) -> dict[
         given[key] = str(Path(value).absolute())
     for option in profile.required:
         if profile.inputs[option] not in {**settings, **given}:
-            raise ConfigError(f"profile {name!r} needs --{option}; see: swatchbook profiles")
+            raise ConfigError(f"profile {name!r} needs --{option}, and got none")
     return given
 
 

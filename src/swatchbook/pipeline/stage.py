@@ -1,6 +1,6 @@
 """A stage: what it writes, which function computes it, and what its result depends on.
 
-A stage is data. It names its function instead of importing it, so that a run can be opened, checked and handed
+A stage is data. It names its function instead of importing it, so that a run can be opened, checked and given
 to another process before anything that computes is loaded.
 """
 
