@@ -7,6 +7,7 @@ becomes validation (``published.yaml`` and the study's ``manifest.json`` give th
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -214,3 +215,14 @@ def published_split(images: pd.DataFrame, published: pd.DataFrame) -> pd.DataFra
 
 def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(
+            "usage: python -m swatchbook.data.readers.textilenet TARGET, where the archive goes (12.1 GB)"
+        )
+    try:
+        print(fetch_archive(Path(sys.argv[1])))
+    except DataError as error:
+        sys.exit(f"swatchbook: {error}")
