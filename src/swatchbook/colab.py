@@ -38,8 +38,8 @@ def prepare(log: Callable[[str], object] = print) -> None:
     """Make a notebook's surroundings ready.
 
     On Colab packages that are missing are installed, and this package by its metadata only; a second call
-    finds nothing missing and installs nothing; device and number format are printed with the reason. Elsewhere
-    nothing is installed, and the hardware is asked when something is first computed on it.
+    finds nothing missing and installs nothing; device and number format are printed with the reason.
+    Elsewhere nothing is installed, and the hardware is asked when something is first computed on it.
 
     Args:
         log: Called with a line or two about what was done.
