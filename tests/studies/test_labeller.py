@@ -335,7 +335,7 @@ def opened(home, run_dir, photographs: bool, **more) -> Study:
 
 def test_every_table_has_both_sets_and_scores_follow_from_the_cosines(run):
     for name in ("scores", "confidence", "risk", "confusion"):
-        assert set(run.table(f"tables/{name}.csv")["images"]) == {"drawn", "photographs"}
+        assert set(run.table(f"tables/labeller_{name}.csv")["images"]) == {"drawn", "photographs"}
     scores, schema = run.labeller_scores, run.schema
     drawn = run.table("drawn.parquet").set_index("image_id")
     cosines = run.table("drawn_cosines.parquet").set_index("image_id").loc[drawn.index]
@@ -387,7 +387,7 @@ def test_figures_say_in_words_what_their_tables_hold(run):
     for of in ("drawn", "photographs"):
         macro = value(run.labeller_scores, "macro_f1", images=of, attribute="color")
         assert f"{macro:.2f} on color" in alt
-    counts = run.confusion
+    counts = run.labeller_confusion
     wrong = counts[(counts["images"] == "drawn") & (counts["reference_class"] != counts["predicted_class"])]
     top = wrong.loc[wrong["count"].idxmax()]
     alt = run.store.path("figures/labeller_confusion_drawn.txt").read_text(encoding="utf-8")
