@@ -136,14 +136,14 @@ def first_line(name: str, line: str) -> dict:
 
 
 BAD = {
-    "missing split file": ({"val_attr.txt": None}, r"has no val_attr\.txt; allowed: train\.txt, val\.txt"),
+    "missing split file": ({"val_attr.txt": None}, r"has no val_attr\.txt; allowed: train\.txt, val\.txt and test\.txt with their labels"),
     "five numbers": (first_line("train_attr.txt", "5 0 2 0 2"), r"train_attr\.txt, line 1 has 5 numbers; allowed: 6"),
     "class 9": (first_line("val_attr.txt", "1 2 1 9 2 2"), r"val_attr\.txt, line 1: neckline 9; allowed: 0 to 3"),
     "class -1": (first_line("train_attr.txt", "-1 0 2 0 2 2"), r"train_attr\.txt, line 1: pattern -1; allowed: 0"),
     "a word": (first_line("train_attr.txt", "5 0 2 x 2 2"), r"train_attr\.txt, line 1: 'x' is no whole number"),
     "two headers": (
         {"train.txt": "picture_filename\n" * 2 + SPLIT_FILES["train.txt"]},
-        r"train\.txt, line 2: 'picture_filename' is no image; allowed: one header line at most",
+        r"train\.txt, line 2: 'picture_filename' is no image; allowed: one header line at most, then images",
     ),
     "two headers of classes": (
         {"train_attr.txt": "category1\ncategory1\n" + SPLIT_FILES["train_attr.txt"]},

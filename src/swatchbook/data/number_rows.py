@@ -27,13 +27,13 @@ class Block(NamedTuple):
         first: Number of the first line in the file, counted from 1.
         names: The first word of each line; empty where lines have no names.
         counts: How many numbers each line has, shape (lines,).
-        values: All numbers, line after line, int32.
+        numbers: All of them, line after line, int32.
     """
 
     first: int
     names: list[str]
     counts: np.ndarray
-    values: np.ndarray
+    numbers: np.ndarray
 
 
 def first_lines(path: Path, count: int) -> list[str]:
@@ -107,7 +107,9 @@ def read_rows(path: Path, width: int, *, named: bool, skip: int = 0) -> tuple[li
     for block in read_blocks(path, named=named, skip=skip):
         refuse_counts(block, width, path.name)
         names += block.names
-        parts.append(block.values.reshape(-1, width) if width else np.empty((len(block.counts), 0), np.int32))
+        parts.append(
+            block.numbers.reshape(-1, width) if width else np.empty((len(block.counts), 0), np.int32)
+        )
     return names, np.concatenate(parts)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from swatchbook.data.images import SPLITS, SUFFIXES, examine, require
+from swatchbook.data.images import SPLITS, examine, require
 from swatchbook.data.landmarks import (
     ABSENT,
     BOX,
@@ -27,14 +27,23 @@ from swatchbook.data.landmarks import (
     refuse_outside,
     suggested_types,
 )
-from swatchbook.data.number_rows import first_lines, read_rows
+from swatchbook.data.number_rows import first_lines
+from swatchbook.data.readers.split_files import (
+    BOXES,
+    LANDMARKS,
+    headed,
+    read_aligned,
+    read_names,
+    read_points,
+    spelling,
+    together,
+)
 from swatchbook.data.source import locate
 from swatchbook.data.strict_csv import DataError
 from swatchbook.schema import Schema
 
 SCHEMA = "challenge"
 ANSWERS = "prediction.txt"
-_LANDMARKS = ("landmards", "landmarks")  # as it is spelt in the files, and as it is meant
 
 
 def read(source: Path, into: Path | None = None, *, workers: int | None = None) -> pd.DataFrame:
@@ -59,15 +68,8 @@ def read(source: Path, into: Path | None = None, *, workers: int | None = None) 
     root = locate(Path(source), "the challenge set's archive", ("img", "split"), into)
     folder, schema = root / "split", Schema.load(SCHEMA)
     _check_classes(folder, schema)
-    boxes = _all_or_none(folder, ("bbox",))
-    landmarks = _all_or_none(folder, _LANDMARKS)
-    parts = [_part(folder, split, schema, boxes, landmarks) for split in SPLITS]
-    listing = pd.concat(parts, ignore_index=True)
-    twice = listing["image_id"].duplicated()
-    if twice.any():
-        name = listing.loc[twice, "image_id"].iloc[0]
-        places = ", ".join(f"{split}.txt" for split in listing.loc[listing["image_id"] == name, "split"])
-        raise DataError(f"{name!r} is in {places}; allowed: each image in one split")
+    boxes, landmarks = spelling(folder, BOXES), spelling(folder, LANDMARKS)
+    listing = together([_part(folder, split, schema, boxes, landmarks) for split in SPLITS])
     listing.insert(1, "path", [f"{root.absolute().as_posix()}/{name}" for name in listing["image_id"]])
     listing.insert(2, "folder", listing["image_id"].str.rpartition("/")[0])
     # The lines of all files belong together, so that no image may be left out.
@@ -92,55 +94,34 @@ def _check_classes(folder: Path, schema: Schema) -> None:
         )
 
 
-def _all_or_none(folder: Path, spellings: Sequence[str]) -> str:
-    """Which spelling of a file is there for every split; an empty text where none is there at all."""
-    there = {name: [s for s in SPLITS if (folder / f"{s}_{name}.txt").is_file()] for name in spellings}
-    used = next((name for name in spellings if there[name]), "")
-    lacking = [split for split in SPLITS if used and split not in there[used]]
-    if lacking:
-        raise DataError(
-            f"{str(folder)!r} has {there[used][0]}_{used}.txt and no {lacking[0]}_{used}.txt; allowed: such "
-            "a file for each of train, val and test, or none"
-        )
-    return used
-
-
 def _part(folder: Path, split: str, schema: Schema, boxes: str, landmarks: str) -> pd.DataFrame:
     """One split's files as columns."""
-    names, _ = _read(folder / f"{split}.txt", 0, named=True)
-    no_image = [i for i, name in enumerate(names) if not name.lower().endswith(SUFFIXES)]
+    path = folder / f"{split}.txt"
+    names = read_names(path)
     unordered = [i for i in range(1, len(names)) if names[i] <= names[i - 1]]
-    first = 1 + _headed(folder / f"{split}.txt", named=True)
-    if no_image:
-        raise DataError(
-            f"{split}.txt, line {no_image[0] + first}: {names[no_image[0]]!r} is no image; allowed: one "
-            "header line at most, and names of images"
-        )
     if unordered:
-        i = unordered[0]
+        i, line = unordered[0], unordered[0] + 1 + headed(path, named=True)
         raise DataError(
-            f"{split}.txt, line {i + first}: {names[i]!r} comes after {names[i - 1]!r}; allowed: names in "
+            f"{path.name}, line {line}: {names[i]!r} comes after {names[i - 1]!r}; allowed: names in "
             "ascending order, as in every known copy, since the other files are kept in step by it alone"
         )
-    columns = {"image_id": names, "split": split}
     if split == "test":
         labels = pd.DataFrame(None, index=range(len(names)), columns=list(schema.names), dtype=object)
     else:
         labels = _labels(folder / f"{split}_attr.txt", schema, len(names))
-    tables = [pd.DataFrame(columns), labels]
+    tables = [pd.DataFrame({"image_id": names, "split": split}), labels]
     if boxes:
-        tables.append(box_columns(_rows(folder / f"{split}_{boxes}.txt", 4, len(names))))
+        tables.append(box_columns(read_aligned(folder / f"{split}_{boxes}.txt", 4, len(names))))
     if landmarks:
-        points = _rows(folder / f"{split}_{landmarks}.txt", 2 * len(SLOTS), len(names))
-        points = points.reshape(-1, len(SLOTS), 2)
+        points = read_points(folder / f"{split}_{landmarks}.txt", len(names))
         tables.append(point_columns(points, np.full(points.shape[:2], VISIBLE), suggested_types(points)))
     return pd.concat(tables, axis=1)
 
 
 def _labels(path: Path, schema: Schema, images: int) -> pd.DataFrame:
     """Six codes a line → class names."""
-    codes = _rows(path, len(schema.attributes), images)
-    first = 1 + _headed(path, named=False)
+    codes = read_aligned(path, len(schema.attributes), images)
+    first = 1 + headed(path)
     for column, a in zip(codes.T, schema, strict=True):
         wrong = np.flatnonzero((column < 0) | (column >= len(a)))
         if wrong.size:
@@ -148,29 +129,6 @@ def _labels(path: Path, schema: Schema, images: int) -> pd.DataFrame:
             raise DataError(f"{line}: {a.name} {column[wrong[0]]}; allowed: 0 to {len(a) - 1}")
     classes = [np.array(a.classes, dtype=object) for a in schema]
     return pd.DataFrame({a.name: classes[i][codes[:, i]] for i, a in enumerate(schema)})
-
-
-def _rows(path: Path, width: int, images: int) -> np.ndarray:
-    _, rows = _read(path, width, named=False)
-    if len(rows) != images:
-        raise DataError(f"{path.name} has {len(rows):,} rows; allowed: {images:,}, one an image of its list")
-    return rows
-
-
-def _read(path: Path, width: int, *, named: bool) -> tuple[list[str], np.ndarray]:
-    if not path.is_file():
-        raise DataError(
-            f"{str(path.parent)!r} has no {path.name}; allowed: train.txt, val.txt and test.txt with "
-            "train_attr.txt and val_attr.txt"
-        )
-    return read_rows(path, width, named=named, skip=_headed(path, named=named))
-
-
-def _headed(path: Path, *, named: bool) -> int:
-    """How many lines of column names a file begins with: 0 or 1."""
-    line = next(iter(first_lines(path, 1)), "")
-    fits = line.lower().endswith(SUFFIXES) if named else line.split(" ")[0].lstrip("-").isdigit()
-    return int(bool(line) and not fits)
 
 
 def _refuse_points_outside_boxes(manifest: pd.DataFrame) -> None:
