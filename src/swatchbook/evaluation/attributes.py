@@ -148,7 +148,7 @@ def three_tier_scores(
         holds.
 
     Source:
-        Shukla & Kunal (2026), arXiv 2601.15711.
+        Shukla & Sonalkar (2026), arXiv 2601.15711.
     """
     drawn = with_ones(weights)
     statistics: dict[tuple, Replicates] = {}

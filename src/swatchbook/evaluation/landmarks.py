@@ -222,9 +222,7 @@ def constant_scores(train: np.ndarray, images: int, classes: int | None = None) 
 # ---- tables -----------------------------------------------------------------------------------------------
 
 
-def landmark_scores(
-    trainings: Mapping[str, Mapping[int, Statistics]], *, level: float = 0.95
-) -> pd.DataFrame:
+def landmark_scores(trainings: Trainings, *, level: float = 0.95) -> pd.DataFrame:
     """Every statistic of every training, and, over several seeds, their means.
 
     Args:
