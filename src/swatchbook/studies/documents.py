@@ -48,7 +48,7 @@ def read_numbers(study: str) -> pd.DataFrame:
     last = ["text", "value", "tolerance"]
     table = pd.DataFrame(rows)
     keys = [column for column in table if column not in last]
-    return table[[*keys, *last]].fillna(dict.fromkeys(keys, ""))
+    return table[keys].astype(object).fillna("").join(table[last])
 
 
 def read_curves(study: str) -> pd.DataFrame:
