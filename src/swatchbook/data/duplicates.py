@@ -9,7 +9,7 @@ pHash, the colours of two pictures must agree as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -134,6 +134,24 @@ def straddling(found: pd.DataFrame) -> pd.DataFrame:
     """The pairs whose images lie in different splits; an image without a split is in none."""
     placed = found["split"].notna() & found["other_split"].notna()
     return found[placed & (found["split"] != found["other_split"])].reset_index(drop=True)
+
+
+def label_conflicts(manifest: pd.DataFrame, found: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFrame:
+    """The pairs, with the attributes whose labels differ although the picture is one.
+
+    Args:
+        manifest: With ``image_id`` and a column an attribute.
+        found: As ``pairs`` gives it.
+        attributes: Names of the attributes. Where one of the two labels is null, nothing differs.
+
+    Returns:
+        ``found`` with ``conflicting``, names of attributes joined by "; ", empty where the labels agree.
+    """
+    labels = manifest.set_index("image_id")[list(attributes)].astype(object)
+    ours, theirs = labels.loc[found["image_id"]], labels.loc[found["other"]]
+    differ = (ours.to_numpy() != theirs.to_numpy()) & ours.notna().to_numpy() & theirs.notna().to_numpy()
+    names = ["; ".join(name for name, wrong in zip(attributes, row, strict=True) if wrong) for row in differ]
+    return found.assign(conflicting=np.array(names, dtype=object))
 
 
 def refuse_straddling(found: pd.DataFrame) -> None:
