@@ -71,12 +71,12 @@ def read_bytes(path: str) -> bytes:
         raise UnreadableError(error.strerror or str(error)) from None
 
 
-def decode(data: bytes, enough: int | None = None) -> Image.Image:
+def decode(data: bytes, short_side: int | None = None) -> Image.Image:
     """Bytes of an image file → an upright RGB picture, by the rules at the head of this module.
 
     Args:
         data: The file's content.
-        enough: Short side in pixels, at least 1, that suffices. A JPEG is then read at a half, a quarter or
+        short_side: In pixels, at least 1, that suffices. A JPEG is then read at a half, a quarter or
             an eighth of its size as long as its short side stays that long; every byte of it is still met.
             By default each picture is read in full.
 
@@ -87,8 +87,8 @@ def decode(data: bytes, enough: int | None = None) -> Image.Image:
 
     def decoded() -> Image.Image:
         image = _opened(data)
-        if enough:
-            image.draft(None, (enough, enough))  # does nothing to other formats
+        if short_side:
+            image.draft(None, (short_side, short_side))  # does nothing to other formats
         return _rgb(_upright(_loaded(image)))
 
     return _reasoned(decoded, data)
