@@ -59,7 +59,7 @@ class Classifier:
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """An RGB picture as it is stored for training: uint8, shape (256, 256, 3)."""
-        return torch.from_numpy(square(image).copy())
+        return torch.from_numpy(square(image).pixels.copy())
 
     def encode(self, pictures: list[torch.Tensor]) -> np.ndarray:
         """Class probabilities of such pictures, float32, shape (pictures, classes)."""

@@ -15,6 +15,7 @@ Nothing is mended: what cannot be read in full is refused with a reason.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -69,6 +70,14 @@ def read_bytes(path: str) -> bytes:
         if "\\udc" in path:
             raise UnreadableError("its name is not UTF-8; rename it") from None
         raise UnreadableError(error.strerror or str(error)) from None
+
+
+def content_digest(path: str) -> str:
+    """SHA-256 of an image file in hexadecimal, or why it cannot be read; only regular files are opened."""
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except UnreadableError as error:
+        return f"unreadable: {error}"
 
 
 def decode(data: bytes, short_side: int | None = None) -> Image.Image:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pandas as pd
 from tqdm import tqdm
 
-from swatchbook.data.decoding import UnreadableError, measure, read_bytes, threads
+from swatchbook.data.decoding import UnreadableError, content_digest, measure, read_bytes, threads
 from swatchbook.data.strict_csv import DataError
 
 SPLITS = ("train", "val", "test")
@@ -144,16 +144,12 @@ def fingerprint(root: Path) -> str:
     """SHA-256 over the names and the content of every image below a folder, in hexadecimal.
 
     Args:
-        root: The folder; `find` says which files are images.
+        root: The folder; `find` says which files are images. Of one that cannot be read the reason counts.
     """
     listing = find(root)
-    contents = in_parallel(_content, listing["path"].tolist(), None, "checking")
+    contents = in_parallel(content_digest, listing["path"].tolist(), None, "checking")
     lines = (f"{name}\0{content}\n" for name, content in zip(listing["image_id"], contents, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _content(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _too_many(quarantine: pd.DataFrame, images: int, limit: float) -> str:

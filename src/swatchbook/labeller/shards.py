@@ -23,11 +23,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from swatchbook.atomic import write_file
-from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
+from swatchbook.data.decoding import UnreadableError, content_digest, decode, read_bytes, threads
 from swatchbook.memory import keep_freed
 
 SHARD = 1024  # images; a table has a row group a shard
-_UNREADABLE = "unreadable"
 _Prepared = tuple[str, torch.Tensor | str]  # digest of a file; its prepared picture, or why there is none
 
 
@@ -178,7 +177,9 @@ def encode_shard(
     """
     paths = [Path(path) for path in paths]
     if file.is_file():
-        kept = read_shard(file, _key(encoder, batch, list(pool.map(_digest, paths))), len(paths))
+        kept = read_shard(
+            file, _key(encoder, batch, list(pool.map(content_digest, map(str, paths)))), len(paths)
+        )
         if kept is not None:
             progress(len(paths))
             return kept
@@ -212,13 +213,13 @@ def _batches(
     """Each batch's values, which of its rows failed and why, and the digests of its files."""
 
     def prepared(path: Path) -> _Prepared:
-        digest = _UNREADABLE
+        digest = None
         try:
             data = read_bytes(str(path))
             digest = hashlib.sha256(data).hexdigest()
             return digest, encoder.prepare(decode(data, encoder.short_side))
         except UnreadableError as error:
-            return digest, str(error)
+            return digest or content_digest(str(path)), str(error)
 
     def encoded(pictures: list[_Prepared]) -> tuple[np.ndarray, list[tuple[int, str]], list[str]]:
         values = np.full((len(pictures), len(encoder.columns)), np.nan, dtype=np.float32)
@@ -248,11 +249,3 @@ def _ahead(
 def _key(encoder: Encoder, batch: int, digests: list[str]) -> str:
     settings = [dict(encoder.identity), list(encoder.columns), encoder.precision, encoder.short_side, batch]
     return hashlib.sha256(json.dumps([settings, digests]).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file's bytes; of no file where it cannot be read, which encoding reports."""
-    try:
-        return hashlib.sha256(read_bytes(str(path))).hexdigest()
-    except UnreadableError:
-        return _UNREADABLE

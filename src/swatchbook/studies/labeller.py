@@ -225,7 +225,7 @@ def mistakes(of: str) -> Stage:
         rule = f"the {SHOWN} {_CALLED[of]} with the surest wrong answer, whichever the attribute"
         table["rule"] = f"{rule}; {found.note}" if found.note else rule
         trace.write_table(f"tables/grid_{of}.csv", table)
-        shown = np.stack([pixels.square(p) for p in _pictures(trace, of, found.images, table["row"])])
+        shown = np.stack([pixels.square(p).pixels for p in _pictures(trace, of, found.images, table["row"])])
         trace.write(f"grids/{of}.npy", lambda out: np.save(out, shown))
 
     return Stage(f"mistakes, {of}", (f"tables/grid_{of}.csv", f"grids/{of}.npy"), find_mistakes)
