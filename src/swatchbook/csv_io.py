@@ -42,8 +42,9 @@ def write_csv(
     header: bool = True,
     float_format: str | None = None,
     numbers_as_text: bool = False,
+    line_end: str = "\n",
 ) -> None:
-    r"""Write a table in UTF-8, its text guarded, without its index, lines ending in ``\n``.
+    """Write a table in UTF-8, its text guarded, without its index.
 
     Args:
         table: What to write.
@@ -51,6 +52,7 @@ def write_csv(
         header: Whether the first line names the columns.
         float_format: Such as ``%.10g``; every digit by default.
         numbers_as_text: Leave texts such as ``+13.2`` as they are: they are numbers to a spreadsheet too.
+        line_end: Ends each line.
     """
 
     def kept(text: str) -> str:
@@ -65,7 +67,7 @@ def write_csv(
         index=False,
         header=header,
         float_format=float_format,
-        lineterminator="\n",
+        lineterminator=line_end,
         encoding="utf-8",
         quoting=quoting,
     )

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from swatchbook.audit.answers import check_answers
+from swatchbook.audit.columns import SAMPLE_COLUMNS, answer_columns
 from swatchbook.audit.page import LONG_SIDE, write_audit_page
-from swatchbook.audit.sample import SAMPLE_COLUMNS, answer_columns, guard, sample_id, unguard
+from swatchbook.audit.sample import sample_id
+from swatchbook.csv_io import guard, unguard
 from swatchbook.data.strict_csv import DataError
 from swatchbook.drawn.drawing import draw_image
 from swatchbook.schema import Attribute, Schema

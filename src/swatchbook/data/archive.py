@@ -227,7 +227,7 @@ def _inside(name: str, archive: Path) -> tuple[str, ...]:
 
 
 def _copy(member: _Member, target: Path) -> None:
-    """Write a member's bytes, unless an earlier try has; no library gives more than the size that is stated."""
+    """Write a member's bytes, unless an earlier try has; no more come than the size that is stated."""
     if not (target.is_file() and target.stat().st_size == member.size):
         target.parent.mkdir(parents=True, exist_ok=True)
         with member.open() as source, target.open("wb") as file:

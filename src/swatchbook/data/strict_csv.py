@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from swatchbook.csv_io import unguard
+
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -39,7 +41,7 @@ def read_csv(path: Path, columns: tuple[str, ...], *, mark: bool = False) -> pd.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, lines = [], []
     try:
-        header = next(reader)
+        header = [unguard(name) for name in next(reader)]
         _check_header(header, columns, path.name)
         for row in reader:
             if len(row) != len(header):
