@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from swatchbook.schema import Schema
+from tests.browser import stop_browser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,6 +38,13 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_browser():
+    """The browser that tests start is closed when all are done."""
+    yield
+    stop_browser()
 
 
 @pytest.fixture

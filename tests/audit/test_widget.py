@@ -22,7 +22,7 @@ from swatchbook.audit.sample import sample_id
 from swatchbook.audit.widget import AuditJudge, answers_file
 from swatchbook.data.strict_csv import DataError
 from tests.audit.test_page import ATTRIBUTES, HOSTILE, SEVERAL_AT_ONCE, make_images, make_sample
-from tests.browser import find_browser
+from tests.browser import new_context
 
 IDS = [*HOSTILE, "one.jpg"]
 BLANK = [""] * 4
@@ -289,16 +289,13 @@ def show_judge(page, address: str) -> None:
 @pytest.mark.skipif(find_spec("jupyterlab") is None, reason="jupyterlab is not installed")
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="a kernel cannot be halted here")
 def test_the_judge_works_by_keyboard_in_a_live_jupyterlab(tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    browser_path = find_browser()
     write_notebook(tmp_path)
     path = tmp_path / "audit" / "answers-Mia.csv"
     rng = np.random.default_rng(3)
     planned = rng.integers(1, 6, (12, 4))
     problems = []
-    with running_lab(tmp_path) as address, playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+    with new_context(viewport={"width": 1280, "height": 900}) as context, running_lab(tmp_path) as address:
+        page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         show_judge(page, address)
         for keys in planned[:6]:
@@ -332,7 +329,6 @@ def test_the_judge_works_by_keyboard_in_a_live_jupyterlab(tmp_path):
         assert page.locator(".jp-Cell").count() <= 2  # no key went to the notebook (a, b, dd, m …)
         expected = [[classes[k - 1] for classes, k in zip(CLASSES, keys, strict=True)] for keys in planned]
         _wait(lambda: labels(path) == expected, 10, lambda: str(labels(path)))
-        browser.close()
     assert not problems
 
 
