@@ -3,8 +3,13 @@
 import os
 from pathlib import Path
 
+# The tests of two processes share two cores. Threads of a linear algebra that is this small only wait for each
+# other: a fit of a temperature takes five times as long with them. Read when the library is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from swatchbook.schema import Schema
 from tests.browser import stop_browser
@@ -38,6 +43,13 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_of_linear_algebra():
+    """Also where a plugin loaded numpy before this file."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

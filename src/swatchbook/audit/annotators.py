@@ -84,10 +84,8 @@ def _again(
     twice = own.loc[own["repeat"] == 1, "image_id"]
     both = own[own["image_id"].isin(twice)].assign(annotator=lambda x: x["repeat"].map({0: "1", 1: "2"}))
     if not len(both):
-        return pd.DataFrame(
-            [(who, a, "agreement", np.nan, np.nan, np.nan, 0, TWICE) for a in schema.names],
-            columns=AGAIN_COLUMNS,
-        )
+        row = {"annotator": who, "statistic": "agreement", "n": 0, "interval": TWICE}
+        return pd.DataFrame([row | {"attribute": a} for a in schema.names], columns=AGAIN_COLUMNS)
     table = agreement_table(_classes_only(both, schema), schema, draws=draws, rng=rng, level=level)
     rows = table[COLUMNS].drop(columns=["a", "b"]).to_dict("records")
     made = []
