@@ -108,11 +108,11 @@ def answer_folder(
                 unread = {"files that could not be read": f"{len(lost):,}"} if lost else {}
                 text = page(folder, {**(facts or {}), **unread})
                 write_file(html, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
-            broken, told = pd.DataFrame(lost, columns=["path", "reason"]), Path(f"{out}.broken.csv")
+            broken, broken_csv = pd.DataFrame(lost, columns=["path", "reason"]), Path(f"{out}.broken.csv")
             if lost:
-                write_file(told, lambda path: write_csv(broken, path))
+                write_file(broken_csv, lambda path: write_csv(broken, path))
             else:
-                told.unlink(missing_ok=True)  # of an earlier call: nothing is broken now
+                broken_csv.unlink(missing_ok=True)  # of an earlier call: nothing is broken now
             work.path(table).replace(out)  # the last: where it is, all is
         except BaseException:
             if not any(shards.glob("*.npz")):  # nothing to go on from

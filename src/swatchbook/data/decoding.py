@@ -175,8 +175,8 @@ def _loaded(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
-        return found if found in _TURNS else 1
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        return orientation if orientation in _TURNS else 1
     except Exception:  # a damaged block is no reason to lose sound pixels
         return 1
 

@@ -129,8 +129,8 @@ def examine(
         ValueError: If a column is missing or an image occurs twice.
     """
     require(listing, ("image_id", "path", "folder", "split"))
-    looks = in_parallel(_look, listing["path"].tolist(), workers, "reading images")
-    seen = pd.DataFrame(looks, columns=["sha256", "width", "height", "reason"], index=listing.index)
+    examined = in_parallel(_examined, listing["path"].tolist(), workers, "reading images")
+    seen = pd.DataFrame(examined, columns=["sha256", "width", "height", "reason"], index=listing.index)
     broken = seen["reason"].notna()
     quarantine = listing[["image_id", "path", "folder", "split"]].assign(reason=seen["reason"])[broken]
     quarantine = quarantine.reset_index(drop=True)
@@ -161,7 +161,7 @@ def _too_many(quarantine: pd.DataFrame, images: int, limit: float) -> str:
     )
 
 
-def _look(path: str) -> tuple[str | None, int | None, int | None, str | None]:
+def _examined(path: str) -> tuple[str | None, int | None, int | None, str | None]:
     try:
         data = read_bytes(path)
         return hashlib.sha256(data).hexdigest(), *measure(data), None

@@ -202,14 +202,14 @@ def read(path: Path, images: int | None = None) -> np.memmap:
         DataError: If it is missing, cut off, holds Python objects, or has another shape or type.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{str(path)!r} is no array of pixels: {error}; build it again") from None
     wanted = f"uint8 ({'images' if images is None else images}, {', '.join(map(str, ROW))})"
-    right = isinstance(found, np.memmap) and found.dtype == np.uint8 and found.flags.c_contiguous
-    if not right or found.shape[1:] != ROW or images not in (None, len(found)):
-        shape = getattr(found, "shape", "several arrays")
+    right = isinstance(stored, np.memmap) and stored.dtype == np.uint8 and stored.flags.c_contiguous
+    if not right or stored.shape[1:] != ROW or images not in (None, len(stored)):
+        shape = getattr(stored, "shape", "several arrays")
         raise DataError(
-            f"{str(path)!r} holds {getattr(found, 'dtype', '')} {shape}; allowed: {wanted}; build it again"
+            f"{str(path)!r} holds {getattr(stored, 'dtype', '')} {shape}; allowed: {wanted}; build it again"
         )
-    return found
+    return stored

@@ -184,9 +184,9 @@ def encode_shard(
             progress(len(paths))
             return kept
     values, broken, digests = [], [], []
-    for found, failed, seen in _batches(encoder, paths, batch, pool):
+    for some, failed, seen in _batches(encoder, paths, batch, pool):
         broken += [(len(digests) + row, reason) for row, reason in failed]
-        values.append(found)
+        values.append(some)
         digests += seen
         progress(len(seen))
     made = Shard(_key(encoder, batch, digests), np.concatenate(values), broken)
