@@ -99,7 +99,7 @@ def drawn(place: Path, count: int) -> tuple[list[str], np.ndarray, dict[str, np.
     paths = [str(place / "files" / f"{number:06d}.jpg") for number in range(count)]
     stored = np.empty((count, pixels.SIZE, pixels.SIZE, 3), dtype=np.uint8)
     for row, picture in enumerate(drawn_pictures(labels, seed=5)):
-        transforms.functional.to_pil_image(pixels.square(picture)).save(paths[row], "JPEG", quality=95)
+        transforms.functional.to_pil_image(pixels.square(picture).pixels).save(paths[row], "JPEG", quality=95)
         stored[row] = np.asarray(Files([paths[row]], 1, lambda image: image)[0][0])
     rule = Schema.load("textilenet", folder_map="construction").folders
     truth = labels.assign(material=labels["folder"].map(rule).astype(object))
