@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from swatchbook.atomic import TEMPORARY, StoreError, remove, write_file
 from swatchbook.csv_io import unguarded, write_csv
 
-__all__ = ["RECORD", "Store", "StoreError", "code_version", "sha256"]
+__all__ = ["RECORD", "Store", "StoreError", "sha256"]
 
 RECORD = "stages.json"
 FORMAT = 2  # of the record; a run of another format is computed anew
