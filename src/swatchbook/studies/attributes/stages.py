@@ -94,7 +94,7 @@ def _drawn(config: Config) -> tuple[Stage, ...]:
             "simulated audit",
             ("audit.csv",),
             f"{HERE}.labels:simulate_audit",
-            code=("audit/sheet.py", "data", "drawn/latent.py", "evaluation", *LABELLER),
+            code=("audit", "data", "drawn/latent.py", "evaluation", *LABELLER),
             outside=f"{LABELLING}:classes_content",
         ),
         *_trainings(config),
@@ -167,14 +167,14 @@ def _folder(config: Config) -> tuple[Stage, ...]:
             "split",
             ("manifest.parquet", "tables/duplicates.csv", *(("audit.csv",) if audited else ())),
             f"{HERE}.folder:split_photographs",
-            code=("data", "audit/sheet.py"),
+            code=("data", "audit"),
         ),
         *_labels(listing),
         Stage(
             "notes",
             ("tables/notes.csv",),
             f"{HERE}.folder:take_notes",
-            code=("audit/sheet.py", "data/strict_csv.py"),
+            code=("audit", "data/strict_csv.py"),
         ),
         *_trainings(config),
     )
@@ -182,7 +182,7 @@ def _folder(config: Config) -> tuple[Stage, ...]:
 
 def listed_photographs(audited: bool) -> tuple[Stage, ...]:
     """The stages that list a person's photographs and, where there are any, read judgements of them."""
-    code = (*DATA, "audit/sheet.py")
+    code = (*DATA, "audit")
     photographs = Stage(
         "photographs",
         ("listing.parquet", "tables/quarantine.csv"),
