@@ -22,10 +22,11 @@ from swatchbook.labeller.cosines import cosine_parts
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.models import checkpoint
-from swatchbook.models.hardware import Hardware, choose, fixed_threads
-from swatchbook.models.pixel_loader import Feed
-from swatchbook.models.prediction import evaluation_logits
+from swatchbook.models.hardware import Hardware, fixed_threads, placed
+from swatchbook.models.inference import outputs_of
+from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
+from swatchbook.models.tasks import heads
 from swatchbook.schema import Attribute, Schema
 from swatchbook.store import sha256
 
@@ -152,15 +153,13 @@ class Classifier:
     def load(cls, folder: Path, device: str) -> Classifier:
         """Open a model that training has finished; ``device`` is ``auto``, ``cuda`` or ``cpu``."""
         schema = schema_of(folder)
-        network, config = checkpoint.load(folder, schema)
+        network, config = heads.load(folder, schema)
         if config["side"] != SIZE:
             raise ValueError(
                 f"{folder} was trained on images stored at {config['side']} pixels; allowed: {SIZE}"
             )
-        recipe = Recipe(**config["recipe"])
-        # A precision insisted on for training may not exist on the machine that predicts.
-        hardware = choose("auto" if recipe.precision == "auto" else "fp32", device)
-        network.place(hardware.device)
+        recipe, hardware = heads.settings_of(config, device)
+        network = placed(network, hardware.device)
         fingerprint = json.dumps(["classifier", config["sha256"], config["recipe"], hardware.precision])
         return cls(network, schema, recipe, hardware, fingerprint)
 
@@ -182,14 +181,9 @@ class Classifier:
     def embed(self, pictures: list[torch.Tensor]) -> np.ndarray:
         """Class probabilities of such pictures, all attributes side by side, shape (pictures, classes)."""
         stored = torch.stack(pictures).numpy()
-        logits = evaluation_logits(
-            self.network,
-            Feed(stored, self.recipe, self.hardware.device, keep=False),
-            np.arange(len(stored)),
-            self.recipe,
-            self.hardware,
-            self.recipe.eval_batch,
-        )
+        loader = PixelLoader(stored, self.recipe, self.hardware.device, keep=False)
+        rows = np.arange(len(stored))
+        logits = outputs_of(self.network, loader, rows, self.recipe, self.hardware)
         return torch.cat([torch.softmax(logits[name], 1) for name in self.schema.names], 1).numpy()
 
 

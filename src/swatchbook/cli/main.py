@@ -167,14 +167,14 @@ def _run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     configure(arguments.profile, settings)
-    from swatchbook.models.distributed import assembled, follow, tell
-    from swatchbook.models.training import train
+    from swatchbook.models.distributed import joined
     from swatchbook.pipeline.study import Study
-    from swatchbook.studies.attributes.training import TRAINING
+    from swatchbook.studies.attributes.training import TRAINING, fit
 
-    with assembled() as team:
-        if not team.leads:
-            follow(train)
+    with joined() as processes:
+        if not processes.leads:  # until the first process, which prepares what is trained on, has no more
+            while (training := processes.broadcast()) is not None:
+                fit(**training)
             return 0
         study = Study.open(arguments.profile, arguments.run_dir, **settings)
         stages = [stage for stage in study.stages if stage.name.startswith(TRAINING)]
@@ -184,7 +184,7 @@ def _train(arguments: argparse.Namespace) -> int:
         for stage in stages:
             study.ensure_stage(stage)
             print(study.store.path(stage.produces[1]))
-        tell(None)
+        processes.broadcast(None)
     return 0
 
 
