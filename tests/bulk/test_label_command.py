@@ -34,9 +34,10 @@ from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.labeller.zero_shot import Labeller
-from swatchbook.models import checkpoint, prediction
+from swatchbook.models import checkpoint
 from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
+from swatchbook.models.tasks.heads import predict
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 
@@ -392,7 +393,7 @@ def test_predictions_are_those_of_the_study(folder, tmp_path, capsys):
     manifest, _ = images.examine(images.find(folder))
     pixels.build(manifest, tmp_path / "pixels.npy")
     stored = pixels.read(tmp_path / "pixels.npy")
-    wanted = prediction.predict(model, stored, np.arange(len(stored)), schema, device="cpu")
+    wanted = predict(model, stored, np.arange(len(stored)), schema, device="cpu")
     table = pd.read_parquet(out)
     assert table["path"].tolist() == manifest["image_id"].tolist()
     assert list(table) == ["path", *(f"{a}{c}" for a in schema.names for c in ("", "_confidence"))]

@@ -12,10 +12,10 @@ from PIL import Image
 
 from swatchbook.data.pixels import SIZE, square
 from swatchbook.models import checkpoint
-from swatchbook.models.hardware import choose
-from swatchbook.models.pixel_loader import Feed
-from swatchbook.models.prediction import evaluation_logits
-from swatchbook.models.recipe import Recipe
+from swatchbook.models.hardware import placed
+from swatchbook.models.inference import outputs_of
+from swatchbook.models.pixel_loader import PixelLoader
+from swatchbook.models.tasks import heads
 from swatchbook.schema import Attribute, Schema
 from swatchbook.store import sha256
 
@@ -42,16 +42,14 @@ class Classifier:
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.name, self.schema = f"model {folder}", schema_of(folder)
-        self.network, config = checkpoint.load(folder, self.schema)
+        network, config = heads.load(folder, self.schema)
         if config["side"] != SIZE:
             raise ValueError(
                 f"{folder} was trained on images stored at {config['side']} pixels; allowed: {SIZE}"
             )
-        self.recipe = Recipe(**config["recipe"])
+        self.recipe, self.hardware = heads.settings_of(config, device)
         self.threads = self.recipe.threads
-        # A precision insisted on for training may not exist on the machine that predicts.
-        self.hardware = choose("auto" if self.recipe.precision == "auto" else "fp32", device)
-        self.network.place(self.hardware.device)
+        self.network = placed(network, self.hardware.device)
         self.device, self.precision = self.hardware.device, self.hardware.precision
         # The config names the weights' SHA-256, which loading has compared.
         self.identity = {"model": sha256(folder / checkpoint.CONFIG)}
@@ -64,14 +62,9 @@ class Classifier:
     def encode(self, pictures: list[torch.Tensor]) -> np.ndarray:
         """Class probabilities of such pictures, float32, shape (pictures, classes)."""
         stored = torch.stack(pictures).numpy()
-        logits = evaluation_logits(
-            self.network,
-            Feed(stored, self.recipe, self.device, keep=False),
-            np.arange(len(stored)),
-            self.recipe,
-            self.hardware,
-            self.recipe.eval_batch,
-        )
+        loader = PixelLoader(stored, self.recipe, self.device, keep=False)
+        rows = np.arange(len(stored))
+        logits = outputs_of(self.network, loader, rows, self.recipe, self.hardware)
         return torch.cat([torch.softmax(logits[name], 1) for name in self.schema.names], 1).numpy()
 
 
