@@ -29,6 +29,7 @@ TRAINING = (
     "evaluation/resample.py",
     "evaluation/scores.py",
     "studies/labelling.py",
+    "studies/training.py",
     *PIXELS,
 )
 
@@ -289,7 +290,7 @@ def _shown() -> tuple[Stage, ...]:
             "explanations",
             ("tables/occlusion.csv", "grids/seen.npy"),
             f"{HERE}.grids:explanations",
-            code=("evaluation/grids.py", "labeller/__init__.py", "models"),
+            code=("evaluation/grids.py", *TRAINING),
         ),
         figure("label_coverage", "coverage", "figures_labels:label_coverage"),
         figure("label_confidence", "confidence", "figures_labels:label_confidence"),
