@@ -404,7 +404,7 @@ def test_a_table_view_joins_values_with_their_intervals():
     assert sum(a.get("scope") == "row" for _, a in read.tags) == 4
     assert sum(a.get("scope") == "col" for _, a in read.tags) == 7
     cells = "|".join(read.texts)
-    assert cells.startswith("Scores & more|class|statistic|value|p holm|n|interval|published|<b>|")
+    assert cells.startswith("Scores & more|Class|Statistic|Value|P holm|n|Interval|Published|<b>|")
     assert "|f1|0.744 [0.727, 0.760]|< 0.001|3,760|bootstrap|0.744|$x$|" in cells
     assert "|f1|not estimable|0.250|0|–|_|permutation_p|< 0.001|–|12|–|both|" in cells
     assert cells.endswith("|only_model_right|543|–|–|count of images|–")
@@ -418,7 +418,7 @@ def test_a_table_view_shows_the_columns_that_were_asked_for():
     )
     assert Reader(table_view(table, columns=["n", "value"]).html).texts == [
         "n",
-        "value",
+        "Value",
         "1,234",
         "0.500 [0.400, 0.600]",
     ]

@@ -247,8 +247,13 @@ def _html(shown: dict[str, list[str]], numeric: list[bool], caption: str | None)
     )
 
 
+def capital(text: str) -> str:
+    """A text whose first letter is a capital, as a title's is; a symbol of one letter stays as it is."""
+    return text[:1].upper() + text[1:] if len(text) > 1 else text
+
+
 def _heading(column: object) -> str:
-    return str(column).replace("_", " ")
+    return capital(str(column).replace("_", " "))
 
 
 def _text(shown: dict[str, list[str]], caption: str | None) -> str:
