@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
-from swatchbook.report.figures_style import SWATCHES, words
+from swatchbook.report.display import SWATCHES, words
 from swatchbook.schema import Attribute, Schema
 
 CARDS = 1000  # on a sheet: about 6 MB

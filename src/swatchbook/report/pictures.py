@@ -7,25 +7,54 @@ import hashlib
 import io
 import re
 
+import numpy as np
+import pandas as pd
 from PIL import Image
 
-COLOURS = 256
+COLOURS = 256  # of a palette
+PHOTOGRAPHS = 16_000  # colours; a picture with more of them has photographs in it
 _DATA_URI = re.compile(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,([A-Za-z0-9+/=\s]+)")
 
 
-def palette_png(image: Image.Image, dpi: int | None = None) -> bytes:
-    """A picture as PNG with a palette of its own: a third of the bytes of a drawing in full colour.
+def png(rgba: np.ndarray, dpi: int, *, photographs: bool) -> bytes:
+    """A drawing as PNG: with a palette, a third of the bytes, or in full colour.
 
     Args:
-        image: Any picture; what is transparent becomes white.
+        rgba: uint8 of shape (height, width, 4), opaque.
         dpi: Pixels an inch, noted in the file.
+        photographs: Whether there are photographs in it, which need all their colours.
     """
-    opaque = Image.new("RGBA", image.size, "white")
-    opaque.alpha_composite(image.convert("RGBA"))
-    reduced = opaque.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    file = io.BytesIO()
-    reduced.save(file, "PNG", optimize=True, **({"dpi": (dpi, dpi)} if dpi else {}))
+    file, picture = io.BytesIO(), None if photographs else with_palette(rgba)
+    if picture is None:  # level 4: half the time of 6 for a fortieth more bytes
+        Image.fromarray(rgba).convert("RGB").save(file, "PNG", dpi=(dpi, dpi), compress_level=4)
+    else:
+        picture.save(file, "PNG", dpi=(dpi, dpi))
     return file.getvalue()
+
+
+def with_palette(rgba: np.ndarray) -> Image.Image | None:
+    """A drawing in its most frequent colours, all others in the nearest of these; None if it has photographs.
+
+    Quantisers of Pillow choose colours of their own, so that small patches of colour come out wrong.
+
+    Args:
+        rgba: uint8 of shape (height, width, 4), opaque.
+    """
+    pixels = np.ascontiguousarray(rgba).view(np.uint32).ravel()
+    drawn = np.flatnonzero(pixels != pixels[0])  # the first one is the ground, and most of a drawing
+    codes, colours = pd.factorize(pixels[drawn])
+    if len(colours) > PHOTOGRAPHS:
+        return None
+    rgb = np.append(colours, pixels[:1]).astype(np.uint32).view(np.uint8).reshape(-1, 4)[:, :3]
+    rgb = rgb.astype(np.float32)
+    frequent = np.argsort(-np.bincount(codes, minlength=len(colours)), kind="stable")[: COLOURS - 1]
+    palette = rgb[[-1, *frequent]]
+    nearest = ((palette**2).sum(axis=1) - 2 * rgb @ palette.T).argmin(axis=1).astype(np.uint8)
+    indices = np.zeros(len(pixels), np.uint8)
+    indices[drawn] = nearest[codes]
+    reduced = Image.fromarray(indices.reshape(rgba.shape[:2]))
+    reduced.putpalette(palette.astype(np.uint8).tobytes())
+    return reduced
 
 
 class Pictures:
@@ -59,7 +88,18 @@ class Pictures:
                     return ""  # no browser could show it
                 size = image.size
                 if kind == "png" and image.mode != "P":
-                    content = min(content, palette_png(image), key=len)
+                    kind, content = min((kind, content), _reduced(image), key=lambda pair: len(pair[1]))
                     data = base64.b64encode(content).decode("ascii")
             self.sizes[name], self._uris[name] = size, f"data:image/{kind};base64,{data}"
         return name
+
+
+def _reduced(image: Image.Image) -> tuple[str, bytes]:
+    """Kind and content of a picture in few bytes; what is transparent becomes white."""
+    opaque, file = Image.new("RGBA", image.size, "white"), io.BytesIO()
+    opaque.alpha_composite(image.convert("RGBA"))
+    if (reduced := with_palette(np.asarray(opaque))) is not None:
+        reduced.save(file, "PNG")
+        return "png", file.getvalue()
+    opaque.convert("RGB").save(file, "WEBP", quality=70)
+    return "webp", file.getvalue()

@@ -29,10 +29,8 @@ from swatchbook.labeller.nearest_colour import centre_colour, nearest_colour
 from swatchbook.labeller.silver import silver_table
 from swatchbook.pipeline.stage import Stage, Trace
 from swatchbook.report.display import estimate
-from swatchbook.report.figures_grids import grid
-from swatchbook.report.figures_labeller import FIGURES
 from swatchbook.schema import Schema
-from swatchbook.studies.attributes.figures import figure_stage, picture_stage
+from swatchbook.studies.attributes.figures import Figure, figure_stage
 from swatchbook.studies.attributes.folder import folder_content, list_photographs, read_audit
 from swatchbook.studies.attributes.grids import describe_labeller
 from swatchbook.studies.attributes.headline import labeller_headline
@@ -341,9 +339,28 @@ def labeller_stages(config: Config) -> tuple[Stage, ...]:
         Stage("scores", tuple(f"tables/{name}.csv" for name in _TABLES), measure),
         Stage("notes", ("tables/notes.csv",), take_notes),
         *(mistakes(of) for of in SETS),
-        *(figure_stage(name, figure) for name, figure in FIGURES.items()),
-        *(
-            picture_stage(f"grid_mistakes_{of}", f"grid_{of}", f"grids/{of}.npy", grid("most_wrong"))
-            for of in SETS
-        ),
+        *(figure_stage(name, figure) for name, figure in labeller_figures().items()),
     )
+
+
+def labeller_figures() -> dict[str, Figure]:
+    """The figures of the labeller, by name."""
+    here = "report.figures_labeller"
+    return {
+        "labeller_f1": Figure("scores", f"{here}:class_f1"),
+        "labeller_risk": Figure("risk", f"{here}:risk_curves"),
+        **{
+            f"labeller_reliability_{of}": Figure("confidence", f"{here}:reliability", {"images": of})
+            for of in SETS
+        },
+        **{
+            f"labeller_confusion_{of}": Figure("confusion", f"{here}:confusion", {"images": of})
+            for of in SETS
+        },
+        **{
+            f"grid_mistakes_{of}": Figure(
+                f"grid_{of}", "report.figures_grids:grid", {"name": "most_wrong"}, f"grids/{of}.npy"
+            )
+            for of in SETS
+        },
+    }

@@ -8,8 +8,7 @@ handed.
 from __future__ import annotations
 
 from swatchbook.pipeline.stage import Stage
-from swatchbook.report.figures import figures_of
-from swatchbook.studies.attributes.figures import figure_stage
+from swatchbook.studies.attributes.figures import figure_stage, figures_of
 from swatchbook.studies.attributes.folder import folder_stages
 from swatchbook.studies.attributes.grids import grid_stages
 from swatchbook.studies.attributes.making import FILE_AUDIT, SIMULATED_AUDIT, know, making_stages
@@ -77,7 +76,8 @@ def stages_of(config: Config) -> tuple[Stage, ...]:
         **known,
     }
     produced = {name for _, *names in tables.values() for name in names}
-    figures = {name: spec for name, spec in figures_of(models).items() if spec.table in produced}
+    judge = "simulated auditor" if config.profile == "demo" else "human auditor"
+    figures = {name: spec for name, spec in figures_of(models, judge).items() if spec.table in produced}
     return (
         *first[config.profile](),
         *(Stage(name, tuple(f"tables/{t}.csv" for t in made), f) for name, (f, *made) in tables.items()),

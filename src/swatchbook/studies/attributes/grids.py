@@ -15,26 +15,23 @@ from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.labeller.silver import silver_table
 from swatchbook.pipeline.stage import Stage, Trace
-from swatchbook.report import figures_grids, figures_labels, figures_training
-from swatchbook.report.figures_style import Figure
-from swatchbook.report.grids import GridDrawer
 from swatchbook.schema import Schema
-from swatchbook.studies.attributes.figures import figure_stage, picture_stage
+from swatchbook.studies.attributes.figures import Figure, figure_stage
 from swatchbook.studies.attributes.making import asked_prompts, asked_thresholds, given_thresholds
 
 EXPLAINED = 5  # images: each is five pictures in a row
 
-#: Figures of one table each, drawn as all others are.
 MAKING_FIGURES: dict[str, Figure] = {
-    "label_coverage": Figure("coverage", figures_labels.label_coverage),
-    "label_confidence": Figure("confidence", figures_labels.label_confidence),
-    "abstention_by_folder": Figure("abstention", figures_labels.abstention_by_folder),
-    "training_curves": Figure("history", figures_training.training_curves),
-}
-#: Figures of one table and its pictures: table, array of pictures, drawer.
-PICTURE_FIGURES: dict[str, tuple[str, str, GridDrawer]] = {
-    **{name: ("grid", "grids/pictures.npy", drawer) for name, drawer in figures_grids.GRID_FIGURES.items()},
-    "grid_occlusion": ("occlusion", "grids/seen.npy", figures_grids.grid_occlusion),
+    "label_coverage": Figure("coverage", "report.figures_labels:label_coverage"),
+    "label_confidence": Figure("confidence", "report.figures_labels:label_confidence"),
+    "abstention_by_folder": Figure("abstention", "report.figures_labels:abstention_by_folder"),
+    "training_curves": Figure("history", "report.figures_training:training_curves"),
+    **{
+        f"grid_{name}": Figure("grid", "report.figures_grids:grid", {"name": name}, "grids/pictures.npy")
+        for name in ("random", "most_confident", "most_wrong", "abstained")
+    },
+    "grid_by_pair": Figure("grid", "report.figures_grids:grid_by_pair", pictures="grids/pictures.npy"),
+    "grid_occlusion": Figure("occlusion", "report.figures_grids:grid_occlusion", pictures="grids/seen.npy"),
 }
 
 
@@ -170,5 +167,4 @@ def grid_stages() -> tuple[Stage, ...]:
         Stage("grids", ("tables/grid.csv", "grids/pictures.npy"), grids),
         Stage("explanations", ("tables/occlusion.csv", "grids/seen.npy"), explanations),
         *(figure_stage(name, figure) for name, figure in MAKING_FIGURES.items()),
-        *(picture_stage(name, *spec) for name, spec in PICTURE_FIGURES.items()),
     )
