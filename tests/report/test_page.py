@@ -5,6 +5,7 @@ import io
 import re
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
@@ -13,7 +14,7 @@ from PIL import Image
 
 from swatchbook.pipeline.notebook_runner import execute
 from swatchbook.report.page import tone, write_page
-from swatchbook.report.pictures import palette_png
+from swatchbook.report.pictures import with_palette
 from tests.browser import check_page, open_page
 
 HOSTILE = "<script>alert('x')</script>.jpg"
@@ -357,29 +358,35 @@ def test_an_image_without_words_is_named_after_its_section(tmp_path):
 
 
 def test_a_picture_is_embedded_once_and_in_few_bytes(tmp_path):
-    noisy = Image.effect_noise((700, 300), 60).convert("RGB")
-    outputs = [shown({"image/png": png_of(noisy)}, alt="Noise") for _ in range(2)]
-    section = chapter(tmp_path, outputs[0], new_markdown_cell("## Two"), outputs[1])
-    (image,) = section.find_all("img")
-    assert image["alt"] == "Noise"
-    assert section.find("a")["href"] == f"#{image['id']}"
+    noise = np.random.default_rng(0).integers(0, 256, (300, 700, 3), np.uint8)
+    drawing, photograph = Image.effect_noise((700, 300), 60).convert("RGB"), Image.fromarray(noise)
+    pictures = [png_of(drawing), png_of(photograph), png_of(drawing)]
+    outputs = [shown({"image/png": data}, alt="Noise") for data in pictures]
+    section = chapter(tmp_path, outputs[0], outputs[1], new_markdown_cell("## Two"), outputs[2])
+    images = section.find_all("img")
+    assert [image["alt"] for image in images] == ["Noise", "Noise"]
+    assert section.find("a")["href"] == f"#{images[0]['id']}"
     assert section.find("a").get_text() == "The figure is shown above"
-    embedded = Image.open(io.BytesIO(base64.b64decode(image["src"].partition("base64,")[2])))
-    assert (embedded.mode, embedded.size) == ("P", (700, 300))
-    assert len(image["src"]) < 0.6 * len(png_of(noisy))
+    embedded = [Image.open(io.BytesIO(base64.b64decode(i["src"].partition("base64,")[2]))) for i in images]
+    assert [(each.format, each.mode) for each in embedded] == [("PNG", "P"), ("WEBP", "RGB")]
+    assert [each.size for each in embedded] == [(700, 300)] * 2
+    assert all(len(image["src"]) < 0.7 * len(data) for image, data in zip(images, pictures, strict=False))
 
 
 def test_a_palette_keeps_the_colours_of_a_drawing_as_they_were():
-    colours = [(255, 255, 255), (34, 33, 31), (1, 115, 178), (222, 143, 5), (243, 240, 235)]
-    drawing = Image.new("RGBA", (50, 10))
-    for k, colour in enumerate(colours):
-        drawing.paste((*colour, 255), (10 * k, 0, 10 * k + 10, 10))
-    drawing.putpixel((0, 0), (0, 0, 0, 0))
-    reduced = Image.open(io.BytesIO(palette_png(drawing, dpi=200)))
-    assert [round(x) for x in reduced.info["dpi"]] == [200, 200]
-    reduced = reduced.convert("RGB")
-    assert [reduced.getpixel((10 * k + 5, 5)) for k in range(5)] == colours
-    assert reduced.getpixel((0, 0)) == (255, 255, 255)  # it was transparent
+    colours = [(255, 255, 255), (34, 33, 31), (1, 115, 178), (222, 143, 5), (122, 78, 45), (125, 78, 45)]
+    rows = np.arange(250)[:, None]
+    common, rare = (np.stack([rows, rows, np.full_like(rows, blue)], axis=2) for blue in (100, 101))
+    shades = np.concatenate([np.repeat(common, 119, axis=1), rare], axis=1)  # 250 frequent, 250 rare ones
+    patches = np.repeat(np.array(colours), 20, axis=0)[None].repeat(10, axis=0)
+    drawing = np.concatenate([patches, shades]).astype(np.uint8)
+    reduced = with_palette(np.asarray(Image.fromarray(drawing).convert("RGBA")))
+    assert len(reduced.getcolors()) == 256
+    exact = np.asarray(reduced.convert("RGB"), int)
+    assert np.array_equal(exact[:10], patches)
+    assert np.abs(exact - drawing).max() == 1
+    assert with_palette(np.random.default_rng(0).integers(0, 256, (150, 150, 4), np.uint8)) is None
+    assert with_palette(np.full((4, 5, 4), 255, np.uint8)).getcolors() == [(20, 0)]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from swatchbook.labeller.nearest_colour import NAMED, centre_colour, nearest_col
 from swatchbook.labeller.training.captions import WORDS
 from swatchbook.pipeline.run import artefacts_of
 from swatchbook.pipeline.study import Study, Trace
-from swatchbook.report.figures_style import SWATCHES
+from swatchbook.report.display import SWATCHES
 from swatchbook.report.page import write_page
 from swatchbook.schema import Attribute, Schema
 from swatchbook.studies.config import ConfigError, configure
