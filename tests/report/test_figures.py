@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import cache
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -117,6 +118,12 @@ def drawing(name: str, table: pd.DataFrame, schema: Schema = HOSTILE, **more):
     return drawn(drawer, table, schema, **arguments | more)
 
 
+@pytest.fixture(scope="module")
+def shown(tables):
+    """Name → the figure of the made-up table, drawn once."""
+    return cache(lambda name: drawing(name, tables[FIGURES[name][0]]))
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_table_gives_the_same_bytes(name, tables, figures, tmp_path):
     table, drawer, arguments = FIGURES[name]
@@ -128,8 +135,8 @@ def test_the_same_table_gives_the_same_bytes(name, tables, figures, tmp_path):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_hostile_names_reach_the_reader_unharmed(name, tables, figures, tmp_path):
-    check_words(drawing(name, tables[FIGURES[name][0]]))
+def test_hostile_names_reach_the_reader_unharmed(name, shown, figures, tmp_path):
+    check_words(shown(name))
     for suffix in (".png", ".txt"):
         (tmp_path / f"x{suffix}").write_bytes(figures[name][suffix])
     tags = Reader(figure_view(tmp_path / "x").html).tags
@@ -180,8 +187,8 @@ MARKED = {
 
 
 @pytest.mark.parametrize("name", MARKED)
-def test_every_value_of_the_data_is_a_mark_and_every_mark_a_value(name, tables):
-    canvas, _, data = drawing(name, tables[FIGURES[name][0]])
+def test_every_value_of_the_data_is_a_mark_and_every_mark_a_value(name, tables, shown):
+    canvas, _, data = shown(name)
     if MARKED[name]:
         data = data[data["statistic"] == MARKED[name]]
     values = data["value"].dropna().to_numpy(float)
@@ -194,8 +201,8 @@ def test_every_value_of_the_data_is_a_mark_and_every_mark_a_value(name, tables):
 
 
 @pytest.mark.parametrize("name", ["confusion", "residuals", "coupling_matrix"])
-def test_cells_carry_the_numbers_of_the_data(name, tables):
-    canvas, _, data = drawing(name, tables[FIGURES[name][0]])
+def test_cells_carry_the_numbers_of_the_data(name, shown):
+    canvas, _, data = shown(name)
     texts = texts_on(canvas)
     if name == "confusion":
         wanted = [f"{100 * v:.0f}" for v in data["value"] if v >= 0.005]
@@ -210,9 +217,9 @@ def test_cells_carry_the_numbers_of_the_data(name, tables):
         assert texts.count(text) >= wanted.count(text)
 
 
-def test_coupling_names_every_verdict_of_its_table(tables):
+def test_coupling_names_every_verdict_of_its_table(shown):
     for name in ("coupling_matrix", "coupling_deltas"):
-        canvas, _, data = drawing(name, tables["coupling"], HOSTILE)
+        canvas, _, data = shown(name)
         said = " ".join(texts_on(canvas))
         for verdict in data.loc[data["verdict"].fillna("") != "", "verdict"]:
             assert verdict.split(" but ")[0] in said
@@ -301,16 +308,16 @@ def test_a_lead_is_claimed_only_where_the_table_shows_it(tables):
     assert not any("ahead" in t for t in texts_on(drawing("f1_by_head", table)[0]))
 
 
-def test_the_audit_reads_out_the_three_ways_of_counting_abstentions(tables):
+def test_the_audit_reads_out_the_three_ways_of_counting_abstentions(tables, shown):
     rows = tables["audit"].query("attribute == 'color' and `class` == 'all' and statistic == 'macro_f1'")
     rows = rows[rows["weighting"] == "none"].set_index("abstained")
-    shown = texts_on(drawing("audit_scores", tables["audit"])[0])
+    texts = texts_on(shown("audit_scores").drawing)
     for way in ("extra_class", "wrong", "left_out"):
-        assert estimate(*rows.loc[way, ["value", "low", "high"]]) in shown
+        assert estimate(*rows.loc[way, ["value", "low", "high"]]) in texts
 
 
-def test_colour_classes_carry_a_patch_of_their_colour(tables):
-    canvas, _, _ = drawing("f1_by_class", tables["scores"], HOSTILE)
+def test_colour_classes_carry_a_patch_of_their_colour(shown):
+    canvas, _, _ = shown("f1_by_class")
     (squares,) = [c for a in canvas.get_axes() for c in a.collections if isinstance(c, PathCollection)]
     assert [mpl.colors.to_hex(c) for c in squares.get_facecolor()] == ["#b3262e", "#3b74b8", "#ffffff"]
 
