@@ -1,36 +1,27 @@
-"""Where a run's artefacts live: atomic writes, one writer at a time, and when a stage is fresh.
-
-A stage is a function from artefacts to artefacts. While it runs, what it reads is traced: artefacts,
-settings and code. The trace and the hashes of what it wrote go last into `stages.json`. The stage is
-fresh as long as that record verifies, so nothing has to be declared and nothing can be forgotten.
-"""
+"""Where a run's artefacts live: atomic writes, one writer at a time, and the record of what made them."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib.util
-import inspect
 import json
 import os
 import socket
-import tempfile
 import time
-import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from swatchbook.atomic import TEMPORARY, StoreError, remove, write_file
+from swatchbook.csv_io import unguarded, write_csv
+
+__all__ = ["RECORD", "Store", "StoreError", "sha256"]
+
 RECORD = "stages.json"
+FORMAT = 2  # of the record; a run of another format is computed anew
 _HOLDER = "SWATCHBOOK_RUN_LOCK"  # tells the kernels of a run that their parent holds the lock for them
-
-
-class StoreError(RuntimeError):
-    """A run folder that cannot be used; the message says why and what to do."""
 
 
 class Store:
@@ -49,7 +40,7 @@ class Store:
         return self.root / artefact
 
     def write(self, artefact: str, writer: Callable[[Path], object]) -> None:
-        """Write an artefact: temporary name in the same folder, flush, replace.
+        """Write an artefact: temporary name in the same folder, flush, replace; see `atomic.write_file`.
 
         Args:
             artefact: Its name below the run folder.
@@ -59,35 +50,14 @@ class Store:
             StoreError: If the disk is full or the folder cannot be written; the artefact that was there
                 before is untouched and nothing half-written remains.
         """
-        target = self.path(artefact)
-        temporary = target
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-", suffix=target.suffix)
-            os.close(handle)
-            temporary = Path(name)
-            writer(temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp makes private files; results are for reading
-            temporary.replace(target)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {artefact} in {self.root}: {error.strerror or error}; "
-                "what was there before is untouched"
-            ) from error
-        finally:
-            if temporary != target:
-                temporary.unlink(missing_ok=True)
+        write_file(self.path(artefact), writer)
 
     def write_table(self, artefact: str, table: pd.DataFrame) -> None:
         """Write a table as CSV (ten significant digits, no index) or Parquet, by the artefact's suffix."""
         if artefact.endswith(".parquet"):
             self.write(artefact, lambda p: table.to_parquet(p, index=False))
         else:
-            self.write(
-                artefact, lambda p: table.to_csv(p, index=False, float_format="%.10g", lineterminator="\n")
-            )
+            self.write(artefact, lambda p: write_csv(table, p, float_format="%.10g", numbers_as_text=True))
 
     def write_json(self, artefact: str, content: object) -> None:
         """Write JSON with sorted keys."""
@@ -98,9 +68,10 @@ class Store:
         """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word."""
         if artefact.endswith(".parquet"):
             return pd.read_parquet(self.path(artefact))
-        return pd.read_csv(
+        table = pd.read_csv(
             self.path(artefact), keep_default_na=False, na_values=[""], dtype={"image_id": str}
         )
+        return unguarded(table)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -109,7 +80,7 @@ class Store:
         Raises:
             StoreError: If another run holds it (the message names its PID), or the folder cannot be written.
         """
-        if os.environ.get(_HOLDER) == str(self.root):
+        if self.is_lent():
             yield  # our parent process holds it and waits for us
             return
         try:
@@ -131,6 +102,10 @@ class Store:
         finally:
             self._lock.release()
 
+    def is_lent(self) -> bool:
+        """Whether a process holds the run folder and lets those that it starts write."""
+        return os.environ.get(_HOLDER) == str(self.root)
+
     @contextmanager
     def lend_lock(self) -> Iterator[None]:
         """While this process holds the lock, let the kernels that it starts write on its behalf."""
@@ -150,20 +125,48 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what a killed run left half-written."""
-        for leftover in self.root.rglob(".writing-*"):
-            leftover.unlink(missing_ok=True)
+        for leftover in list(self.root.rglob(f"{TEMPORARY}*")):
+            remove(leftover)
 
     def records(self) -> dict[str, dict]:
-        """What `stages.json` says of each stage; nothing if it is missing or damaged (all is then redone)."""
-        try:
-            records = json.loads(self.path(RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        """What `stages.json` says of each stage; nothing if it is missing, damaged or of another format.
+
+        Everything is computed anew then.
+        """
+        content = self._record()
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
             return {}
-        return records if isinstance(records, dict) else {}
+        stages = content.get("stages")
+        if not isinstance(stages, dict) or not all(map(_is_record, stages.values())):
+            return {}
+        return stages
+
+    def foreign_record(self) -> str | None:
+        """Why a record that is there says nothing, in one line; None if it speaks or there is none."""
+        if self.records() or not self.path(RECORD).exists():
+            return None
+        content = self._record()
+        if isinstance(content, dict) and content.get("format") == FORMAT and content.get("stages") == {}:
+            return None
+        older = (
+            isinstance(content, dict) and "format" not in content and all(map(_is_record, content.values()))
+        )
+        reason = "was made by an earlier version" if older else f"has a {RECORD} that cannot be read"
+        return f"the run in {self.root} {reason}: every stage is computed anew"
+
+    def _record(self) -> object:
+        try:
+            return json.loads(self.path(RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def record(self, stage: str, record: Mapping[str, object]) -> None:
         """Enter a finished stage; the last write of a stage."""
-        self.write_json(RECORD, {**self.records(), stage: record})
+        self.write_json(RECORD, {"format": FORMAT, "stages": {**self.records(), stage: record}})
+
+    def forget(self) -> None:
+        """Empty the record, so that every stage is computed anew."""
+        self.write_json(RECORD, {"format": FORMAT, "stages": {}})
 
     def hashes(self, artefacts: Iterator[str] | list[str]) -> dict[str, str | None]:
         """SHA-256 of each artefact, None where it is missing."""
@@ -176,68 +179,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def code_version(function: Callable, seen: frozenset[types.CodeType] = frozenset()) -> str:
-    """SHA-256 over the source that a stage's function runs: its own and, transitively, the package's.
-
-    The function's globals and its own imports are followed to the modules of this package that they come
-    from, and those modules' imports onwards, so that editing an estimator makes exactly the stages stale
-    that use it.
-
-    Args:
-        function: The stage's function.
-        seen: Functions already on the way here, which are not followed again.
-    """
-    digest = hashlib.sha256(inspect.getsource(function).encode())
-    packages = {function.__module__.partition(".")[0], __name__.partition(".")[0]}
-    # Imports inside a function, which keep torch away until it is needed, are names with a dot.
-    inside = [n for n in _names(function.__code__) if "." in n and n.partition(".")[0] in packages]
-    modules = {module for name in inside if _is_module(name) for module in _closure(name)}
-    seen = seen | {function.__code__}
-    used = [function.__globals__.get(name) for name in sorted(_names(function.__code__))]
-    used += [cell.cell_contents for cell in function.__closure__ or ()]
-    for found in used:
-        if isinstance(found, types.FunctionType) and found.__module__ == function.__module__:
-            if found.__code__ not in seen:
-                digest.update(code_version(found, seen).encode())
-            continue
-        home = found.__name__ if isinstance(found, types.ModuleType) else getattr(found, "__module__", None)
-        if isinstance(home, str) and home.partition(".")[0] in packages and home != function.__module__:
-            modules |= _closure(home)
-    for module in sorted(modules):
-        digest.update(_source(module).encode())
-    return digest.hexdigest()
-
-
-def _names(code: types.CodeType) -> set[str]:
-    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return set(code.co_names).union(*(_names(c) for c in inner))
-
-
-@cache
-def _source(module: str) -> str:
-    return Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8")
-
-
-@cache
-def _closure(module: str) -> frozenset[str]:
-    """The module and every module of the package that it imports, directly or not."""
-    package, found, queue = module.partition(".")[0], set(), [module]
-    while queue:
-        current = queue.pop()
-        if current in found:
-            continue
-        found.add(current)
-        for node in ast.walk(ast.parse(_source(current))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == package:
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-                queue += [name for name in names if _is_module(name)] or [node.module]
-            elif isinstance(node, ast.Import):
-                queue += [a.name for a in node.names if a.name.partition(".")[0] == package]
-    return frozenset(found)
-
-
-def _is_module(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # a name inside a module, not a module
-        return False
+def _is_record(record: object) -> bool:
+    """Whether a stage's record has the types that freshness is judged by."""
+    kinds = {"reads": dict, "settings": dict, "outside": dict, "writes": dict, "code": str}
+    return isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in kinds.items())

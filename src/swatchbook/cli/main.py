@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swatchbook import __version__
 from swatchbook.cli.audit import audit_parser, with_check
 from swatchbook.cli.label import label_parser, predict_parser
-from swatchbook.studies.config import DEFAULT_PROFILE, PROFILES, Config, ConfigError, configure
+from swatchbook.pipeline import ConfigError
+from swatchbook.studies import DEFAULT_PROFILE, PROFILES, spec_of
 
-PHOTOGRAPHS = ("folder", "labeller")  # profiles that take --images
-OWN_AUDIT = ("published", "demo")
+if TYPE_CHECKING:
+    from swatchbook.studies.study import Study
+
+INPUTS = ("source", "images", "audit")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,12 +103,8 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_PROFILE,
         help=f"one of {', '.join(PROFILES)} (default: {DEFAULT_PROFILE})",
     )
-    parser.add_argument(
-        "--source", metavar="DIR", help="folder with the published exports (default: download)"
-    )
-    parser.add_argument(
-        "--images", metavar="DIR", help="folder of photographs, for profiles folder and labeller"
-    )
+    parser.add_argument("--source", metavar="PATH", help="folder or archive of the profile's data set")
+    parser.add_argument("--images", metavar="DIR", help="folder of photographs, for profiles that take one")
     parser.add_argument(
         "--audit",
         metavar="FILE",
@@ -121,6 +121,12 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _takers(option: str) -> str:
+    """The profiles that take an option, in words."""
+    *most, last = (name for name in PROFILES if option in spec_of(name).profiles[name].inputs)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _settings(arguments: argparse.Namespace) -> dict[str, str]:
     settings = {}
     for pair in arguments.settings:
@@ -128,75 +134,78 @@ def _settings(arguments: argparse.Namespace) -> dict[str, str]:
         if not equals or not key:
             raise ConfigError(f"--set {pair!r}; must be KEY=VALUE, such as bootstrap=500")
         settings[key] = value
-    if arguments.source is not None:
-        settings["source"] = arguments.source
-    _folder_settings(arguments, settings)
-    return settings
+    return settings | _inputs(arguments, settings)
 
 
-def _folder_settings(arguments: argparse.Namespace, settings: dict[str, str]) -> None:
-    """Photographs and audit, as absolute paths because notebooks run in another folder."""
-    profile = arguments.profile
-    if arguments.images is not None:
-        if profile not in PHOTOGRAPHS:
-            raise ConfigError(f"--images with profile {profile!r}; it is for {' and '.join(PHOTOGRAPHS)}")
-        if arguments.source is not None:
-            raise ConfigError(f"--images and --source were both given; profile {profile} takes --images")
-        settings["source"] = str(Path(arguments.images).absolute())
-    if profile == "demo" and "source" in settings:
-        raise ConfigError("--source with profile 'demo', which draws its own images")
-    if profile == "folder" and "source" not in settings:
-        raise ConfigError("profile 'folder' needs photographs; give --images DIR")
-    if arguments.audit is not None:
-        if profile in OWN_AUDIT:
-            raise ConfigError(f"--audit with profile {profile!r}, which has an audit of its own")
-        settings["labelling.audit"] = str(Path(arguments.audit).absolute())
+def _inputs(arguments: argparse.Namespace, settings: Mapping[str, str]) -> dict[str, str]:
+    """The options that name files, as settings; absolute paths, because notebooks run in another folder."""
+    name = arguments.profile
+    profile = spec_of(name).profiles[name]
+    given: dict[str, str] = {}
+    for option in INPUTS:
+        value = getattr(arguments, option)
+        if value is None:
+            continue
+        if option not in profile.inputs:
+            raise ConfigError(f"--{option} with profile {name!r}; it is for {_takers(option)}")
+        key = profile.inputs[option]
+        if key in given:
+            raise ConfigError(f"--images and --source were both given; profile {name} takes --images")
+        given[key] = str(Path(value).absolute())
+    for option in profile.required:
+        if profile.inputs[option] not in {**settings, **given}:
+            raise ConfigError(f"profile {name!r} needs --{option}, and got none")
+    return given
+
+
+def _open(arguments: argparse.Namespace) -> Study:
+    """The run that the options name; a wrong command line fails here."""
+    from swatchbook.studies.study import Study
+
+    return Study.open(arguments.profile, arguments.run_dir, **_settings(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
-    configure(arguments.profile, settings)  # a wrong command line fails before anything is imported
-    from swatchbook.pipeline.run import run_study
-    from swatchbook.pipeline.study import Study
+    from swatchbook.pipeline.complete import complete
 
-    study = Study.open(arguments.profile, arguments.run_dir, **settings)
-    print(run_study(study, force=arguments.force))
+    print(complete(_open(arguments), force=arguments.force))
     return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    settings = _settings(arguments)
-    configure(arguments.profile, settings)
-    from swatchbook.models.distributed import assembled, follow, tell
-    from swatchbook.models.training import train
-    from swatchbook.pipeline.study import Study
-    from swatchbook.studies.attributes.training import TRAINING
+    study = _open(arguments)
+    trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
+    if not trained:
+        raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")
+    from swatchbook.models.distributed import joined
+    from swatchbook.studies.training import follow
 
-    with assembled() as team:
-        if not team.leads:
-            follow(train)
+    with joined() as processes:
+        if not processes.leads:
+            follow()
             return 0
-        study = Study.open(arguments.profile, arguments.run_dir, **settings)
-        stages = [stage for stage in study.stages if stage.name.startswith(TRAINING)]
-        if not stages:
-            raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")
         study.save_config()
-        for stage in stages:
+        for folder, stage in trained.items():
             study.ensure_stage(stage)
-            print(study.store.path(stage.produces[1]))
-        tell(None)
+            print(study.store.path(folder))
+        processes.broadcast(None)
     return 0
 
 
 def _profiles(_: argparse.Namespace) -> int:
-    for name, profile in PROFILES.items():
+    from swatchbook.pipeline.settings import flat
+
+    studies = {spec_of(name).name: spec_of(name) for name in PROFILES}
+    for name in PROFILES:
+        profile = spec_of(name).profiles[name]
         print(f"{name:<12} {profile.description}")
         for key, value in profile.overrides.items():
             print(f"{'':<12}   {key} = {value}")
-    print("\nsettings and defaults (--set KEY=VALUE):")
-    for key, value in Config().flat().items():
-        if key != "profile":
-            print(f"  {key:<28} {','.join(map(str, value)) if isinstance(value, tuple) else value}")
+    for spec in studies.values():
+        print(f"\nsettings of {', '.join(spec.profiles)}, and defaults (--set KEY=VALUE):")
+        for key, value in flat(spec.config()).items():
+            if key != "profile":
+                print(f"  {key:<28} {','.join(map(str, value)) if isinstance(value, tuple) else value}")
     return 0
 
 

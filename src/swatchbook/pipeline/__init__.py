@@ -1,1 +1,5 @@
 """Stages, runs, notebooks: when a result is fresh, how it is computed, where it is told. No fashion."""
+
+
+class ConfigError(ValueError):
+    """A setting or option that does not exist or cannot have the value given; the message says what can."""

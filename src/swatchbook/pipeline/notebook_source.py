@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
-from nbformat import NotebookNode
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 NUMBERED = "[0-9][0-9]_*.ipynb"
 TEMPLATE = 0
@@ -56,6 +58,28 @@ def parameters_of(notebook: Path) -> dict[str, object]:
     return declared_in(read(Path(notebook)), Path(notebook))
 
 
+def needs_of(notebook: Path) -> dict[str, list[str]]:
+    """The results and figures that a notebook shows, as its metadata declares them.
+
+    Returns:
+        ``results`` and ``figures``, each a list of names; both empty where it declares none.
+
+    Raises:
+        ValueError: If the declaration is anything else.
+    """
+    content = json.loads(Path(notebook).read_text(encoding="utf-8"))  # nbformat takes a second to import
+    declared = content["metadata"].get("swatchbook", {})
+    needs = {key: declared.get(key, []) for key in ("results", "figures")}
+    if set(declared) - set(needs) or not all(
+        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in needs.values()
+    ):
+        raise ValueError(
+            f"{Path(notebook).name}: metadata 'swatchbook' is {dict(declared)!r}; allowed: lists of "
+            "names under 'results' and 'figures'"
+        )
+    return needs
+
+
 def read(path: Path) -> NotebookNode:
     """A notebook file in format 4.
 
@@ -64,6 +88,8 @@ def read(path: Path) -> NotebookNode:
     """
     if not path.is_file():
         raise ValueError(f"notebook {str(path)!r} does not exist")
+    import nbformat
+
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat raises anything from KeyError to its own NotJSONError

@@ -1,223 +1,206 @@
-"""A whole run: every stage, the notebooks on their results, the report, and the committed figures."""
+"""A run of a study: its settings, its folder, and its results, each computed once and reopened afterwards."""
 
 from __future__ import annotations
 
-import json
-import re
-import shutil
+import os
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
 
-from swatchbook.pipeline import notebook_runner as notebooks
-from swatchbook.pipeline.notebook_source import discover
-from swatchbook.pipeline.provenance import project_root, provenance
-from swatchbook.pipeline.study import Result, Stage, Study, Trace
-from swatchbook.report.page import write_page
-from swatchbook.store import StoreError, sha256
-from swatchbook.studies.attributes.folder import folder_report, headline_of
-from swatchbook.studies.attributes.headline import headline_table, known_headline
-from swatchbook.studies.config import PROFILES
-from swatchbook.studies.labeller import labeller_report
+import pandas as pd
 
-PRIVATE = ("source", "labelling.audit", "labelling.thresholds")  # paths of one machine, not for a report
-LEADS = {
-    "published": "Every number of a published four-attribute study, computed again from its own predictions "
-    "and audit: each with an interval, and each printed claim held against what the data says.",
-    "demo": "Garments drawn with known colour, pattern, material and texture, labelled, audited and trained "
-    "on as photographs would be. The truth is known, so every estimator can be seen to be right or wrong. "
-    "The auditor is simulated.",
-    "paper": "TextileNet labelled by a zero-shot labeller, and two backbones trained on its labels under one "
-    "recipe.",
-    "nobody": "Nobody audited these labels: every score is agreement with the labeller, and says nothing of "
-    "what is true. --audit FILE gives an audit.",
-}
+from swatchbook.pipeline.provenance import provenance
+from swatchbook.pipeline.settings import flat
+from swatchbook.pipeline.spec import Spec
+from swatchbook.pipeline.stage import Stage, Trace, plain, resolve
+from swatchbook.schema import Schema
+from swatchbook.store import Store
+
+_VERIFIED = "SWATCHBOOK_VERIFIED_STAGES"  # what the process that holds the run folder has found fresh
 
 
-def run_study(study: Study, force: bool = False) -> Path:
-    """Bring a run up to date: tables, figures, notebooks, report.
+class Run:
+    """A run of a study.
 
-    Args:
-        study: The run.
-        force: Compute everything again, fresh or not.
+    Results are attributes: ``run.scores`` is the table of that name, computed first if it is not fresh.
 
-    Returns:
-        The path of the report.
-
-    Raises:
-        StoreError: If the run folder is in use by another run or cannot be written, or the notebooks are
-            not there because the package does not run from a checkout.
-        NotebookError: If a notebook fails; the message names the notebook and the cell.
+    Attributes:
+        spec: The study.
+        config: Its settings.
+        settings: The same by dotted key.
+        store: The run folder.
+        stages: In the order of the story.
+        log: Called with one line for each stage that is reused or computed.
     """
-    start, root = time.monotonic(), project_root()
-    if root is None:
-        raise StoreError("the notebooks are not here; run swatchbook from a checkout of the project")
-    study.log = partial(print, file=sys.stderr, flush=True)
-    study.log(f"swatchbook run: profile {study.config.profile}, folder {study.store.root}")
-    told = tell_stages(study, root)
-    study.stages += told
-    with study.hold():
-        if force:
-            study.store.write_json("stages.json", {})
-        study.save_config()
-        for stage in study.stages:
-            study.ensure_stage(stage)
-        export_figures(study, root)
-    study.log(f"done in {time.monotonic() - start:.1f} s")
-    return study.store.path("report/index.html")
 
+    def __init__(self, spec: Spec, config: Any, store: Store, log: Callable[[str], None]) -> None:  # noqa: ANN401
+        self.spec, self.config, self.store, self.log = spec, config, store, log
+        self.settings = flat(config)
+        self.stages = spec.stages(config)
+        # A process that another one started works with what that one has verified, and nothing else.
+        self._trusting = store.is_lent()
+        self._verified = (
+            set(filter(None, os.environ.get(_VERIFIED, "").split("\n"))) if self._trusting else set()
+        )
 
-def tell_stages(study: Study, root: Path) -> tuple[Stage, ...]:
-    """The stages that tell: each notebook of the profile, and the report over them."""
-    numbers = [int(n) for n in PROFILES[study.config.profile].notebooks]
-    found = discover(root / "notebooks", numbers) if numbers else []
-    chosen = [path for path in found if _can_tell(study, path)]
-    stages = [
-        Stage(f"notebook {path.stem}", (f"notebooks/{path.name}",), _notebook(path), _content(path))
-        for path in chosen
-    ]
-    told = [(path.stem, f"notebooks/{path.name}") for path in chosen]
-    return (
-        *stages,
-        Stage("report", ("report/index.html",), _report(told), lambda _: {"code": repr(provenance())}),
-    )
+    @cached_property
+    def schema(self) -> Schema:
+        """What is asked of an image."""
+        return self.spec.schema(self.config)
 
+    @property
+    def changed_settings(self) -> dict[str, object]:
+        """Settings that differ from those of the study's default configuration with this profile's name."""
+        default = flat(type(self.config)(profile=self.config.profile))
+        return {key: value for key, value in self.settings.items() if value != default[key]}
 
-def _can_tell(study: Study, path: Path) -> bool:
-    """Whether a run makes all that a notebook asks for; says so if it does not."""
-    for artefact in artefacts_of(path, study.figure_name):
-        try:
-            study.stage_of(artefact)
-        except KeyError:
-            study.log(f"  left out  notebook {path.stem}: this run does not make {artefact}")
-            return False
-    return True
-
-
-def _notebook(path: Path) -> Callable[[Trace], None]:
-    def execute(trace: Trace) -> None:
-        for artefact in artefacts_of(path, trace.figure_name):
-            trace.path(artefact)
-        config = trace.config
-        default = type(config)(profile=config.profile).flat()
-        changed = {k: v for k, v in config.flat().items() if v != default[k]}
-        if config.source:  # a notebook's kernel stands in another folder
-            changed["source"] = str(Path(config.source).resolve())
-        parameters = {
-            "PROFILE": config.profile,
-            "RUN_DIR": str(trace.store.root),
-            "SETTINGS": {k: list(v) if isinstance(v, tuple) else v for k, v in changed.items()},
+    @property
+    def results(self) -> dict[str, str]:
+        """Name → artefact of every result that this run offers."""
+        return {
+            name: artefact
+            for name, (artefact, _) in self.spec.results.items()
+            if self._producer(artefact) is not None
         }
-        trace.write(
-            f"notebooks/{path.name}", lambda out: notebooks.execute(path, out, parameters, title=path.stem)
-        )
 
-    return execute
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        if name.startswith("_") or "spec" not in self.__dict__:
+            raise AttributeError(name)
+        offered = self.results
+        if name not in offered:
+            raise AttributeError(
+                f"profile {self.config.profile!r} has no result {name!r}; it offers {', '.join(offered)}"
+            )
+        return self.table(offered[name])
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.results]
+
+    def table(self, artefact: str) -> pd.DataFrame:
+        """A table of the run, computed first if it is not fresh."""
+        self.ensure(artefact)
+        return self.store.read_table(artefact)
+
+    # ---- how results come about -------------------------------------------------------------------
+
+    def stage_of(self, artefact: str) -> Stage:
+        """The stage that produces an artefact.
+
+        Raises:
+            KeyError: If no stage of this profile does.
+        """
+        stage = self._producer(artefact)
+        if stage is None:
+            raise KeyError(f"no stage of profile {self.config.profile!r} produces {artefact!r}")
+        return stage
+
+    def _producer(self, artefact: str) -> Stage | None:
+        for stage in self.stages:
+            if any(artefact == p or (p.endswith("/") and artefact.startswith(p)) for p in stage.produces):
+                return stage
+        return None
+
+    def ensure(self, artefact: str) -> None:
+        """See to it that the artefact is there and fresh."""
+        self.ensure_stage(self.stage_of(artefact))
+
+    def ensure_stage(self, stage: Stage) -> None:
+        """Reuse a stage's results if their record verifies; else compute the stage and record it.
+
+        Raises:
+            StoreError: If the run folder is in use or cannot be written.
+            RuntimeError: In a process started by a run, if that run has not verified the stage.
+        """
+        stale = self.why_stale(stage)
+        if stale is not None:
+            with self.store.lock():
+                self.enter(stage, stale, self.compute(stage))
+
+    def why_stale(self, stage: Stage) -> str | None:
+        """Why a stage must be computed, or None if its record verifies; what it reads is seen to first."""
+        if stage.name in self._verified:
+            return None
+        if self._trusting:
+            raise RuntimeError(
+                f"this run did not bring {stage.name!r} up to date before it started this process; a "
+                "notebook names the results and figures that it shows in its metadata, under 'swatchbook'"
+            )
+        stale = self._compare(stage)
+        if stale is None:
+            self.log(f"  fresh     {stage.name}")
+            self._verified.add(stage.name)
+        return stale
+
+    def compute(self, stage: Stage) -> dict[str, object]:
+        """Compute a stage; the record to enter."""
+        start, trace = time.monotonic(), Trace(self)
+        outside = self._outside(stage, trace)
+        for artefact in stage.needs:
+            trace.path(artefact)
+        resolve(stage.compute)(trace, **stage.arguments)
+        return {
+            "reads": trace.reads,
+            "settings": trace.settings,
+            "outside": outside,
+            "code": stage.code_hash(),
+            "writes": self.store.hashes(trace.writes),
+            "seconds": round(time.monotonic() - start, 2),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+    def enter(self, stage: Stage, stale: str, record: Mapping[str, object]) -> None:
+        """Enter a computed stage into the run's record, and say why it was computed."""
+        self.store.record(stage.name, record)
+        self._verified.add(stage.name)
+        self.log(f"  computed  {stage.name} in {record['seconds']:.1f} s ({stale})")
+
+    @staticmethod
+    def _outside(stage: Stage, trace: Trace) -> dict[str, str]:
+        return resolve(stage.outside)(trace, **stage.arguments) if stage.outside else {}
+
+    def _compare(self, stage: Stage) -> str | None:
+        record = self.store.records().get(stage.name)
+        if record is None:
+            return "not there yet"
+        if record.get("code") != stage.code_hash():
+            return "its code changed"
+        for key, was in record["settings"].items():
+            if key == "schema content":
+                if was != repr(self.schema):
+                    return "the schema changed"
+            elif key not in self.settings or plain(self.settings[key]) != was:
+                return f"{key} changed from {was} to {self.settings.get(key)}"
+        if stage.outside and record["outside"] != self._outside(stage, Trace(self)):
+            return "what it reads outside the run changed"
+        for artefact in record["reads"]:
+            self.ensure(artefact)
+        for kind, word in (("reads", "changed"), ("writes", "is missing or damaged")):
+            now = self.store.hashes(list(record[kind]))
+            for artefact, was in record[kind].items():
+                if now[artefact] is None or now[artefact] != was:
+                    return f"{artefact} {word}"
+        return None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the run folder; the processes that this run starts may write, a second run may not."""
+        with self.store.lock(), self.store.lend_lock():
+            yield
+
+    def lend(self) -> dict[str, str]:
+        """Environment of a process that may use what this run has verified without verifying it again."""
+        return {_VERIFIED: "\n".join(sorted(self._verified))}
+
+    def save_config(self) -> None:
+        """Write `config.json`: every setting, package versions and the commit of the code."""
+        content = {"settings": {k: plain(v) for k, v in self.settings.items()}, **provenance()}
+        self.store.write_json("config.json", content)
 
 
-def _content(path: Path) -> Callable[[Trace], dict[str, str]]:
-    return lambda _: {path.name: sha256(path)}
-
-
-def artefacts_of(notebook: Path, named: Callable[[str], str]) -> list[str]:
-    """The artefacts that a notebook asks its `study` for, read off its source.
-
-    Args:
-        notebook: Its path.
-        named: Gives a figure's full name; see `Study.figure_name`.
-    """
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    source = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    results = [vars(Study).get(name) for name in re.findall(r"\bstudy\.(\w+)", source)]
-    found = [result.artefact for result in results if isinstance(result, Result)]
-    found += [
-        f"figures/{named(name)}{s}"
-        for name in re.findall(r"study\.show\(\"(\w+)\"", source)
-        for s in (".png", ".txt")
-    ]
-    found += [f"predictions/{name}.parquet" for name in re.findall(r"study\.predictions\(\"(\w+)\"", source)]
-    found += ["tables/claims.csv"] if "study.say(" in source else []
-    return sorted(set(found))
-
-
-def _report(told: list[tuple[str, str]]) -> Callable[[Trace], None]:
-    def report(trace: Trace) -> None:
-        profile = trace.config.profile
-        said = {
-            "published": _published,
-            "demo": _drawn,
-            "folder": folder_report,
-            "labeller": labeller_report,
-        }.get(profile, _scored)(trace)
-        executed = [(name, trace.path(artefact)) for name, artefact in told]
-        title, made = f"Swatchbook: the {profile} study", _provenance(trace)
-        trace.write(
-            "report/index.html",
-            lambda out: write_page(out, title=title, notebooks=executed, provenance=made, **said),
-        )
-
-    return report
-
-
-def _published(trace: Trace) -> dict[str, object]:
-    """What the report says first of the published study: its numbers and its claims."""
-    numbers, claims = trace.table("tables/numbers.csv"), trace.table("tables/claims.csv")
-    return {
-        "lead": LEADS["published"],
-        "headline": headline_table(numbers, trace.setting("baseline")),
-        "claims": claims[["printed", "verdict", "sentence", "where"]],
-    }
-
-
-def _drawn(trace: Trace) -> dict[str, object]:
-    """What the report says first of the drawn world: every estimate beside the truth."""
-    claims = trace.table("tables/claims.csv")
-    return {
-        "lead": LEADS["demo"],
-        "headline": known_headline(trace.table("tables/known.csv")),
-        "headline_title": "What is true of the drawn world, and what the estimators say of it from the audit",
-        "claims": claims[["printed", "verdict", "sentence"]],
-        "claims_title": "The published study's claims, asked of this run",
-    }
-
-
-def _scored(trace: Trace) -> dict[str, object]:
-    """What the report says first of TextileNet: the models' scores by what they are held against."""
-    said = {"headline_title": "How well the models do, by what they are held against"}
-    claims = trace.table("tables/claims.csv")[["printed", "verdict", "sentence"]]
-    said |= {"claims": claims, "claims_title": "The published study's claims, asked of this run"}
-    if trace.setting("labelling.audit") is not None:
-        three = headline_of(trace.table("tables/three_columns.csv"))
-        return {"lead": LEADS["paper"], "headline": three, **said}
-    scores = trace.table("tables/scores.csv").rename(columns={"metric": "statistic"})
-    whole = scores["statistic"].isin(["accuracy", "macro_f1"]) & (scores["class"] == "all")
-    headline = headline_of(scores[whole].assign(against="silver labels"))
-    return {"lead": f"{LEADS['paper']} {LEADS['nobody']}", "headline": headline, **said}
-
-
-def _provenance(trace: Trace) -> dict[str, dict[str, str]]:
-    made = provenance()
-    settings = {k: str(v) for k, v in trace.config.flat().items() if k not in PRIVATE}
-    return {
-        "Run": {"date": time.strftime("%Y-%m-%d"), "profile": trace.config.profile, "commit": made["commit"]},
-        "Settings": settings,
-        "Versions": made["versions"],
-        "Inputs (SHA-256)": trace.store.records().get("published exports", {}).get("outside", {}),
-    }
-
-
-def export_figures(study: Study, root: Path) -> None:
-    """Copy the figures of the project's own run, and the CSV behind each, to `figures/<profile>/`.
-
-    A run in a folder of its own keeps its figures to itself, and so does one of a person's photographs.
-    """
-    private = study.config.profile in ("folder", "labeller") and study.config.source is not None
-    if private or study.store.root != (root / "runs" / study.config.profile).resolve():
-        return
-    target = root / "figures" / study.config.profile
-    target.mkdir(parents=True, exist_ok=True)
-    for source in sorted(study.store.path("figures").glob("*")):
-        if source.suffix in (".png", ".csv"):  # the SVG stays with the run: it would double the checkout
-            shutil.copyfile(source, target / source.name)
+def print_computed(line: str) -> None:
+    """Print what was computed to standard error; what was fresh is no news."""
+    if not line.lstrip().startswith("fresh"):
+        print(line, file=sys.stderr, flush=True)

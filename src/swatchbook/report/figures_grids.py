@@ -46,32 +46,32 @@ THUMB = 1.0
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
 
 
-def grid(table: pd.DataFrame, schema: Schema, pictures: np.ndarray, name: str) -> Figure:
+def grid(table: pd.DataFrame, schema: Schema, pictures: np.ndarray, rule: str) -> Figure:
     """One grid: images in two columns, each with its labels.
 
     Args:
         table: From `grid_table`.
         schema: Gives attributes and classes.
         pictures: The table's pictures, uint8 of shape (rows, S, S, 3).
-        name: ``random``, ``most_confident``, ``most_wrong`` or ``abstained``.
+        rule: ``random``, ``most_confident``, ``most_wrong`` or ``abstained``.
     """
-    rows = rows_of_grid(table, name)
+    rows = rows_of_grid(table, rule)
     if rows.empty:
         return empty_figure(
-            f"Images {TITLES[name]}", f"No image fits the rule of the grid “{words(name)}”.", rows
+            f"Images {TITLES[rule]}", f"No image fits the rule of the grid “{words(rule)}”.", rows
         )
     suffix, reference = reference_of(rows)
     right, known = agreement(rows, schema)
     model = styles_of([rows["model"].iloc[0]])[rows["model"].iloc[0]].name
     tall = max(SIDE, 1.15 * LINE * len(schema.names)) + GAP
-    which = "where it departs most surely" if (name, suffix) == ("most_wrong", "silver") else TITLES[name]
+    which = "where it departs most surely" if (rule, suffix) == ("most_wrong", "silver") else TITLES[rule]
     title = f"{model} on {len(rows)} images {which}: {right} of {known} answers agree with the {reference}"
     drawing = sheet(
         0.3 + tall * -(-len(rows) // 2),
         title,
         f"The rule: {rows['rule'].iloc[0]}.",
         f"Lines: {joined([words(n) for n in schema.names])}, each with the model's confidence.",
-        "Bold: the answer that put the image here." * (name == "most_wrong"),
+        "Bold: the answer that put the image here." * (rule == "most_wrong"),
         key=_sign_key(reference),
     )
     axes = board(drawing)

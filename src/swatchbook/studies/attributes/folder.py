@@ -1,4 +1,4 @@
-"""The steps of profile `folder`: a person's own photographs → pixels, split, silver labels, models.
+"""Profile `folder`: a person's own photographs → split, and what a reader must know of the run.
 
 There are no fabric folders, so every attribute is labelled by the labeller; and there may be an audit, a
 CSV file in which somebody judged some of the photographs. All else is the code of the other profiles.
@@ -6,73 +6,16 @@ CSV file in which somebody judged some of the photographs. All else is the code 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from swatchbook.audit.sheet import CANNOT_TELL, read_sheet, with_design
-from swatchbook.data import duplicates, images, pixels
-from swatchbook.labeller.silver import abstention_table, coverage_table, silver_table
-from swatchbook.names import called
-from swatchbook.pipeline.stage import Stage, Trace
+from swatchbook.audit.sheet import CANNOT_TELL, with_design
+from swatchbook.data import duplicates, pixels
+from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
-from swatchbook.studies.attributes.making import (
-    asked,
-    asked_prompts,
-    asked_thresholds,
-    audit_content,
-    given_thresholds,
-    write_cosines,
-)
-from swatchbook.studies.attributes.training import training_stages
-from swatchbook.studies.config import Config
 
-LEAD = (
-    "Your own photographs, labelled by a labeller, and two models trained on its labels. A score against "
-    "silver labels is agreement with that labeller; only a person's audit says what is true."
-)
 ONE_CLASS = 0.99  # share of the labels above which an attribute tells photographs apart no more
 SHARES = {"train": 0.60, "val": 0.15, "test": 0.25}
-
-
-def list_photographs(trace: Trace) -> None:
-    """The folder → every photograph that can be read, with its hash and size."""
-    listed = images.find(_folder(trace))
-    try:
-        sound, quarantine = images.examine(listed)
-    except images.BrokenImagesError as error:
-        trace.write_table("tables/quarantine.csv", error.quarantine)
-        raise
-    trace.write_table("tables/quarantine.csv", quarantine)
-    trace.write_table("listing.parquet", sound.drop(columns="split"))
-
-
-def folder_content(trace: Trace) -> dict[str, str]:
-    """Names and content of the photographs, so that an exchanged one is noticed."""
-    return {"images": images.fingerprint(_folder(trace))}
-
-
-def _folder(trace: Trace) -> Path:
-    source = trace.setting("source")  # traced: the manifest says where each file lies
-    if source is None:
-        raise ValueError("profile folder needs photographs: --images DIR")
-    return Path(source)
-
-
-def decode_photographs(trace: Trace) -> None:
-    """Photographs → pixels, decoded once and in the order of the manifest to come."""
-    listing = trace.table("listing.parquet")
-    trace.write("pixels.npy", lambda out: pixels.build(listing, out))
-
-
-def read_audit(trace: Trace) -> None:
-    """The audit file → answers about photographs of this folder, and how each was taken."""
-    listing = trace.table("listing.parquet")
-    path = Path(trace.setting("labelling.audit"))
-    sheet = read_sheet(path, listing["image_id"].tolist(), _folder(trace), asked(trace))
-    trace.write_table("judged.parquet", sheet.judged)
-    trace.write_table("tables/audit_answers.csv", sheet.answers)
 
 
 def split_photographs(trace: Trace) -> None:
@@ -200,106 +143,3 @@ def _notes_of_audit(judged: pd.DataFrame | None, answers: pd.DataFrame | None) -
              f"scored: {given}. Scores hold for photographs whose answer is a class.")
         )  # fmt: skip
     return notes
-
-
-def encode_photographs(trace: Trace) -> None:
-    """Photographs → cosines with every class's prompts; no split is read, so another one keeps them."""
-    write_cosines(trace, trace.table("listing.parquet"))
-
-
-def label_photographs(trace: Trace) -> None:
-    """Cosines → silver labels of every attribute, and how much was labelled."""
-    cosines, manifest = trace.table("cosines.parquet"), trace.table("manifest.parquet")
-    schema, level = trace.schema, trace.setting("evaluation.level")
-    ask = {
-        "temperature": trace.setting("labelling.temperature"),
-        "thresholds": given_thresholds(trace, schema.names),
-    }
-    silver = silver_table(cosines.drop(columns="image_id"), schema, **ask)
-    trace.write_table("tables/coverage.csv", coverage_table(silver, schema, level=level))
-    folders = manifest["folder"].to_numpy()
-    trace.write_table("tables/abstention.csv", abstention_table(silver, schema, folders, level=level))
-    silver.insert(0, "image_id", manifest["image_id"].to_numpy())
-    trace.write_table("silver.parquet", silver)
-
-
-def headline_of(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores as text, for the report's first table.
-
-    Args:
-        scores: With ``model, head, statistic, against, value, low, high, n``; a value that is missing
-            although its ends are there is a bound.
-    """
-    rows = scores.to_dict("records")
-    return pd.DataFrame(
-        {
-            "what": [
-                f"{called(r['model'])}, {r['head']}: {r['statistic'].replace('_f1', '-F1')}" for r in rows
-            ],
-            "against": [r["against"] for r in rows],
-            "value": [_value(r) for r in rows],
-            "interval": ["" if pd.isna(r["low"]) else f"{r['low']:.3f} to {r['high']:.3f}" for r in rows],
-            "n": ["" if pd.isna(r["n"]) else f"{r['n']:,.0f}" for r in rows],
-        }
-    )
-
-
-def _value(row: dict) -> str:
-    if pd.notna(row["value"]):
-        return f"{row['value']:.3f}"
-    return "not estimable" if pd.isna(row["low"]) else "bound"
-
-
-def folder_report(trace: Trace) -> dict[str, object]:
-    """What the report says of a folder's run, as arguments of `report.page.write_page`.
-
-    Returns:
-        ``lead``, ``headline`` (each score by what it was held against) and ``claims`` (the run's notes), and
-        the headings of the two.
-    """
-    models = [trace.setting("model"), trace.setting("baseline")]
-    if trace.setting("labelling.audit") is not None:
-        truth = trace.table("tables/truth.csv")
-        labels = (
-            (truth["model"] == "silver")
-            & (truth["estimator"] == "post_stratified")
-            & (truth["class"] == "all")
-        )
-        labels = truth[labels & truth["statistic"].isin(["accuracy", "macro_f1"])].assign(
-            against="human labels"
-        )
-        scores = pd.concat([labels, trace.table("tables/three_columns.csv")])
-    else:
-        scores = trace.table("tables/scores.csv").rename(columns={"metric": "statistic"})
-        whole = scores["statistic"].isin(["accuracy", "macro_f1"]) & (scores["class"] == "all")
-        scores = scores[whole & scores["model"].isin(models)].assign(against="silver labels")
-    notes = trace.table("tables/notes.csv").rename(columns={"about": "printed", "said": "sentence"})
-    return {
-        "lead": LEAD,
-        "headline": headline_of(scores),
-        "headline_title": "How well the models do, by what they are held against",
-        "claims": notes,
-        "claims_title": "What to know of this run",
-    }
-
-
-def folder_stages(config: Config) -> tuple[Stage, ...]:
-    """The steps from a folder of photographs to predictions.
-
-    Args:
-        config: Its ``source`` is the folder; its ``labelling.audit`` an audit file, or None.
-    """
-    audited = config.labelling.audit is not None
-    read = Stage("audit sheet", ("judged.parquet", "tables/audit_answers.csv"), read_audit, audit_content)
-    split = ("manifest.parquet", "tables/duplicates.csv")
-    silver = ("silver.parquet", "tables/coverage.csv", "tables/abstention.csv")
-    return (
-        Stage("photographs", ("listing.parquet", "tables/quarantine.csv"), list_photographs, folder_content),
-        Stage("pixels", ("pixels.npy",), decode_photographs),
-        *((read,) if audited else ()),
-        Stage("split", (*split, *(("audit.csv",) if audited else ())), split_photographs),
-        Stage("cosines", ("cosines.parquet",), encode_photographs, asked_prompts),
-        Stage("silver labels", silver, label_photographs, asked_thresholds),
-        Stage("notes", ("tables/notes.csv",), take_notes),
-        *training_stages((config.model, config.baseline)),
-    )

@@ -1,4 +1,4 @@
-"""The steps that show what was made: trainings, confidence, and grids of images with their figures."""
+"""The steps that show labels, trainings and images: confidence, histories, and grids of images."""
 
 from __future__ import annotations
 
@@ -14,25 +14,12 @@ from swatchbook.evaluation.grids import SILVER, grid_table, occlusion_table
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.labeller.silver import silver_table
-from swatchbook.pipeline.stage import Stage, Trace
+from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
-from swatchbook.studies.attributes.figures import Figure, figure_stage
-from swatchbook.studies.attributes.making import asked_prompts, asked_thresholds, given_thresholds
+from swatchbook.studies.attributes.labels import by_cosines, known_labels
+from swatchbook.studies.labelling import given_thresholds
 
 EXPLAINED = 5  # images: each is five pictures in a row
-
-MAKING_FIGURES: dict[str, Figure] = {
-    "label_coverage": Figure("coverage", "report.figures_labels:label_coverage"),
-    "label_confidence": Figure("confidence", "report.figures_labels:label_confidence"),
-    "abstention_by_folder": Figure("abstention", "report.figures_labels:abstention_by_folder"),
-    "training_curves": Figure("history", "report.figures_training:training_curves"),
-    **{
-        f"grid_{name}": Figure("grid", "report.figures_grids:grid", {"name": name}, "grids/pictures.npy")
-        for name in ("random", "most_confident", "most_wrong", "abstained")
-    },
-    "grid_by_pair": Figure("grid", "report.figures_grids:grid_by_pair", pictures="grids/pictures.npy"),
-    "grid_occlusion": Figure("occlusion", "report.figures_grids:grid_occlusion", pictures="grids/seen.npy"),
-}
 
 
 def known_or_judged(
@@ -43,9 +30,9 @@ def known_or_judged(
     Known truth where the data has it; else what the first annotator of an audit file saw, −1 on images that
     were not judged; else None.
     """
-    columns = {f"true_{name}": name for name in schema.names}
-    if set(columns) <= set(manifest):
-        return schema.encode(manifest[list(columns)].rename(columns=columns), "known truth"), "truth"
+    truth = known_labels(manifest, schema)
+    if truth is not None:
+        return schema.encode(truth, "known truth"), "truth"
     if trace.setting("labelling.audit") is None:
         return None, SILVER
     sheet = trace.table("audit.csv")
@@ -61,47 +48,29 @@ def history(trace: Trace) -> None:
     trace.write_table("tables/history.csv", table)
 
 
-def describe_labeller(trace: Trace) -> None:
-    """Which labeller gave the labels, and its own scale beside the one in use."""
-    from swatchbook.labeller.zero_shot import Labeller
-
-    loaded = Labeller.load(trace.setting("labelling.labeller"), log=lambda line: None)
-    facts = {
-        "labeller": loaded.name,
-        "weights": loaded.revision[:12],
-        "scale of the cosines in use": f"{trace.setting('labelling.temperature'):g}",
-        "the checkpoint's own scale": f"{loaded.logit_scale:.1f}",
-    }
-    trace.write_table("tables/labeller.csv", pd.DataFrame({"what": facts.keys(), "is": facts.values()}))
-
-
 def confidence(trace: Trace) -> None:
     """The labeller's confidence against being right, abstentions included."""
     cosines, manifest = trace.table("cosines.parquet"), trace.table("manifest.parquet")
     schema = trace.schema
-    # A person's own folders are no fabrics, so there the labeller labels every attribute.
-    folders = None if trace.setting("profile") == "folder" else manifest["folder"].to_numpy()
+    truth, reference = known_or_judged(trace, manifest, schema)
+    if truth is None:
+        trace.write_table("tables/confidence.csv", pd.DataFrame(columns=CONFIDENCE))
+        return
+    names = by_cosines(trace, schema)
     surest = silver_table(
         cosines.drop(columns="image_id"),
         schema,
-        folders,
+        None if len(names) == len(schema.names) else manifest["folder"].to_numpy(),
         temperature=trace.setting("labelling.temperature"),
-        thresholds={a.name: 0.0 for a in schema if folders is None or a.labelled_by == "zero_shot"},
+        thresholds=dict.fromkeys(names, 0.0),
     )
-    codes = schema.encode(surest, "silver labels")
-    truth, reference = known_or_judged(trace, manifest, schema)
-    given = given_thresholds(
-        trace, [a.name for a in schema if folders is None or a.labelled_by == "zero_shot"]
-    )
+    given = given_thresholds(trace, names)
     in_force = replace(
         schema,
         attributes=tuple(replace(a, threshold=given.get(a.name, a.threshold)) for a in schema.attributes),
     )
-    if truth is None:
-        trace.write_table("tables/confidence.csv", pd.DataFrame(columns=CONFIDENCE))
-        return
     table = confidence_table(
-        codes,
+        schema.encode(surest, "silver labels"),
         {name: surest[f"{name}_confidence"].to_numpy(dtype=float) for name in schema.names},
         truth,
         in_force,
@@ -156,15 +125,3 @@ def explanations(trace: Trace) -> None:
         occlusion_table(table.iloc[rows], found["falls"], found["probability"], schema),
     )
     trace.write("grids/seen.npy", lambda out: np.save(out, found["seen"]))
-
-
-def grid_stages() -> tuple[Stage, ...]:
-    """The steps that show labels, trainings and images; they come after those that make them."""
-    return (
-        Stage("labeller", ("tables/labeller.csv",), describe_labeller, asked_prompts),
-        Stage("histories", ("tables/history.csv",), history),
-        Stage("confidence", ("tables/confidence.csv",), confidence, asked_thresholds),
-        Stage("grids", ("tables/grid.csv", "grids/pictures.npy"), grids),
-        Stage("explanations", ("tables/occlusion.csv", "grids/seen.npy"), explanations),
-        *(figure_stage(name, figure) for name, figure in MAKING_FIGURES.items()),
-    )

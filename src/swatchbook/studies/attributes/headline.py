@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from swatchbook.evaluation.labelling import ALL, MAJORITY, NEAREST
 from swatchbook.names import called
-from swatchbook.report.display import estimate, number
 
 STATISTICS = {
     "macro_f1": "macro-F1",
@@ -67,47 +65,6 @@ def known_headline(known: pd.DataFrame) -> pd.DataFrame:
             "verdict": ["covers" if row["covered"] else "misses" for row in rows],
         }
     )
-
-
-def labeller_headline(scores: pd.DataFrame) -> pd.DataFrame:
-    """How good a labeller is, a row for each set of images and attribute.
-
-    Args:
-        scores: From `swatchbook.evaluation.labelling.labelling_scores`, with ``images`` beside it.
-
-    Returns:
-        Columns as text, values with their intervals: of all labels macro-F1, beside that of the better
-        baseline, accuracy, and calibration error.
-    """
-    whole = scores[scores["class"] == "all"].set_index(["images", "attribute", "labels", "metric"])
-
-    def told(images: str, attribute: str, metric: str) -> str:
-        row = whole.loc[(images, attribute, ALL, metric)]
-        return estimate(row["value"], row["low"], row["high"], 2)
-
-    keys = whole.index[
-        whole.index.isin([ALL], level="labels") & whole.index.isin(["accuracy"], level="metric")
-    ]
-    return pd.DataFrame(
-        {
-            "what": f"{'drawn images' if images == 'drawn' else images}, {attribute}",
-            "n": f"{whole.loc[(images, attribute, ALL, 'accuracy'), 'n']:,.0f}",
-            "macro-F1": told(images, attribute, "macro_f1"),
-            "to beat": _to_beat(whole, images, attribute),
-            "accuracy": told(images, attribute, "accuracy"),
-            "calibration error": told(images, attribute, "ece"),
-        }
-        for images, attribute, _, _ in keys
-    )
-
-
-def _to_beat(whole: pd.DataFrame, images: str, attribute: str) -> str:
-    """The better baseline's macro-F1, and which it is."""
-    said = {MAJORITY: "commonest class", NEAREST: "nearest colour"}
-    keys = {name: (images, attribute, name, "macro_f1") for name in said}
-    found = {name: whole.loc[key, "value"] for name, key in keys.items() if key in whole.index}
-    best = max(found, key=lambda name: found[name])
-    return f"{number(found[best], 2)}, {said[best]}"
 
 
 def _what(row: dict, baseline: str) -> str:

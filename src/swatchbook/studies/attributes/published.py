@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from swatchbook.data.readers import published
 from swatchbook.pipeline.stage import Trace
 
 
 def read_published(trace: Trace) -> None:
     """The published exports → manifest, silver labels, predictions, audit, printed numbers."""
-    read = published.read(published.locate(_source(trace)), trace.schema)
+    read = published.read(published.locate(trace.location("source")), trace.schema)
     trace.write_table("manifest.parquet", read.manifest)
     trace.write_table("silver.parquet", read.silver)
     for model, predictions in read.predictions.items():
@@ -26,12 +24,6 @@ def published_files(trace: Trace) -> dict[str, str]:
     The exports are pinned, so without a source nothing is downloaded to know their content; a source
     that is named is checked every time.
     """
-    source = _source(trace)
-    if source:
+    if source := trace.location("source"):
         published.locate(source)
     return published.pinned()
-
-
-def _source(trace: Trace) -> Path | None:
-    source = trace.config.source  # untraced: where the files lie does not matter, what they hold does
-    return Path(source) if source else None

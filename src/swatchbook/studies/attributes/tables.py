@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.data.readers import published
+from swatchbook.drawn.worlds import true_cramers_v
 from swatchbook.evaluation.agreement import agreement_table
 from swatchbook.evaluation.audit import audit_table, power_table
 from swatchbook.evaluation.collapse import collapse_table
@@ -15,6 +16,7 @@ from swatchbook.evaluation.columns import three_columns, with_silver_scores
 from swatchbook.evaluation.comparison import comparison_table
 from swatchbook.evaluation.coupling import coupling_table
 from swatchbook.evaluation.coupling_cells import cell_table
+from swatchbook.evaluation.known import known_table
 from swatchbook.evaluation.resample import image_weights, rao_wu_weights
 from swatchbook.evaluation.scores import confusion_table, folder_baseline, majority_baseline, score_table
 from swatchbook.evaluation.selection import keep_by_agreement, selection_table
@@ -23,6 +25,7 @@ from swatchbook.pipeline.stage import Trace
 from swatchbook.studies.attributes.claims import claim_table
 from swatchbook.studies.attributes.curation import curation_table
 from swatchbook.studies.attributes.facts import fact_table, name_table
+from swatchbook.studies.attributes.labels import known_labels
 from swatchbook.studies.attributes.printed import KEYS, number_table, with_printed
 
 
@@ -65,9 +68,9 @@ class Audited:
         return {name: column[self.rows] for name, column in codes.items()}
 
 
-def is_audited(profile: str, audit: str | None) -> bool:
-    """Whether a run has an audit: its profile brings one, or a file was given."""
-    return profile in ("published", "demo") or audit is not None
+def is_audited(trace: Trace) -> bool:
+    """Whether somebody judged some images; see `Config.audited`."""
+    return trace.setting("data") in ("published", "drawn") or trace.setting("labelling.audit") is not None
 
 
 def test_labels(trace: Trace) -> Labels:
@@ -101,7 +104,7 @@ def audited(trace: Trace, test: pd.DataFrame) -> Audited:
 
 def printed(trace: Trace) -> pd.DataFrame:
     """What a study printed; nothing, where the study is our own."""
-    if trace.setting("profile") == "published":
+    if trace.setting("data") == "published":
         return trace.table("tables/printed.csv")
     return pd.DataFrame(columns=["table", *KEYS, "value", "tolerance"])
 
@@ -238,7 +241,7 @@ def comparison(trace: Trace) -> None:
     silver = comparison_table(
         labels.silver, labels.predictions, schema, weights, how=f"paired {how}", **shared
     )
-    if not is_audited(trace.setting("profile"), trace.setting("labelling.audit")):
+    if not is_audited(trace):
         trace.write_table("tables/comparison.csv", with_printed(silver, printed(trace), "comparison"))
         return
     judged = audited(trace, labels.test)
@@ -261,10 +264,10 @@ def curation(trace: Trace) -> None:
     manifest, silver = trace.table("manifest.parquet"), trace.table("silver.parquet")
     silver = silver[silver["image_id"].isin(manifest.loc[manifest["split"] == "test", "image_id"])]
     clashes = published.name_clashes(manifest)
-    judged = is_audited(trace.setting("profile"), trace.setting("labelling.audit"))
+    judged = is_audited(trace)
     facts = fact_table(manifest, silver, trace.table("audit.csv") if judged else None, trace.schema)
     parts = [name_table(clashes), facts]
-    if trace.setting("profile") == "published":
+    if trace.setting("data") == "published":
         parts.insert(0, picked_images(trace))
     trace.write_table("tables/curation.csv", pd.concat(parts))
     trace.write_table("tables/name_clashes.csv", clashes)
@@ -281,11 +284,25 @@ def picked_images(trace: Trace) -> pd.DataFrame:
 def claims(trace: Trace) -> None:
     """Every printed number and claim beside ours."""
     names = ["scores", "comparison", "coupling", "curation"]
-    if is_audited(trace.setting("profile"), trace.setting("labelling.audit")):
+    if is_audited(trace):
         names += ["audit", "truth"]
     tables = {name: trace.table(f"tables/{name}.csv") for name in names}
-    if trace.setting("profile") == "published":
+    if trace.setting("data") == "published":
         trace.write_table("tables/numbers.csv", number_table(printed(trace), tables))
     settings = {k: trace.setting(k) for k in ("model", "baseline")}
     margin = trace.setting("evaluation.margin")
     trace.write_table("tables/claims.csv", claim_table(tables, trace.schema, margin=margin, **settings))
+
+
+def known(trace: Trace) -> None:
+    """Every estimator beside the truth that it estimates."""
+    labels, schema = test_labels(trace), trace.schema
+    table = known_table(
+        schema.encode(known_labels(labels.test, schema), "known truth"),
+        {"silver": labels.silver, **labels.predictions},
+        schema,
+        truth=trace.table("tables/truth.csv"),
+        rectified=trace.table("tables/rectified.csv"),
+        known_v=true_cramers_v(trace.setting("drawn.coupling"), schema),
+    )
+    trace.write_table("tables/known.csv", table)

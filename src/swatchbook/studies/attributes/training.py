@@ -2,76 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from swatchbook.data import pixels
 from swatchbook.labeller import BUNDLED, TOWER, WEIGHTS
 from swatchbook.models.recipe import Recipe
-from swatchbook.pipeline.stage import Stage, Trace
+from swatchbook.pipeline.stage import Trace
+from swatchbook.schema import Schema
 from swatchbook.store import sha256
-from swatchbook.studies.attributes.making import asked, asked_classes
+from swatchbook.studies.labelling import classes_and_prompts, classes_content
+from swatchbook.studies.training import FILES, on_all_processes, recipe_of
 
-TRAINING = "training "  # how the names of these steps begin
 
-
-def asked_backbones(trace: Trace) -> dict[str, str]:
+def backbone_content(trace: Trace, role: str) -> dict[str, str]:
     """What a training depends on outside the run: classes, and the labeller's tower if it starts there."""
-    towers = [trace.setting(f"backbones.{which}") for which in ("model", "baseline")]
-    file = BUNDLED / WEIGHTS
-    return {**asked_classes(trace), **({"tower": sha256(file)} if TOWER in towers else {})}
+    starts_there = trace.setting(f"backbones.{role}") == TOWER
+    return {**classes_content(trace), **({"tower": sha256(BUNDLED / WEIGHTS)} if starts_there else {})}
 
 
-def train_model(which: str) -> Callable[[Trace], None]:
-    """The step that trains the model or the baseline and predicts every image with it.
-
-    Args:
-        which: ``model`` or ``baseline``.
-    """
-
-    def train_and_predict(trace: Trace) -> None:
-        from swatchbook.models.prediction import predict
-        from swatchbook.models.training import train
-
-        manifest, schema, name = trace.table("manifest.parquet"), asked(trace), trace.setting(which)
-        codes = schema.encode(trace.table("silver.parquet"), "silver.parquet")
-        decoded = pixels.read(trace.path("pixels.npy"), len(manifest))
-        split = manifest["split"].to_numpy()
-        recipe = Recipe(**{f: trace.setting(f"training.{f}") for f in Recipe.__dataclass_fields__})
-        folder = train(
-            decoded,
-            codes,
-            np.flatnonzero(split == "train"),
-            np.flatnonzero(split == "val"),
-            schema,
-            recipe,
-            trace.setting(f"backbones.{which}"),
-            trace.store.path(f"models/{name}"),
-            pretrained=trace.setting(f"backbones.{which}_pretrained"),
-            log=lambda line: print(f"  {name}: {line}", flush=True),
-        )
-        trace.writes += [f"models/{name}/{f}" for f in ("model.safetensors", "config.json", "history.csv")]
-        test = np.flatnonzero(split == "test")
-        predicted = predict(folder, decoded, test, schema).reset_index(drop=True)
-        predicted.insert(0, "image_id", manifest["image_id"].to_numpy()[test])
-        trace.write_table(f"predictions/{name}.parquet", predicted)
-
-    return train_and_predict
-
-
-def training_stages(models: tuple[str, str]) -> tuple[Stage, ...]:
-    """The steps that train and predict.
+def train_and_predict(trace: Trace, role: str) -> None:
+    """Train a model and predict every test image with it.
 
     Args:
-        models: Names of the model and the baseline.
+        trace: Of the stage.
+        role: ``model`` or ``baseline``.
     """
-    return tuple(
-        Stage(
-            f"{TRAINING}{name}",
-            (f"predictions/{name}.parquet", f"models/{name}/"),
-            train_model(which),
-            asked_backbones,
-        )
-        for which, name in zip(("model", "baseline"), models, strict=True)
+    from swatchbook.models.tasks.heads import predict
+
+    manifest, schema, name = trace.table("manifest.parquet"), classes_and_prompts(trace), trace.setting(role)
+    split = manifest["split"].to_numpy()
+    folder = on_all_processes(
+        fit,
+        pixel_file=trace.path("pixels.npy"),
+        codes=schema.encode(trace.table("silver.parquet"), "silver.parquet"),
+        train_rows=np.flatnonzero(split == "train"),
+        val_rows=np.flatnonzero(split == "val"),
+        schema=schema,
+        recipe=recipe_of(trace),
+        backbone=trace.setting(f"backbones.{role}"),
+        pretrained=trace.setting(f"backbones.{role}_pretrained"),
+        folder=trace.folder(f"models/{name}"),
     )
+    trace.wrote(*(f"models/{name}/{file}" for file in FILES))
+    test = np.flatnonzero(split == "test")
+    decoded = pixels.read(trace.path("pixels.npy"), len(manifest))
+    predicted = predict(folder, decoded, test, schema).reset_index(drop=True)
+    predicted.insert(0, "image_id", manifest["image_id"].to_numpy()[test])
+    trace.write_table(f"predictions/{name}.parquet", predicted)
+
+
+def fit(
+    pixel_file: Path,
+    codes: Mapping[str, np.ndarray],
+    train_rows: np.ndarray,
+    val_rows: np.ndarray,
+    schema: Schema,
+    recipe: Recipe,
+    backbone: str,
+    pretrained: bool,
+    folder: Path,
+    log: Callable[[str], object] = print,
+) -> Path:
+    """Train one of the models; see `models.tasks.heads.Heads`. All processes of a training call it alike."""
+    from swatchbook.models.tasks.heads import Heads
+    from swatchbook.models.training import train
+
+    task = Heads(schema, codes, train_rows, val_rows, backbone, pretrained=pretrained)
+    decoded = pixels.read(pixel_file, len(codes[schema.names[0]]))
+    return train(task, decoded, recipe, folder, log=log)

@@ -1,0 +1,104 @@
+"""Settings of a study: sections of frozen dataclasses, checked by pydantic, changed by dotted keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as _dataclass
+
+from swatchbook.pipeline import ConfigError
+from swatchbook.pipeline.spec import Spec
+
+section = _dataclass(frozen=True, config=ConfigDict(extra="forbid", validate_default=True))
+
+
+def configure(spec: Spec, profile: str, overrides: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
+    """The configuration of a profile with overrides applied last.
+
+    Args:
+        spec: The study.
+        profile: One of its profiles.
+        overrides: Dotted key, or a last part that is unambiguous (``bootstrap``), → value. Strings are read
+            as the setting's own type, so that ``--set bootstrap=500`` works.
+
+    Returns:
+        An instance of ``spec.config``.
+
+    Raises:
+        ConfigError: If the profile or a key is unknown, or a value has the wrong type or range.
+    """
+    if profile not in spec.profiles:
+        raise ConfigError(f"profile {profile!r} is unknown; allowed: {', '.join(spec.profiles)}")
+    defaults = flat(spec.config())
+    given = {
+        _full_key(key, defaults): value
+        for key, value in {**spec.profiles[profile].overrides, **(overrides or {})}.items()
+    }
+    if "seed" in given and "training.seed" in defaults:  # one seed moves everything random
+        given = {"training.seed": given["seed"], **given}
+    tree: dict[str, Any] = {"profile": profile}
+    for key, value in {**defaults, **{k: _read(spec.config, k, v) for k, v in given.items()}}.items():
+        if key != "profile":
+            *sections, name = key.split(".")
+            branch = tree
+            for each in sections:
+                branch = branch.setdefault(each, {})
+            branch[name] = value
+    try:
+        return TypeAdapter(spec.config).validate_python(tree)
+    except ValidationError as error:
+        raise ConfigError(_in_words(error)) from None
+
+
+def flat(config: object) -> dict[str, object]:
+    """Every setting by its dotted key, such as ``evaluation.bootstrap``."""
+
+    def walk(tree: Mapping[str, object], prefix: str) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for key, value in tree.items():
+            found |= walk(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        return found
+
+    return walk(dataclasses.asdict(config), "")
+
+
+def _full_key(key: str, known: Mapping[str, object]) -> str:
+    known = [k for k in known if k != "profile"]
+    matches = [k for k in known if k == key] or [k for k in known if k.rsplit(".", 1)[-1] == key]
+    if len(matches) != 1:
+        reason = "is ambiguous" if matches else "is unknown"
+        raise ConfigError(f"setting {key!r} {reason}; allowed: {', '.join(matches or known)}")
+    return matches[0]
+
+
+def _read(config: type, key: str, value: object) -> object:
+    """None and lists, which a command line cannot say in pydantic's words; no boolean is a number."""
+    wanted: Any = config
+    for part in key.split("."):
+        wanted = typing.get_type_hints(wanted)[part]
+    kinds = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    if types.NoneType in kinds and value in ("none", "None", "null", ""):
+        return None
+    if isinstance(value, bool) and bool not in kinds:
+        raise ConfigError(f"setting {key} = {value!r}; must be a valid {_name(kinds[0])}")
+    if any(typing.get_origin(kind) is tuple for kind in kinds) and isinstance(value, str):
+        return value.split(",")
+    return value
+
+
+def _name(kind: Any) -> str:  # noqa: ANN401 - a type hint
+    return {int: "integer", float: "number", str: "string"}.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _in_words(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "value_error":  # of a section's own check, which names the setting
+        return f"setting {key or ''}: {first['ctx']['error']}".replace("setting : ", "setting ")
+    reason = first["msg"].replace("Input should be", "must be")
+    return f"setting {key} = {first['input']!r}; {reason[:1].lower()}{reason[1:]}"

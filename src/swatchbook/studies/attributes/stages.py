@@ -1,0 +1,317 @@
+"""The stages of the attributes study, in the order of its story."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from swatchbook.pipeline.stage import Stage
+from swatchbook.studies.attributes.settings import Config
+from swatchbook.studies.figures import figure
+
+HERE = "swatchbook.studies.attributes"
+LABELLING = "swatchbook.studies.labelling"
+PHOTOGRAPHS = "swatchbook.studies.photographs"
+# What the rooms of the functions rest on.
+DATA, DRAWN = ("data", "studies/labelling.py"), ("drawn",)
+PIXELS = tuple(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv"))
+LABELLER = ("labeller", "data", "evaluation/resample.py", "studies/labelling.py")
+TABLES = (
+    "data",
+    "evaluation",
+    "drawn/latent.py",
+    "drawn/worlds.py",
+    "names.py",
+    *(f"studies/attributes/{name}.py" for name in ("claims", "curation", "facts", "printed", "labels")),
+)
+TRAINING = (
+    "models",
+    "labeller/__init__.py",
+    "evaluation/resample.py",
+    "evaluation/scores.py",
+    "studies/labelling.py",
+    "studies/training.py",
+    *PIXELS,
+)
+
+
+def stages(config: Config) -> tuple[Stage, ...]:
+    """The stages of a run.
+
+    Args:
+        config: ``data`` decides where labels and predictions come from; what follows is the same.
+    """
+    sources = {"published": _published, "drawn": _drawn, "textilenet": _textilenet, "folder": _folder}
+    before, labelled = sources[config.data](config), config.data != "published"
+    tables = _tables(config)
+    produced = {artefact for stage in (*before, *tables) for artefact in stage.produces}
+    figures = [stage for stage in _figures(config) if set(stage.needs) <= produced]
+    return (*before, *tables, *figures, *(_shown() if labelled else ()))
+
+
+# ---- from where labels and predictions come ---------------------------------------------------------
+
+
+def _published(_: Config) -> tuple[Stage, ...]:
+    exports = (
+        "manifest.parquet",
+        "silver.parquet",
+        "predictions/",
+        "audit.csv",
+        "sample20.csv",
+        "tables/printed.csv",
+    )
+    return (
+        Stage(
+            "published exports",
+            exports,
+            f"{HERE}.published:read_published",
+            code=("data",),
+            outside=f"{HERE}.published:published_files",
+        ),
+    )
+
+
+_LISTED = ("manifest.parquet", "tables/dropped.csv", "tables/quarantine.csv")
+
+
+def _drawn(config: Config) -> tuple[Stage, ...]:
+    return (
+        Stage(
+            "drawn images",
+            ("images/truth.csv", "images/world.json"),
+            f"{HERE}.images:draw_images",
+            code=(*DRAWN, *DATA),
+            outside=f"{LABELLING}:classes_content",
+        ),
+        Stage(
+            "manifest",
+            _LISTED,
+            f"{HERE}.images:drawn_manifest",
+            code=DATA,
+            outside=f"{HERE}.images:drawn_content",
+        ),
+        *_from_manifest(config),
+        Stage(
+            "simulated audit",
+            ("audit.csv",),
+            f"{HERE}.labels:simulate_audit",
+            code=("audit", "data", "drawn/latent.py", "evaluation", *LABELLER),
+            outside=f"{LABELLING}:classes_content",
+        ),
+        *_trainings(config),
+    )
+
+
+def _textilenet(config: Config) -> tuple[Stage, ...]:
+    return (
+        Stage(
+            "manifest",
+            _LISTED,
+            f"{HERE}.images:textilenet_manifest",
+            code=DATA,
+            outside=f"{HERE}.images:textilenet_content",
+        ),
+        *_from_manifest(config),
+        *(
+            [
+                Stage(
+                    "audit sheet",
+                    ("audit.csv", "tables/audit_answers.csv"),
+                    f"{HERE}.labels:read_audit",
+                    code=("audit", *DATA, "studies/attributes/images.py", "studies/photographs.py"),
+                    outside=f"{PHOTOGRAPHS}:audit_content",
+                )
+            ]
+            if config.labelling.audit
+            else []
+        ),
+        *_trainings(config),
+    )
+
+
+def _from_manifest(_: Config) -> tuple[Stage, ...]:
+    listing = {"listing": "manifest.parquet"}
+    return (
+        Stage("pixels", ("pixels.npy",), f"{HERE}.images:decode", code=DATA, arguments=listing),
+        Stage("duplicates", ("tables/duplicates.csv",), f"{HERE}.images:list_copies", code=DATA),
+        *_labels(listing),
+    )
+
+
+def _labels(listing: dict[str, object]) -> tuple[Stage, ...]:
+    return (
+        Stage(
+            "cosines",
+            ("cosines.parquet",),
+            f"{HERE}.labels:cosines",
+            code=LABELLER,
+            arguments=listing,
+            outside=f"{LABELLING}:prompts_content",
+        ),
+        Stage(
+            "silver labels",
+            ("silver.parquet", "tables/coverage.csv", "tables/abstention.csv"),
+            f"{HERE}.labels:label",
+            code=LABELLER,
+            outside=f"{LABELLING}:thresholds_content",
+        ),
+    )
+
+
+def _folder(config: Config) -> tuple[Stage, ...]:
+    audited = config.labelling.audit is not None
+    listing: dict[str, object] = {"listing": "listing.parquet"}
+    return (
+        *listed_photographs(audited),
+        Stage("pixels", ("pixels.npy",), f"{HERE}.images:decode", code=DATA, arguments=listing),
+        Stage(
+            "split",
+            ("manifest.parquet", "tables/duplicates.csv", *(("audit.csv",) if audited else ())),
+            f"{HERE}.folder:split_photographs",
+            code=("data", "audit"),
+        ),
+        *_labels(listing),
+        Stage(
+            "notes",
+            ("tables/notes.csv",),
+            f"{HERE}.folder:take_notes",
+            code=("audit", "data/strict_csv.py"),
+        ),
+        *_trainings(config),
+    )
+
+
+def listed_photographs(audited: bool) -> tuple[Stage, ...]:
+    """The stages that list a person's photographs and, where there are any, read judgements of them."""
+    code = (*DATA, "audit")
+    photographs = Stage(
+        "photographs",
+        ("listing.parquet", "tables/quarantine.csv"),
+        f"{PHOTOGRAPHS}:list_photographs",
+        code=code,
+        outside=f"{PHOTOGRAPHS}:folder_content",
+    )
+    sheet = Stage(
+        "audit sheet",
+        ("judged.parquet", "tables/audit_answers.csv"),
+        f"{PHOTOGRAPHS}:read_audit",
+        code=code,
+        outside=f"{PHOTOGRAPHS}:audit_content",
+    )
+    return (photographs, sheet) if audited else (photographs,)
+
+
+def _trainings(config: Config) -> tuple[Stage, ...]:
+    return tuple(
+        Stage(
+            f"training {name}",
+            (f"predictions/{name}.parquet", f"models/{name}/"),
+            f"{HERE}.training:train_and_predict",
+            code=TRAINING,
+            arguments={"role": role},
+            outside=f"{HERE}.training:backbone_content",
+        )
+        for role, name in (("model", config.model), ("baseline", config.baseline))
+    )
+
+
+# ---- tables and figures -----------------------------------------------------------------------------
+
+
+def _tables(config: Config) -> tuple[Stage, ...]:
+    judged = {
+        "audit": ("audit", "agreement"),
+        "power": ("power",),
+        "truth": ("truth", "three_columns", "rectified"),
+    }
+    made: dict[str, tuple[str, ...]] = {
+        "score": ("scores", "confusion"),
+        **(judged if config.audited else {"unaudited": ("rectified",)}),
+        "coupling": ("coupling",),
+        "coupling_detail": ("cells", "collapse", "selection"),
+        "comparison": ("comparison",),
+    }
+    if config.data != "folder":  # its folders are no fabrics
+        numbers = ("numbers",) if config.data == "published" else ()
+        made |= {"curation": ("curation", "name_clashes"), "claims": (*numbers, "claims")}
+    if config.data == "drawn":
+        made["known"] = ("known",)
+    called = {"score": "scores", "power": "audit power", "unaudited": "truth, not audited",
+              "coupling_detail": "coupling in detail", "known": "known truth"}  # fmt: skip
+    return tuple(_table(called.get(function, function), function, names) for function, names in made.items())
+
+
+def _table(name: str, function: str, tables: Sequence[str]) -> Stage:
+    return Stage(name, tuple(f"tables/{t}.csv" for t in tables), f"{HERE}.tables:{function}", code=TABLES)
+
+
+def _figures(config: Config) -> tuple[Stage, ...]:
+    judge = "simulated auditor" if config.data == "drawn" else "human auditor"
+    return (
+        figure("f1_by_head", "scores", "figures_scores:f1_by_head"),
+        figure("f1_by_class", "scores", "figures_scores:f1_by_class"),
+        figure("backbone_dumbbell", "scores", "figures_scores:backbone_dumbbell"),
+        figure("backbone_gaps", "comparison", "figures_scores:backbone_gaps", judge=judge),
+        figure("audit_scores", "audit", "figures_audit:audit_scores", judge=judge),
+        figure("audit_power", "power", "figures_audit:audit_power", judge=judge),
+        figure("truth", "truth", "figures_audit:truth", judge=judge),
+        figure("coupling_matrix", "coupling", "figures_coupling:coupling_matrix"),
+        figure("coupling_deltas", "coupling", "figures_coupling:coupling_deltas"),
+        figure("residuals_material_texture", "cells", "figures_coupling:residuals"),
+        figure("prior_collapse", "collapse", "figures_collapse:prior_collapse"),
+        figure("v_by_selection", "selection", "figures_collapse:v_by_selection"),
+        *(
+            figure(f"confusion_{model}", "confusion", "figures_confusion:confusion", model=model)
+            for model in config.models
+        ),
+    )
+
+
+def _shown() -> tuple[Stage, ...]:
+    """The stages that show labels, trainings and images; they come after those that make them."""
+    labels = ("studies/attributes/labels.py", *LABELLER)
+    pictures = "grids/pictures.npy"
+    return (
+        labeller_stage(),
+        Stage("histories", ("tables/history.csv",), f"{HERE}.grids:history", code=("evaluation/history.py",)),
+        Stage(
+            "confidence",
+            ("tables/confidence.csv",),
+            f"{HERE}.grids:confidence",
+            code=("evaluation", *labels),
+            outside=f"{LABELLING}:thresholds_content",
+        ),
+        Stage(
+            "grids",
+            ("tables/grid.csv", pictures),
+            f"{HERE}.grids:grids",
+            code=("evaluation/grids.py", *labels),
+        ),
+        Stage(
+            "explanations",
+            ("tables/occlusion.csv", "grids/seen.npy"),
+            f"{HERE}.grids:explanations",
+            code=("evaluation/grids.py", *TRAINING),
+        ),
+        figure("label_coverage", "coverage", "figures_labels:label_coverage"),
+        figure("label_confidence", "confidence", "figures_labels:label_confidence"),
+        figure("abstention_by_folder", "abstention", "figures_labels:abstention_by_folder"),
+        figure("training_curves", "history", "figures_training:training_curves"),
+        *(
+            figure(f"grid_{rule}", "grid", "figures_grids:grid", pictures=pictures, rule=rule)
+            for rule in ("random", "most_confident", "most_wrong", "abstained")
+        ),
+        figure("grid_by_pair", "grid", "figures_grids:grid_by_pair", pictures=pictures),
+        figure("grid_occlusion", "occlusion", "figures_grids:grid_occlusion", pictures="grids/seen.npy"),
+    )
+
+
+def labeller_stage() -> Stage:
+    """The stage that describes the labeller."""
+    return Stage(
+        "labeller",
+        ("tables/labeller.csv",),
+        f"{LABELLING}:describe_labeller",
+        code=LABELLER,
+        outside=f"{LABELLING}:prompts_content",
+    )

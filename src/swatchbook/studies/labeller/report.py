@@ -1,0 +1,95 @@
+"""What the report says of a labeller first."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from swatchbook.evaluation.labelling import ALL, MAJORITY, NEAREST
+from swatchbook.pipeline.stage import Trace
+from swatchbook.report.display import estimate, number
+from swatchbook.studies.labeller.measure import NAMES_OF_SETS
+
+LEAD = (
+    "A zero-shot labeller, measured: on garments drawn for the purpose, whose attributes are known, and, "
+    "where they were given, on photographs that a person judged. The labeller in the box was taught on "
+    "drawings, so only photographs say what it is worth on yours."
+)
+
+
+def gain_claims(scores: pd.DataFrame) -> pd.DataFrame:
+    """Whether the labels kept at the thresholds are right more often than all labels.
+
+    Args:
+        scores: The table ``scores``.
+
+    Returns:
+        ``printed, verdict, sentence``, a row for each set of images and attribute. The interval of the
+        paired difference decides: ``holds`` if it lies above 0, ``unresolved`` if only its end does.
+    """
+    rows = []
+    for row in scores[scores["metric"] == "accuracy_gain"].itertuples():
+        points = estimate(100 * row.value, 100 * row.low, 100 * row.high, 1, sign=True)
+        said = f"Accuracy of those kept less that of all: {points} points; {row.n:,.0f} are kept."
+        verdict = "holds" if row.low > 0 else "does not hold" if row.high <= 0 else "unresolved"
+        if row.value == row.low == row.high == 0:
+            said = "The threshold lies below every confidence: all labels are kept, and nothing is gained."
+        if not row.n:
+            said, verdict = "The threshold lies above every confidence: no label is kept.", "not estimable"
+        where = NAMES_OF_SETS[row.images]
+        claim = f"On {where}, the labels of {row.attribute} that are kept are right more often."
+        rows.append({"printed": claim, "verdict": verdict, "sentence": said})
+    return pd.DataFrame(rows, columns=["printed", "verdict", "sentence"])
+
+
+def content(trace: Trace) -> dict[str, object]:
+    """What the report says of a labeller, as arguments of `report.page.write_page`."""
+    scores = trace.table("tables/labeller_scores.csv")
+    notes = trace.table("tables/notes.csv").rename(columns={"about": "printed", "said": "sentence"})
+    return {
+        "lead": LEAD,
+        "headline": headline_table(scores),
+        "headline_title": "How good the labels are, and what they must beat",
+        "claims": pd.concat([gain_claims(scores), notes.assign(verdict=None)]),
+        "claims_title": "What thresholds do, and what to know of this run",
+    }
+
+
+def headline_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """How good a labeller is, a row for each set of images and attribute.
+
+    Args:
+        scores: From `swatchbook.evaluation.labelling.labelling_scores`, with ``images`` beside it.
+
+    Returns:
+        Columns as text, values with their intervals: of all labels macro-F1, beside that of the better
+        baseline, accuracy, and calibration error.
+    """
+    whole = scores[scores["class"] == "all"].set_index(["images", "attribute", "labels", "metric"])
+
+    def told(images: str, attribute: str, metric: str) -> str:
+        row = whole.loc[(images, attribute, ALL, metric)]
+        return estimate(row["value"], row["low"], row["high"], 2)
+
+    keys = whole.index[
+        whole.index.isin([ALL], level="labels") & whole.index.isin(["accuracy"], level="metric")
+    ]
+    return pd.DataFrame(
+        {
+            "what": f"{'drawn images' if images == 'drawn' else images}, {attribute}",
+            "n": f"{whole.loc[(images, attribute, ALL, 'accuracy'), 'n']:,.0f}",
+            "macro-F1": told(images, attribute, "macro_f1"),
+            "to beat": _to_beat(whole, images, attribute),
+            "accuracy": told(images, attribute, "accuracy"),
+            "calibration error": told(images, attribute, "ece"),
+        }
+        for images, attribute, _, _ in keys
+    )
+
+
+def _to_beat(whole: pd.DataFrame, images: str, attribute: str) -> str:
+    """The better baseline's macro-F1, and which it is."""
+    said = {MAJORITY: "commonest class", NEAREST: "nearest colour"}
+    keys = {name: (images, attribute, name, "macro_f1") for name in said}
+    found = {name: whole.loc[key, "value"] for name, key in keys.items() if key in whole.index}
+    best = max(found, key=lambda name: found[name])
+    return f"{number(found[best], 2)}, {said[best]}"

@@ -1,0 +1,80 @@
+"""The public face of a run: opened by the name of a profile, shown in notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from swatchbook.pipeline.provenance import project_root
+from swatchbook.pipeline.run import Run, print_computed
+from swatchbook.pipeline.settings import configure
+from swatchbook.store import Store
+from swatchbook.studies import DEFAULT_PROFILE, spec_of
+
+
+class Study(Run):
+    """A run of a study: its settings, its folder, and its results as attributes.
+
+    >>> study = Study.open("published", run_dir="runs/published", bootstrap=500)  # doctest: +SKIP
+    >>> study.scores.query("head == 'mean'")  # doctest: +SKIP
+    >>> study.show("backbone_dumbbell")  # doctest: +SKIP
+    """
+
+    @classmethod
+    def open(
+        cls,
+        profile: str = DEFAULT_PROFILE,
+        run_dir: str | Path | None = None,
+        *,
+        log: Callable[[str], None] | None = None,
+        **overrides: object,
+    ) -> Study:
+        """Open a run; nothing is computed until a result is asked for.
+
+        Args:
+            profile: ``demo``, ``published``, …; see `swatchbook profiles`.
+            run_dir: The run's folder; ``runs/<profile>`` in the project (or here) by default.
+            log: Called with a line for each stage reused or computed; by default the computed ones go to
+                standard error.
+            **overrides: Settings by name, such as ``bootstrap=500``.
+
+        Raises:
+            ConfigError: If the profile or a setting is unknown or out of range.
+        """
+        spec = spec_of(profile)
+        root = Path(run_dir) if run_dir else (project_root() or Path()) / "runs" / profile
+        return cls(spec, configure(spec, profile, overrides), Store(root), log or print_computed)
+
+    def predictions(self, model: str) -> pd.DataFrame:
+        """A model's predicted labels of the test images."""
+        return self.table(f"predictions/{model}.parquet")
+
+    def say(self, claim: str) -> object:
+        """One claim's verdict and sentence, for a notebook: its numbers are read from the tables.
+
+        Raises:
+            KeyError: If there is no such claim; the message lists them.
+        """
+        from IPython.display import Markdown
+
+        claims = self.claims.set_index("claim")
+        if claim == "twenty_images" and claim not in claims.index:
+            return Markdown("*This study picked no images to show, so there is nothing to test.*")
+        if claim not in claims.index:
+            raise KeyError(f"claim {claim!r}; allowed: {', '.join(claims.index)}")
+        row = claims.loc[claim]
+        return Markdown(f"**{row['verdict'].capitalize()}.** {row['sentence']}")
+
+    def show(self, figure: str) -> object:
+        """A figure with its alt text, for a notebook.
+
+        Args:
+            figure: Its name, or an alias of the study such as ``confusion_model``.
+        """
+        from swatchbook.report.display import figure_view
+
+        name = self.spec.aliases(self.config).get(figure, figure)
+        self.ensure(f"figures/{name}.png")
+        return figure_view(self.store.path(f"figures/{name}"))
