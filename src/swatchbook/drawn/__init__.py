@@ -5,17 +5,22 @@ TextileNet's layout from a world whose Cramér's V is known exactly (``true_cram
 ``contact_sheet`` shows every class of an attribute to a person.
 """
 
-from swatchbook.drawn.dataset import write_dataset
-from swatchbook.drawn.drawing import FOLDERS, LABELS, draw_image
-from swatchbook.drawn.sheets import contact_sheet
-from swatchbook.drawn.worlds import drawn_world, true_cramers_v
+from importlib import import_module
 
-__all__ = [
-    "FOLDERS",
-    "LABELS",
-    "contact_sheet",
-    "draw_image",
-    "drawn_world",
-    "true_cramers_v",
-    "write_dataset",
-]
+_MODULES = {
+    "FOLDERS": "drawing",
+    "LABELS": "drawing",
+    "contact_sheet": "sheets",
+    "draw_image": "drawing",
+    "drawn_world": "worlds",
+    "true_cramers_v": "worlds",
+    "write_dataset": "textilenet",
+}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    # The processes that draw start without pandas, which only writers of whole data sets need.
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from swatchbook.drawn.drawing import draw_image
+from swatchbook.drawn.drawing import draw_row
+from swatchbook.drawn.files import draw_files, new_folder
 from swatchbook.drawn.worlds import IDEAS, drawn_world, folder_world, placed_folders, true_cramers_v
 from swatchbook.schema import Schema
-
-_BLOCK = 16  # images a worker takes at a time
 
 
 def write_dataset(
@@ -34,12 +29,8 @@ def write_dataset(
 ) -> pd.DataFrame:
     """Draw a data set: ``fabric/{train,test}/<folder>/<image>.jpg``, ``truth.csv`` and ``world.json``.
 
-    Image i is drawn by ``default_rng([seed, i])`` alone, so that its bytes depend neither on the number
-    of workers nor on their order. Everything is written into a temporary folder beside ``out`` and
-    renamed at the end: either all of it is there or nothing is.
-
-    The pool starts fresh processes, so a script that calls this with several workers needs the usual
-    ``if __name__ == "__main__":``; a notebook does not.
+    Either all of it is there in the end or nothing is; the files do not depend on the number of workers,
+    see ``swatchbook.drawn.files.draw_files``.
 
     Args:
         out: The folder to make; it must not hold anything yet.
@@ -47,7 +38,7 @@ def write_dataset(
         n_test: Images in the test split, at least 0.
         coupling: λ in [0, 1]; true V by pair is λ times its value at 1.
         seed: At least 0.
-        schema: What the truth is told in; its folder rule gives the material.
+        schema: What the truth is written in; its folder rule gives the material.
         size: The longer side in pixels.
         workers: Processes; all cores by default, 1 draws in this process.
         orphans: Share in [0, 1) of images put, at random and independently of everything else, into one
@@ -63,29 +54,17 @@ def write_dataset(
             be drawn.
         OSError: If the target cannot be written; nothing is left behind.
     """
-    out = Path(out)
-    _check(out, n_train, n_test, seed, size, workers, orphans, schema)
+    _check(n_train, n_test, seed, size, workers, orphans, schema)
     truth = _truth(n_train, n_test, coupling, seed, schema, orphans)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial.mkdir()
-    try:
-        for folder in sorted({str(Path(path).parent) for path in truth["path"]}):
-            (partial / folder).mkdir(parents=True)
-        _draw_all(partial, truth, seed, size, workers or _cores())
-        truth.to_csv(partial / "truth.csv", index=False)
-        _write_world(partial / "world.json", coupling, seed, size, schema, orphans)
-        if out.is_dir():
-            out.rmdir()
-        partial.replace(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with new_folder(Path(out)) as folder:
+        rows = truth.drop(columns=["split"]).to_dict("records")
+        draw_files(folder, rows, partial(draw_row, size=size), seed, workers)
+        truth.to_csv(folder / "truth.csv", index=False)
+        _write_world(folder / "world.json", coupling, seed, size, schema, orphans)
     return truth
 
 
 def _check(
-    out: Path,
     n_train: int,
     n_test: int,
     seed: int,
@@ -109,8 +88,6 @@ def _check(
         raise ValueError(f"orphans must lie in [0, 1); received {orphans}")
     if orphans and None not in schema.folders.values():
         raise ValueError(f"orphans is {orphans}, but the schema {schema.name!r} has a place for every folder")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out {str(out)!r} already holds something; remove it or name another folder")
 
 
 def _truth(
@@ -122,10 +99,10 @@ def _truth(
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     codes = folder_world(coupling, schema).sample(n, rng)
     folders = np.array(placed_folders(schema), dtype=object)[codes["folder"]]
-    homeless = np.array([folder for folder, label in schema.folders.items() if label is None], dtype=object)
+    unplaced = np.array([folder for folder, label in schema.folders.items() if label is None], dtype=object)
     stray = rng.random(n) < orphans
     if stray.any():
-        folders[stray] = rng.choice(homeless, size=int(stray.sum()))
+        folders[stray] = rng.choice(unplaced, size=int(stray.sum()))
     truth = pd.DataFrame({"split": np.repeat(["train", "test"], [n_train, n_test]), "folder": folders})
     for attribute in schema:
         if attribute.labelled_by == "folder":
@@ -139,41 +116,10 @@ def _truth(
     return truth
 
 
-def _draw_all(root: Path, truth: pd.DataFrame, seed: int, size: int, workers: int) -> None:
-    jobs = truth.drop(columns=["split"]).to_dict("records")
-    blocks = [
-        (root, list(enumerate(jobs))[start : start + _BLOCK], seed, size)
-        for start in range(0, len(jobs), _BLOCK)
-    ]
-    with tqdm(total=len(jobs), desc="drawing", unit="image") as progress:
-        if workers == 1:
-            for block in blocks:
-                progress.update(_draw_block(*block))
-            return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(_draw_block, *block) for block in blocks]
-            try:
-                for done in as_completed(waiting):
-                    progress.update(done.result())
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-
-
-def _draw_block(root: Path, jobs: list[tuple[int, dict[str, str]]], seed: int, size: int) -> int:
-    """Draw and save some images; returns how many."""
-    for index, job in jobs:
-        rng = np.random.default_rng([seed, index])
-        picture = draw_image(job, job["folder"], rng, size)
-        quality = int(rng.integers(62, 96))
-        picture.save(root / job["path"], "JPEG", quality=quality, subsampling=2, optimize=False)
-    return len(jobs)
-
-
 def _write_world(path: Path, coupling: float, seed: int, size: int, schema: Schema, orphans: float) -> None:
     """Everything that determines the truth, and the V by pair that follows from it."""
     world = drawn_world(coupling, schema)
-    told = {
+    known = {
         "coupling": coupling,
         "seed": seed,
         "size": size,
@@ -186,10 +132,4 @@ def _write_world(path: Path, coupling: float, seed: int, size: int, schema: Sche
         "given_folder": folder_world(coupling, schema).given["folder"].tolist(),
         "cramers_v": true_cramers_v(coupling, schema).to_dict("records"),
     }
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
