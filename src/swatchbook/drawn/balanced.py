@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from swatchbook.drawn.drawing import FOLDERS, LABELS, draw_image
 from swatchbook.drawn.files import in_blocks, new_folder
+from swatchbook.drawn.latent import truth_stream
 
 SIDE = 144  # pixels kept of a training image; crops of it are what the model sees
 _SIZES = (160, 224, 320)  # a fabric's grain differs by the size it is drawn at
@@ -36,8 +37,7 @@ def drawn_labels(n: int, seed: int) -> pd.DataFrame:
     """
     if n < 1 or seed < 0:
         raise ValueError(f"n must be at least 1 and seed at least 0; received n={n}, seed={seed}")
-    # A spawn key keeps this stream apart from every image's own.
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    rng = truth_stream(seed)
     classes = {"folder": FOLDERS, **LABELS}
     return pd.DataFrame({name: rng.choice(np.array(c, dtype=object), size=n) for name, c in classes.items()})
 

@@ -10,8 +10,9 @@ from swatchbook.drawn.colours import inks, shade
 from swatchbook.drawn.fields import UVMap, blurred, moved, noise, painted, slopes
 from swatchbook.drawn.layout import WHOLE, Layout
 from swatchbook.drawn.motifs import motif
+from swatchbook.drawn.needlework import embroidered, pleated
 from swatchbook.drawn.outlines import Garment
-from swatchbook.drawn.prints import printed
+from swatchbook.drawn.prints import PLAIN, printed
 from swatchbook.drawn.surfaces import Surface, bound, surface
 from swatchbook.drawn.trims import trimmed
 from swatchbook.drawn.wear import worn
@@ -62,6 +63,8 @@ def rendered(
     """
     base = shade(color, rng, folder)
     colours = inks(color, base, rng, 4)
+    if pattern == "pleated":
+        layout = pleated(layout, rng)
     zoom = rng.uniform(1.5, 2.6) if kind in WHOLE else rng.uniform(1.3, 1.7) if kind == "swatch" else 1.0
     zoom *= max(layout.mask.shape) / 320
     uv = _carried(layout, zoom, rng)
@@ -72,6 +75,9 @@ def rendered(
     period = uv.long * rng.uniform(0.085, 0.17) * (1.35 if kind in WHOLE else 1.0)
     light_base = color in ("white", "beige", "yellow")
     cloth = _coloured(pattern, light_base, colours, layout, garment, uv, period, fine, folder, rng)
+    if pattern == "embroidered":
+        cloth, thread = embroidered(cloth, layout, uv, colours, rng)
+        fine = replace(fine, height=fine.height + thread)
     lit, opacity = _lit(cloth, layout, uv, fine, texture, folder, light, base, rng)
     lit = trimmed(lit, garment, kind, folder, layout, uv, base, rng)
     return Cloth(lit, opacity, base, fine.fuzz)
@@ -102,7 +108,7 @@ def _coloured(
 ) -> Array:
     """The colour of the cloth itself, printed, sewn and woven, shape (3, pixels)."""
     cloth = printed(pattern, uv, period, colours, light_base, rng)
-    if pattern in ("solid", "graphic"):
+    if pattern in PLAIN:
         cloth = worn(cloth, folder, layout, uv, colours[1], rng)
     if pattern == "graphic" and garment.chest:
         x, y, half = garment.chest

@@ -107,8 +107,11 @@ def draw_parts(
     if pattern == "graphic" and kind in (*WHOLE, "folded", "scarf", "swatch", "trousers"):
         kind = "t_shirt" if rng.random() < 0.7 else "jumper"
     garment = sewn(GARMENTS[kind](rng), kind, rng)
-    shape = _shape(garment, kind, size, rng)
-    light = _light(rng)
+    if kind in (*WHOLE, "swatch"):
+        shape = _sized(rng.choice([0.75, 0.8, 1.0, 1.0, 1.33]), size)
+    else:
+        shape = picture_shape(garment, size, rng)
+    light = light_source(rng)
     hairy, sheer = texture == "fluffy_furry", texture == "sheer"
     layout = lay_out(garment, kind, shape, FABRICS[folder].folds, light, rng, hairy)
     cloth = rendered(layout, garment, kind, color, pattern, texture, folder, light, rng)
@@ -145,18 +148,18 @@ def _kind(folder: str, rng: np.random.Generator) -> str:
     return list(_ODDS)[rng.choice(len(odds), p=odds / odds.sum())]
 
 
-def _shape(garment: Garment, kind: str, size: int, rng: np.random.Generator) -> tuple[int, int]:
-    if kind in (*WHOLE, "swatch"):
-        ratio = rng.choice([0.75, 0.8, 1.0, 1.0, 1.33])
-    else:
-        corners = np.vstack([part.outline for part in garment.parts])
-        wide, tall = np.ptp(corners, axis=0)
-        ratio = np.clip(wide / tall * rng.uniform(0.9, 1.2), 0.6, 1.2)
+def picture_shape(garment: Garment, size: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Height and width of a picture that a garment fills well, the longer one of them given."""
+    wide, tall = np.ptp(np.vstack([part.outline for part in garment.parts]), axis=0)
+    return _sized(np.clip(wide / tall * rng.uniform(0.9, 1.2), 0.6, 1.2), size)
+
+
+def _sized(ratio: float, size: int) -> tuple[int, int]:
     return (size, round(size * ratio)) if ratio <= 1 else (round(size / ratio), size)
 
 
-def _light(rng: np.random.Generator) -> Array:
-    """Mostly from above and a little from one side."""
+def light_source(rng: np.random.Generator) -> Array:
+    """Where the light comes from, a unit vector: mostly from above and a little from one side."""
     x, y = rng.uniform(-0.6, 0.6), rng.uniform(-0.75, -0.25)
     light = np.array([x, y, rng.uniform(0.75, 1.1)])
     return (light / np.linalg.norm(light)).astype(np.float32)

@@ -101,6 +101,20 @@ def in_blocks(
                 yield result
 
 
+def require_at_least(**values: tuple[int, int]) -> None:
+    """Refuse arguments that are too small.
+
+    Args:
+        values: Name → value and the least that is allowed.
+
+    Raises:
+        ValueError: If one is; the message names it.
+    """
+    for name, (value, least) in values.items():
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}; received {value}")
+
+
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

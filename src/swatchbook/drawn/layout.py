@@ -30,11 +30,13 @@ class Layout:
         v: Along the grain, in pixels.
         light: Factor for shadows of one piece on another and for insides.
         height: Folds, in pixels.
+        owner: Which of the garment's parts lies on top, counted from 1; 0 where there is none.
         body: Where a motif may be, 0…1.
         seams: Lines of seams, 0…1.
         bands: Ribbed or doubled edges, 0…1.
         stitches: Visible thread, 0…1.
         place: Turns the garment's units, shape (n, 2), into pixels.
+        landmarks: Name → (x, y) in pixels, shape (2,).
     """
 
     mask: Array
@@ -44,11 +46,13 @@ class Layout:
     v: Array
     light: Array
     height: Array
+    owner: Array
     body: Array
     seams: Array
     bands: Array
     stitches: Array
     place: Place
+    landmarks: dict[str, Array]
 
     @property
     def scale(self) -> float:
@@ -103,6 +107,7 @@ def lay_out(
     light: Array,
     rng: np.random.Generator,
     hairy: bool = False,
+    place: Place | None = None,
 ) -> Layout:
     """Draw the garment's pieces one on another.
 
@@ -114,13 +119,21 @@ def lay_out(
         light: Where the light comes from, shape (3,), a unit vector; x right, y down, z to the viewer.
         rng: Source of randomness.
         hairy: Whether hairs stand out beyond the cloth's edge.
+        place: Where the garment lies; drawn at random so that it fills most of the picture by default.
     """
-    place = placed(garment, kind, shape, rng)
+    place = place or placed(garment, kind, shape, rng)
     bends = rng.normal(size=(2, 3))
-    drawn = [part.outline for part in garment.parts], garment.seams, [line for line, _ in garment.bands]
-    outlines, seams, bands, stitches = _on_picture((*drawn, garment.stitches), bends, kind, place)
-    u, v, mask, layers, body, height = np.zeros((6, *shape), dtype=np.float32)
+    groups = [
+        [part.outline for part in garment.parts],
+        garment.seams,
+        [line for line, _ in garment.bands],
+        garment.stitches,
+        [point[None] for point in garment.landmarks.values()],
+    ]
+    outlines, seams, bands, stitches, points = _on_picture(groups, bends, kind, place)
+    u, v, mask, layers, height = np.zeros((5, *shape), dtype=np.float32)
     shade = np.ones(shape, dtype=np.float32)
+    owner = np.zeros(shape, dtype=np.uint8)
     numbers = np.arange(mask.size).reshape(shape)
     cast = np.round(np.array([-light[0], -light[1]]) * 0.02 * place.scale).astype(int)
     for number, (part, corners) in enumerate(zip(garment.parts, outlines, strict=True)):
@@ -146,7 +159,7 @@ def lay_out(
         relief = _drape(part, across, along, corners, place, rng)
         height.ravel()[pixels] = relief + 0.013 * place.scale * edge
         shade.ravel()[pixels] = part.light * (0.9 + 0.1 * edge)
-        body.ravel()[pixels] = float(part.body)
+        owner.ravel()[pixels] = number + 1
     widths = [wide * place.scale for _, wide in garment.bands]
     banded = lines(list(zip(bands, widths, strict=True)), shape)
     if kind == "scarf":  # its fringe
@@ -162,11 +175,13 @@ def lay_out(
         v=v,
         light=shade,
         height=height,
-        body=body,
+        owner=owner,
+        body=np.array([0.0, *(part.body for part in garment.parts)], dtype=np.float32)[owner],
         seams=lines([(line, max(1.0, 0.006 * place.scale)) for line in seams], shape),
         bands=banded,
         stitches=lines([(dash, 1.1) for dash in dashes], shape),
         place=place,
+        landmarks=dict(zip(garment.landmarks, (point[0] for point in points), strict=True)),
     )
 
 
@@ -207,6 +222,8 @@ def _drape(part: Part, u: Array, v: Array, corners: Array, place: Place, rng: np
     start = rng.uniform(0, 256, size=2).astype(np.float32)
     if part.drape == "hang":
         return 0.028 * size * sample(folds(), u * (150 / size) + start[0], v * (75 / size) + start[1])
+    if part.drape == "stretch":
+        return 0.009 * size * sample(folds(), v * (190 / size) + start[0], u * (90 / size) + start[1])
     if part.drape == "roll":
         middle = 0.5 * (corners[:, 1].min() + corners[:, 1].max())
         half = 0.5 * np.ptp(corners[:, 1])

@@ -20,7 +20,7 @@ def printed(
     """The colour of the cloth at every point of the picture.
 
     Args:
-        pattern: Which print; ``solid`` and ``graphic`` leave the cloth plain.
+        pattern: Which print; those in ``PLAIN`` leave the cloth plain.
         uv: Coordinates on the cloth.
         period: The print's repeat in pixels.
         inks: sRGB in [0, 1], shape (4, 3); the first is the cloth's own colour and covers the most.
@@ -30,7 +30,7 @@ def printed(
     Returns:
         Shape (3, …), float32, with a colour for each of the pixels.
     """
-    if pattern in ("solid", "graphic"):
+    if pattern in PLAIN:
         return _plain(uv, inks)
     variants = _VARIANTS[pattern]
     return variants[rng.integers(len(variants))](uv, period, inks, light_base, rng)
@@ -254,3 +254,4 @@ _VARIANTS: dict[str, tuple[Callable[..., Array], ...]] = {
     "polka_dot": (_dots,),
 }
 PATTERNS: tuple[str, ...] = ("solid", *_VARIANTS, "graphic")
+PLAIN = ("solid", "graphic", "pleated", "embroidered")  # patterns that no print makes

@@ -18,7 +18,9 @@ Array = np.ndarray
 _NEUTRAL = ((0.96, 0.96, 0.96), (0.9, 0.89, 0.87), (0.8, 0.8, 0.8), (0.62, 0.62, 0.63), (0.86, 0.82, 0.75))
 
 
-def background(shape: tuple[int, int], cloth: Array, lively: bool, rng: np.random.Generator) -> Array:
+def background(
+    shape: tuple[int, int], cloth: Array, lively: bool, rng: np.random.Generator, standing: bool = False
+) -> Array:
     """A ground that the cloth stands out from, shape (3, height, width), sRGB in [0, 1].
 
     Args:
@@ -26,8 +28,9 @@ def background(shape: tuple[int, int], cloth: Array, lively: bool, rng: np.rando
         cloth: The garment's colour, shape (3,).
         lively: Whether it must have edges, so that what is see-through can be seen to be.
         rng: Source of randomness.
+        standing: Whether somebody stands before it, so that it is no floor.
     """
-    kinds = _LIVELY if lively else _GROUNDS
+    kinds = _LIVELY if lively else _BEHIND if standing else _GROUNDS
     names = list(kinds)
     odds = np.array([kinds[name][1] for name in names])
     # White lies on white sheets, and black on black sofas, but mostly a ground is chosen to show the cloth.
@@ -168,6 +171,7 @@ _GROUNDS: dict[str, tuple[Callable, float]] = {
     "rug": (_rug, 1.3),
     "clutter": (_clutter, 0.8),
 }
+_BEHIND = {name: _GROUNDS[name] for name in ("studio", "wall", "sheet", "papered", "clutter")}
 _LIVELY = {name: _GROUNDS[name] for name in ("wood", "tiles", "papered")}
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.drawn.drawing import draw_row
-from swatchbook.drawn.files import draw_files, new_folder
+from swatchbook.drawn.files import draw_files, new_folder, require_at_least
+from swatchbook.drawn.latent import truth_stream
 from swatchbook.drawn.worlds import IDEAS, drawn_world, folder_world, placed_folders, true_cramers_v
 from swatchbook.schema import Schema
 
@@ -73,15 +74,8 @@ def _check(
     orphans: float,
     schema: Schema,
 ) -> None:
-    for name, value, least in (
-        ("n_train", n_train, 0),
-        ("n_test", n_test, 0),
-        ("seed", seed, 0),
-        ("size", size, 48),
-        ("workers", 1 if workers is None else workers, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}; received {value}")
+    require_at_least(n_train=(n_train, 0), n_test=(n_test, 0), seed=(seed, 0), size=(size, 48))
+    require_at_least(workers=(1 if workers is None else workers, 1))
     if n_train + n_test == 0:
         raise ValueError("n_train and n_test are both 0; at least one image is needed")
     if not 0 <= orphans < 1:
@@ -94,11 +88,10 @@ def _truth(
     n_train: int, n_test: int, coupling: float, seed: int, schema: Schema, orphans: float
 ) -> pd.DataFrame:
     """The labels of all images, drawn from the world before any image is."""
-    n = n_train + n_test
-    # A spawn key keeps this stream apart from every image's own.
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    codes = folder_world(coupling, schema).sample(n, rng)
-    folders = np.array(placed_folders(schema), dtype=object)[codes["folder"]]
+    n, rng = n_train + n_test, truth_stream(seed)
+    classes = {"folder": placed_folders(schema)} | {attribute.name: attribute.classes for attribute in schema}
+    labels = folder_world(coupling, schema).labels(n, rng, classes)
+    folders = labels["folder"]
     unplaced = np.array([folder for folder, label in schema.folders.items() if label is None], dtype=object)
     stray = rng.random(n) < orphans
     if stray.any():
@@ -108,7 +101,7 @@ def _truth(
         if attribute.labelled_by == "folder":
             truth[attribute.name] = truth["folder"].map(schema.folders).astype(object)
         else:
-            truth[attribute.name] = np.array(attribute.classes, dtype=object)[codes[attribute.name]]
+            truth[attribute.name] = labels[attribute.name]
     names = [
         f"fabric/{s}/{f}/{i:06d}.jpg" for i, (s, f) in enumerate(zip(truth["split"], folders, strict=True))
     ]
