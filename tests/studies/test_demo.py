@@ -178,7 +178,7 @@ KILLED = """
     from swatchbook.data import pixels
     from swatchbook.drawn import drawing, files
     from swatchbook.labeller.zero_shot import Labeller
-    from swatchbook.models import training
+    from swatchbook.models.step import Stepper
 
     folder, labeller = Path(sys.argv[1]), Path(sys.argv[2])
     files.cores = lambda: 1
@@ -213,7 +213,7 @@ KILLED = """
         elif name == "cosines":
             Labeller.embed = after(1, Labeller.embed)
         elif name == "training tower":
-            training.take_step = after(7, training.take_step)  # five steps an epoch
+            Stepper.take = after(7, Stepper.take)  # five steps an epoch
         elif name == "training scratch":
             study.store.record = after(0, study.store.record)
         else:

@@ -379,7 +379,7 @@ def test_the_grid_shows_the_surest_wrong_answers_and_their_pictures(of, run, hom
         picture = next(islice(drawn_pictures(drawn_labels(100, seed), seed), row, None))
     else:
         picture = Image.open(home / "images" / images["image_id"][row])
-    assert (shown[first] == pixels.square(picture)).all()
+    assert (shown[first] == pixels.square(picture).pixels).all()
 
 
 def test_figures_say_in_words_what_their_tables_hold(run):

@@ -106,12 +106,12 @@ def pack_textilenet(folder: Path, schema: Schema) -> Path:
 
 RUN = """
     import json, resource, sys
-    from swatchbook.models import training
+    from swatchbook.models.step import Stepper
     from swatchbook.studies.study import Study
 
     folder, source, audit = sys.argv[1:4]
-    steps, step = [], training.take_step
-    training.take_step = lambda *given: steps.append(1) or step(*given)
+    steps, take = [], Stepper.take
+    Stepper.take = lambda *given: steps.append(1) or take(*given)
     settings = json.loads(sys.argv[4]) | ({"audit": audit} if audit else {})
     lines = []
     study = Study.open("paper", folder, source=source, log=lines.append, **settings)

@@ -174,21 +174,21 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     study = _open(arguments)
-    from swatchbook.models.distributed import assembled, follow, tell
-    from swatchbook.models.training import train
+    trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
+    if not trained:
+        raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")
+    from swatchbook.models.distributed import joined
+    from swatchbook.studies.training import follow
 
-    with assembled() as team:
-        if not team.leads:
-            follow(train)
+    with joined() as processes:
+        if not processes.leads:
+            follow()
             return 0
-        trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
-        if not trained:
-            raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")
         study.save_config()
         for folder, stage in trained.items():
             study.ensure_stage(stage)
             print(study.store.path(folder))
-        tell(None)
+        processes.broadcast(None)
     return 0
 
 

@@ -29,6 +29,7 @@ TRAINING = (
     "evaluation/resample.py",
     "evaluation/scores.py",
     "studies/labelling.py",
+    "studies/training.py",
     *PIXELS,
 )
 
@@ -94,7 +95,7 @@ def _drawn(config: Config) -> tuple[Stage, ...]:
             "simulated audit",
             ("audit.csv",),
             f"{HERE}.labels:simulate_audit",
-            code=("audit/sheet.py", "data", "drawn/latent.py", "evaluation", *LABELLER),
+            code=("audit", "data", "drawn/latent.py", "evaluation", *LABELLER),
             outside=f"{LABELLING}:classes_content",
         ),
         *_trainings(config),
@@ -167,14 +168,14 @@ def _folder(config: Config) -> tuple[Stage, ...]:
             "split",
             ("manifest.parquet", "tables/duplicates.csv", *(("audit.csv",) if audited else ())),
             f"{HERE}.folder:split_photographs",
-            code=("data", "audit/sheet.py"),
+            code=("data", "audit"),
         ),
         *_labels(listing),
         Stage(
             "notes",
             ("tables/notes.csv",),
             f"{HERE}.folder:take_notes",
-            code=("audit/sheet.py", "data/strict_csv.py"),
+            code=("audit", "data/strict_csv.py"),
         ),
         *_trainings(config),
     )
@@ -182,7 +183,7 @@ def _folder(config: Config) -> tuple[Stage, ...]:
 
 def listed_photographs(audited: bool) -> tuple[Stage, ...]:
     """The stages that list a person's photographs and, where there are any, read judgements of them."""
-    code = (*DATA, "audit/sheet.py")
+    code = (*DATA, "audit")
     photographs = Stage(
         "photographs",
         ("listing.parquet", "tables/quarantine.csv"),
@@ -289,7 +290,7 @@ def _shown() -> tuple[Stage, ...]:
             "explanations",
             ("tables/occlusion.csv", "grids/seen.npy"),
             f"{HERE}.grids:explanations",
-            code=("evaluation/grids.py", "labeller/__init__.py", "models"),
+            code=("evaluation/grids.py", *TRAINING),
         ),
         figure("label_coverage", "coverage", "figures_labels:label_coverage"),
         figure("label_confidence", "confidence", "figures_labels:label_confidence"),

@@ -18,7 +18,7 @@ from swatchbook.studies.settings import Evaluation, Labelling, Quality
 HERE = "swatchbook.studies.labeller"
 PROMPTS = "swatchbook.studies.labelling:prompts_content"
 SETS = ("drawn", "photographs")
-CODE = ("data", "drawn", "evaluation", "labeller", "audit/sheet.py", "studies/labelling.py")
+CODE = ("data", "drawn", "evaluation", "labeller", "audit", "studies/labelling.py")
 
 
 @section
