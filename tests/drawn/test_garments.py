@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from swatchbook.data.landmarks import SLOTS, TYPES
 from swatchbook.drawn import photographs
 from swatchbook.drawn.figure import posed
 from swatchbook.drawn.garment_truth import challenge_groups, companion, sample_garments
 from swatchbook.drawn.garment_world import GROUPS, MARGINS, garment_world, group_cramers_v
-from swatchbook.drawn.photographs import ABSENT, OCCLUDED, SLOTS, TRUNCATED, VISIBLE, draw_scene
+from swatchbook.drawn.photographs import OCCLUDED, TRUNCATED, VISIBLE, draw_scene
 from swatchbook.drawn.tailoring import CATEGORIES, FITS, LENGTHS, LOWER_LENGTHS, NECKLINES, SLEEVES, cut
+from swatchbook.schema import Schema
 
 TEE = {"category": "Tee", "sleeve": "short", "lower_length": "na", "neckline": "crew", "belt": "no"}
 TEE |= {"fit": "conventional", "fabric": "cotton", "pattern": "solid", "color": "red"}
@@ -64,6 +66,11 @@ def test_labels_drawn_in_number_have_the_margins_and_the_v_that_are_claimed():
         assert np.sqrt(phi2 / (min(table.shape) - 1)) == pytest.approx(row.value, abs=0.02)
 
 
+def test_the_groups_are_those_of_the_challenges_schema():
+    asked = Schema.load("challenge")
+    assert {attribute.name: attribute.classes for attribute in asked} == GROUPS
+
+
 def test_margins_can_be_given_and_wrong_ones_are_refused():
     even = {"fit": dict.fromkeys(GROUPS["fit"], 1)}
     assert garment_world(0.5, even).margin("fit") == pytest.approx([1 / 3] * 3)
@@ -87,17 +94,17 @@ def test_every_garment_has_what_its_type_has_and_no_more():
     for name, classes in (allowed | {"fit": FITS, "category": CATEGORIES}).items():
         assert set(truth[name]) == set(classes), name
     assert (truth["clothes_type"] == truth["category"].map(lambda c: CATEGORIES[c].clothes_type)).all()
-    lower = truth["clothes_type"] == 2
+    lower = truth["clothes_type"] == "lower"
     assert ((truth["sleeve"] == "na") == lower).all() and ((truth["neckline"] == "na") == lower).all()
     assert (truth["lower_length"][lower] != "na").all()
-    assert (truth["lower_length"][truth["clothes_type"] == 1] == "na").all()
+    assert (truth["lower_length"][truth["clothes_type"] == "upper"] == "na").all()
     assert ((truth["length"] != "no_dress") == (truth["category"] == "Dress")).all()
     assert (truth["fit"][truth["category"] == "Leggings"] == "tight").all()
 
 
 def test_a_companion_is_worn_with_the_other_half(rng):
-    assert {companion(1, rng)["clothes_type"] for _ in range(30)} == {2}
-    assert {companion(2, rng)["clothes_type"] for _ in range(30)} == {1}
+    assert {companion("upper", rng)["clothes_type"] for _ in range(30)} == {"lower"}
+    assert {companion("lower", rng)["clothes_type"] for _ in range(30)} == {"upper"}
 
 
 # pictures -----------------------------------------------------------------------------------------
@@ -106,20 +113,13 @@ def test_a_companion_is_worn_with_the_other_half(rng):
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_every_category_in_every_fit_can_be_drawn(category):
     kind = CATEGORIES[category].clothes_type
-    row = {1: TEE, 2: SKIRT, 3: DRESS}[kind] | {"category": category}
+    row = {"upper": TEE, "lower": SKIRT, "full": DRESS}[kind] | {"category": category}
     for seed, fit in enumerate(FITS):
         picture, geometry, cover = scene(row | {"fit": fit}, seed)
         assert max(picture.size) == 120 and cover.shape == picture.size[::-1]
         left, top, right, bottom = geometry.box
         assert 0 <= left < right <= picture.width and 0 <= top < bottom <= picture.height
-        has = {
-            1: ("collar", "sleeve", "hem"),
-            2: ("waistline", "hem"),
-            3: ("collar", "sleeve", "waistline", "hem"),
-        }
-        expected = [not slot.endswith(has[kind]) for slot in SLOTS]
-        assert (geometry.visibility == ABSENT).tolist() == expected
-        assert np.isnan(geometry.landmarks).all(axis=1).tolist() == expected
+        assert set(geometry.points) == {SLOTS[slot] for slot in TYPES[kind]}
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,18 @@ def test_a_box_is_the_extent_of_what_the_garment_changes(monkeypatch, garments):
 
 
 def test_landmarks_lie_in_the_box_and_left_is_left_of_right(garments):
-    counts = np.zeros(4, dtype=int)
+    counts = np.zeros(3, dtype=int)
     for seed, row in enumerate(garments):
         picture, geometry, _ = scene(row, seed)
-        counts += np.bincount(geometry.visibility, minlength=4)
         left, top, right, bottom = geometry.box
-        for slot, (x, y), visibility in zip(SLOTS, geometry.landmarks, geometry.visibility, strict=True):
-            if visibility in (VISIBLE, OCCLUDED):
-                assert left <= x < right and top <= y < bottom, (seed, slot)
-            elif visibility == TRUNCATED:
-                assert not (0 <= x < picture.width and 0 <= y < picture.height), (seed, slot)
-        for point in ("collar", "waistline", "hem"):
-            pair = [SLOTS.index(f"{side} {point}") for side in ("left", "right")]
-            if (geometry.visibility[pair] != ABSENT).all():
-                assert geometry.landmarks[pair[0], 0] < geometry.landmarks[pair[1], 0]
+        for name, (x, y, visibility) in geometry.points.items():
+            counts[visibility] += 1
+            if visibility == TRUNCATED:
+                assert not (0 <= x < picture.width and 0 <= y < picture.height), (seed, name)
+            else:
+                assert left < x < right and top < y < bottom and x % 1 == y % 1 == 0.5, (seed, name)
+        for point in {"collar", "waistline", "hem"} & {name.split("_")[1] for name in geometry.points}:
+            assert geometry.points[f"left_{point}"][0] < geometry.points[f"right_{point}"][0]
     assert counts[VISIBLE] > counts[OCCLUDED] > 10 and counts[TRUNCATED] > 5
 
 
@@ -200,7 +198,8 @@ def test_a_landmark_is_occluded_exactly_where_something_lies_before_it(monkeypat
             _, free, _ = scene(row | {"color": "red", "pattern": "solid"}, seed)
         red, green_light, blue = pixels(picture).transpose(2, 0, 1)
         is_green = green_light - np.maximum(red, blue) > 20
-        for (x, y), now, before in zip(geometry.landmarks, geometry.visibility, free.visibility, strict=True):
+        for name, (x, y, now) in geometry.points.items():
+            before = free.points[name][2]
             if now in (VISIBLE, OCCLUDED) and before == VISIBLE:
                 around = is_green[max(int(y) - 2, 0) : int(y) + 3, max(int(x) - 2, 0) : int(x) + 3]
                 if around.all() or not around.any():  # not at the edge of what lies before it
@@ -218,17 +217,16 @@ def test_the_landmarks_of_a_shirt_laid_out_are_those_of_its_outline():
     points = garment.landmarks
     front = np.vstack([part.outline for part in garment.parts if part.body])
     hem = front[front[:, 1] > front[:, 1].max() - 0.2]
-    assert points["right hem"][0] == pytest.approx(hem[:, 0].max()) == -points["left hem"][0]
-    assert points["left collar"].tolist() == [-points["right collar"][0], 0.0]
+    assert points["right_hem"][0] == pytest.approx(hem[:, 0].max()) == -points["left_hem"][0]
+    assert points["left_collar"].tolist() == [-points["right_collar"][0], 0.0]
     for side, name in ((-1, "left"), (1, "right")):
         wrist = body.arms[side][2]
-        assert np.linalg.norm(points[f"{name} sleeve"] - wrist) < 0.13
+        assert np.linalg.norm(points[f"{name}_sleeve"] - wrist) < 0.13
 
 
 def test_same_seed_same_picture_and_geometry(garments):
     one, two = (scene(garments[0], 5) for _ in range(2))
-    assert np.array_equal(pixels(one[0]), pixels(two[0])) and one[1].box == two[1].box
-    assert np.array_equal(one[1].landmarks, two[1].landmarks, equal_nan=True)
+    assert np.array_equal(pixels(one[0]), pixels(two[0])) and one[1] == two[1]
 
 
 def test_photographs_of_one_cloth_show_one_garment():

@@ -8,12 +8,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from swatchbook.data.landmarks import BOX, POINTS, VISIBILITY
+from swatchbook.data.readers import challenge, deepfashion, multimodal
 from swatchbook.drawn import files
 from swatchbook.drawn.challenge import write_challenge
 from swatchbook.drawn.deepfashion import ATTRIBUTES, write_deepfashion
-from swatchbook.drawn.garment_files import landmarks_of
+from swatchbook.drawn.garment_files import points_of
+from swatchbook.drawn.garment_truth import challenge_groups
 from swatchbook.drawn.latent import World
 from swatchbook.drawn.multimodal import FABRICS, PATTERNS, shape_codes, worn_codes, write_multimodal
+from swatchbook.drawn.tailoring import OPEN
 
 CHALLENGE = {"n_train": 20, "n_val": 8, "n_test": 4, "seed": 3, "size": 72}
 DEEPFASHION = {"n_train": 12, "n_val": 6, "n_test": 6, "seed": 5, "size": 72}
@@ -46,6 +50,11 @@ def numbers(path):
 
 def files_of(root):
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def corners(truth):
+    """First and last pixel of each box, counted from 1."""
+    return np.add(truth[list(BOX)].to_numpy(), [1, 1, 0, 0]).tolist()
 
 
 # the challenge ------------------------------------------------------------------------------------
@@ -99,7 +108,7 @@ def test_the_challenges_boxes_and_landmarks_are_those_of_the_truth(written):
     out, truth = written["challenge"]
     split = out / "FashionDataset" / "split"
     boxes = [row for name in ("train", "val", "test") for row in numbers(split / f"{name}_bbox.txt")]
-    assert boxes == truth[["x_1", "y_1", "x_2", "y_2"]].to_numpy().tolist()
+    assert boxes == corners(truth)
     assert all(re.fullmatch(r"\d{3}( \d{3}){3}", line) for line in lines(split / "train_bbox.txt"))
     upper = ["left_collar", "right_collar", "left_sleeve", "right_sleeve", "left_hem", "right_hem"]
     lower = ["left_waistline", "right_waistline", "left_hem", "right_hem"]
@@ -109,9 +118,10 @@ def test_the_challenges_boxes_and_landmarks_are_those_of_the_truth(written):
         words = line.split(" ")
         assert len(words) == 16
         expected = []
-        for slot in {1: upper, 2: lower, 3: full}[row["clothes_type"]]:
+        for slot in {"upper": upper, "lower": lower, "full": full}[row["clothes_type"]]:
             seen = row[f"{slot}_visibility"] in (0, 1)
-            expected += [f"{row[f'{slot}_{axis}']:03d}" if seen else "0" for axis in "xy"]
+            x, y = (row[f"{slot}_{axis}"] for axis in "xy")
+            expected += [f"{int(x) + 1:03d}", f"{int(y) + 1:03d}"] if seen else ["0", "0"]
         assert words == expected + ["0"] * (16 - len(expected))
 
 
@@ -122,10 +132,11 @@ def test_every_box_and_point_lies_in_its_picture(written):
             with Image.open(out / row["path"]) as picture:
                 assert picture.format == "JPEG" and picture.mode == "RGB"
                 wide, tall = picture.size
-            assert 0 <= row["x_1"] < row["x_2"] <= wide and 0 <= row["y_1"] < row["y_2"] <= tall
-            for visibility, x, y in landmarks_of(row):
-                if visibility < 2:
-                    assert row["x_1"] <= x < row["x_2"] and row["y_1"] <= y < row["y_2"]
+            left, top, right, bottom = (row[name] for name in BOX)
+            assert 0 <= left < right <= wide and 0 <= top < bottom <= tall
+            for visibility, x, y in points_of(row):
+                if visibility < 2:  # pixels counted from 1
+                    assert left + 1 <= x <= right and top + 1 <= y <= bottom
                 else:
                     assert (visibility, x, y) == (2, 0, 0)
 
@@ -165,9 +176,7 @@ def test_deepfashions_lists_begin_with_their_count_and_columns(written):
     header, rows = listed(anno / "list_bbox.txt")
     assert header.split() == ["image_name", "x_1", "y_1", "x_2", "y_2"]
     assert all(re.fullmatch(r"\S+ +\d{3} \d{3} \d{3} \d{3}", row) for row in rows)
-    assert [[int(word) for word in row.split()[1:]] for row in rows] == truth[
-        ["x_1", "y_1", "x_2", "y_2"]
-    ].to_numpy().tolist()
+    assert [[int(word) for word in row.split()[1:]] for row in rows] == corners(truth)
 
 
 def test_deepfashions_attributes_have_five_types_and_hold_where_the_truth_says(written):
@@ -200,9 +209,10 @@ def test_deepfashions_landmarks_have_as_many_triples_as_the_type_asks(written):
     assert len(header.split()) == 2 + 24
     for line, row in zip(rows, truth.to_dict("records"), strict=True):
         _, kind, *words = line.split()
-        assert int(kind) == row["clothes_type"] and len(words) == 3 * {1: 6, 2: 4, 3: 8}[int(kind)]
+        assert row["clothes_type"] == ("upper", "lower", "full")[int(kind) - 1]
+        assert len(words) == 3 * (6, 4, 8)[int(kind) - 1]
         points = [tuple(map(int, words[k : k + 3])) for k in range(0, len(words), 3)]
-        assert points == landmarks_of(row) and {point[0] for point in points} <= {0, 1, 2}
+        assert points == points_of(row) and {point[0] for point in points} <= {0, 1, 2}
         assert all(len(word) == 3 for k, word in enumerate(words) if k % 3)
 
 
@@ -218,9 +228,9 @@ def test_deepfashions_fine_files_have_no_headers_and_agree_row_by_row(written):
         cuts = np.cumsum([7, 3, 3, 4, 6])
         assert all((group.sum(axis=1) == 1).all() for group in np.split(bits, cuts, axis=1))
         assert (bits[:, 5] == (here["pattern"] == "solid")).all()
-        assert numbers(fine / f"{split}_bbox.txt") == here[["x_1", "y_1", "x_2", "y_2"]].to_numpy().tolist()
+        assert numbers(fine / f"{split}_bbox.txt") == corners(here)
         points = numbers(fine / f"{split}_landmards.txt")
-        expected = [[v for point in landmarks_of(row) for v in point[1:]] for row in here.to_dict("records")]
+        expected = [[v for point in points_of(row) for v in point[1:]] for row in here.to_dict("records")]
         assert points == [row + [0] * (16 - len(row)) for row in expected]
         assert all(1 <= number <= 50 for (number,) in numbers(fine / f"{split}_cate.txt"))
 
@@ -250,7 +260,13 @@ def test_multimodal_names_captions_and_labels_agree(written):
 
 
 def test_multimodal_codes_and_captions_by_hand():
-    tee = {"category": "Tee", "clothes_type": 1, "sleeve": "short", "lower_length": "na", "neckline": "v"}
+    tee = {
+        "category": "Tee",
+        "clothes_type": "upper",
+        "sleeve": "short",
+        "lower_length": "na",
+        "neckline": "v",
+    }
     tee |= {"fabric": "knit", "pattern": "striped", "belt": "no"}
     jeans = {"category": "Jeans", "sleeve": "na", "lower_length": "long", "neckline": "na"}
     jeans |= {"fabric": "denim", "pattern": "pleated"}
@@ -258,7 +274,7 @@ def test_multimodal_codes_and_captions_by_hand():
     assert shape_codes(row) == [1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
     assert worn_codes(row, "fabric", FABRICS) == [4, 0, 7]
     assert worn_codes(row, "pattern", PATTERNS) == [2, 5, 7]
-    dress = tee | {"category": "Dress", "clothes_type": 3, "lower_length": "three_point", "belt": "yes"}
+    dress = tee | {"category": "Dress", "clothes_type": "full", "lower_length": "three_point", "belt": "yes"}
     assert shape_codes(dress) == [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1]
     assert worn_codes(dress, "fabric", FABRICS) == [4, 4, 7]
     cardigan = row | {"category": "Cardigan", "sleeve": "long"}
@@ -287,6 +303,51 @@ def test_photographs_of_an_item_share_their_truth(written):
     assert truth.groupby("item")["path"].count().between(1, 3).all() and truth["worn"].all()
 
 
+# read back ----------------------------------------------------------------------------------------
+
+
+def same(manifest, truth, *columns):
+    for names in columns:
+        names = list(names)
+        np.testing.assert_array_equal(manifest[names].to_numpy(float), truth[names].to_numpy(float))
+
+
+def test_the_challenges_reader_reads_the_truth(written):
+    out, truth = written["challenge"]
+    manifest, labels = challenge.read(out), challenge_groups(truth)
+    known = truth["split"] != "test"
+    for group in labels:
+        assert manifest.loc[known, group].tolist() == labels.loc[known, group].tolist()
+    assert manifest["split"].tolist() == truth["split"].tolist()
+    same(manifest, truth, BOX)
+
+
+def test_deepfashions_reader_reads_the_truth(written):
+    out, truth = written["deepfashion"]
+    coarse = deepfashion.read(out, "coarse")[0]
+    for name in ("category", "split", "clothes_type"):
+        assert coarse[name].tolist() == truth[name].tolist()
+    same(coarse, truth, BOX, POINTS, VISIBILITY)
+    fine = deepfashion.read(out, "fine")[0].set_index("image_id")
+    ids = truth["path"].str.removeprefix("Img/")
+    ordered = truth.set_index(ids).loc[fine.index]
+    for name in ("category", "pattern", "fit", "split"):
+        assert fine[name].tolist() == ordered[name].tolist()
+    same(fine, ordered, BOX)
+
+
+def test_multimodals_reader_reads_the_truth(written):
+    out, truth = written["multimodal"]
+    manifest = multimodal.read(out)[0]
+    for name in ("caption", "item", "gender"):
+        assert manifest[name].tolist() == truth[name].tolist()
+    upper = truth[(truth["clothes_type"] == "upper") & ~truth["category"].isin(OPEN)]
+    read = manifest.loc[upper.index]
+    words = {"knit": "knitted", "faux_fur": "furry"}
+    assert read["upper_fabric"].tolist() == [words.get(fabric, fabric) for fabric in upper["fabric"]]
+    assert read["lower_fabric"].tolist() == [words.get(f, f) for f in upper["other_fabric"]]
+
+
 # all of them --------------------------------------------------------------------------------------
 
 
@@ -305,7 +366,7 @@ def test_the_truth_and_the_world_are_written_beside_the_files(name, written):
     out, truth = written[name]
     read = pd.read_csv(out / "truth.csv")
     assert list(read.columns) == list(truth.columns) and len(read) == len(truth)
-    assert read["x_1"].tolist() == truth["x_1"].tolist()
+    assert read["box_left"].tolist() == truth["box_left"].tolist()
     record = json.loads((out / "world.json").read_text())
     world = World(np.array(record["prior"]), {k: np.array(v) for k, v in record["given"].items()}, 0.7)
     assert record["coupling"] == 0.7 and len(record["cramers_v"]) == 15

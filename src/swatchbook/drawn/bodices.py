@@ -1,8 +1,8 @@
 """Bodices cut for a body: necklines, sleeves, fronts and collars, with the landmarks of each.
 
 The outlines follow the body with an ease that the fit decides. Everything is drawn with the arms as the body
-has them. Landmarks are named by the side of the picture: ``left collar`` lies at the neck, on the left as it
-is seen; ``left sleeve`` at the outer end of the cuff, or of the shoulder where there is no sleeve.
+has them. Landmarks are named by the side of the picture: ``left_collar`` lies at the neck, on the left as it
+is seen; ``left_sleeve`` at the outer end of the cuff, or of the shoulder where there is no sleeve.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ def bodice(cut: Bodice, body: Body, worn: bool, rng: np.random.Generator) -> Gar
         hole = curve(tuple(tip), (inner * tip[0], 0.65 * PIT), tuple(side[0]), 6)
         side = np.vstack([hole[:-1], side])
         for sign in SIDES:
-            garment.landmarks[f"{NAMES[sign]} collar"] = np.array([sign * neck, 0.0])
-            garment.landmarks[f"{NAMES[sign]} sleeve"] = tip * [sign, 1]
+            garment.landmarks[f"{NAMES[sign]}_collar"] = np.array([sign * neck, 0.0])
+            garment.landmarks[f"{NAMES[sign]}_sleeve"] = tip * [sign, 1]
     hem = curve(tuple(side[-1]), (0, cut.bottom + rng.uniform(0.0, 0.05)), tuple(mirrored(side)[-1]), 13)
     for sign in SIDES:
-        garment.landmarks[f"{NAMES[sign]} hem"] = side[-1] * [sign, 1]
+        garment.landmarks[f"{NAMES[sign]}_hem"] = side[-1] * [sign, 1]
     if not bare and not worn:
         back = np.vstack([curve((-neck, 0), (0, 0.05), (neck, 0)), front[::-1]])
         garment.parts.append(Part(back, light=0.55))
@@ -168,8 +168,8 @@ def _bare_landmarks(cut: Bodice, top: Array, neck: float) -> dict[str, Array]:
             "strap": np.array([sign * neck * 1.25, 0.03]),
             "halter": np.array([sign * neck * 0.7, -0.03]),
         }
-        points[f"{NAMES[sign]} collar"] = strap.get(cut.neckline, inner)
-        points[f"{NAMES[sign]} sleeve"] = corner.copy()
+        points[f"{NAMES[sign]}_collar"] = strap.get(cut.neckline, inner)
+        points[f"{NAMES[sign]}_sleeve"] = corner.copy()
     return points
 
 
@@ -177,7 +177,7 @@ def _straps(cut: Bodice, top: Array, neck: float, garment: Garment) -> None:
     if cut.neckline == "strapless":
         return
     for sign in SIDES:
-        start = garment.landmarks[f"{NAMES[sign]} collar"]
+        start = garment.landmarks[f"{NAMES[sign]}_collar"]
         reach = 0.6 * top[-1, 0] if cut.neckline == "strap" else 0.5 * top[-1, 0]
         end = np.array([sign * reach, np.interp(reach, top[:, 0], top[:, 1]) + 0.02])
         garment.parts.append(Part(tube(np.stack([start, end]), np.array([0.02, 0.022]))))
@@ -194,7 +194,7 @@ def _sleeve(cut: Bodice, body: Body, sign: int, ease: float, side: Array, garmen
     outline = tube(path, halves)
     half = len(outline) // 2
     end_out, end_in = (outline[half - 1], outline[half]) if sign > 0 else (outline[half], outline[half - 1])
-    garment.landmarks[f"{NAMES[sign]} sleeve"] = 0.85 * end_out + 0.15 * end_in
+    garment.landmarks[f"{NAMES[sign]}_sleeve"] = 0.85 * end_out + 0.15 * end_in
     garment.bands.append((np.stack([end_out, end_in]), cut.cuff))
     tip, pit = side[0] * [sign, 1], side[5] * [sign, 1]
     inside = np.stack([pit - [sign * 0.05, 0.0], tip - [sign * 0.08, 0.0]])

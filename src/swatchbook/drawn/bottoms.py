@@ -89,7 +89,7 @@ def trousers(fit: str, bottom: float, body: Body, rng: np.random.Generator, top:
 
 def waistband(garment: Garment, top: float, jeans: bool, elastic: bool) -> None:
     """A waistband on a skirt or trousers; jeans also get pockets, a fly, a button and stitches."""
-    waist = garment.landmarks["right waistline"][0]
+    waist = garment.landmarks["right_waistline"][0]
     band = np.array(
         [
             (-waist, top - 0.01),
@@ -126,13 +126,13 @@ def gathered(garment: Garment, body: Body) -> None:
         half = 0.55 * np.ptp(outline[outline[:, 1] > bottom - 0.02, 0])
         cuff = np.array([(middle - half, bottom - 0.035), (middle + half, bottom - 0.035)])
         garment.bands[number] = (cuff, 0.075)
-        garment.landmarks[f"{NAMES[int(side)]} hem"] = np.array([middle + side * half, bottom])
-    top = garment.landmarks["right waistline"][1]
+        garment.landmarks[f"{NAMES[int(side)]}_hem"] = np.array([middle + side * half, bottom])
+    top = garment.landmarks["right_waistline"][1]
     for side in SIDES:
         garment.stitches.append(np.array([(side * 0.015, top + 0.05), (side * 0.04, top + 0.3)]))
 
 
 def _landmarks(garment: Garment, waist: Array, hem: Array) -> None:
     for side in SIDES:
-        garment.landmarks[f"{NAMES[side]} waistline"] = waist * [side, 1]
-        garment.landmarks[f"{NAMES[side]} hem"] = hem * [side, 1]
+        garment.landmarks[f"{NAMES[side]}_waistline"] = waist * [side, 1]
+        garment.landmarks[f"{NAMES[side]}_hem"] = hem * [side, 1]

@@ -14,7 +14,14 @@ from pathlib import Path
 import pandas as pd
 
 from swatchbook.drawn.files import new_folder, require_at_least
-from swatchbook.drawn.garment_files import BOX, draw_garments, landmarks_of, splits, write_lines, write_world
+from swatchbook.drawn.garment_files import (
+    corners_of,
+    draw_garments,
+    points_of,
+    splits,
+    write_lines,
+    write_world,
+)
 from swatchbook.drawn.garment_truth import challenge_groups, sample_garments
 from swatchbook.drawn.garment_world import GROUPS, MARGINS, garment_world
 
@@ -79,7 +86,7 @@ def _write_splits(folder: Path, truth: pd.DataFrame) -> None:
         here = truth["split"] == split
         rows = truth[here].to_dict("records")
         write_lines(folder / f"{split}.txt", [row["path"].removeprefix("FashionDataset/") for row in rows])
-        boxes = [" ".join(f"{row[name]:03d}" for name in BOX) for row in rows]
+        boxes = [" ".join(f"{value:03d}" for value in corners_of(row)) for row in rows]
         write_lines(folder / f"{split}_bbox.txt", boxes)
         write_lines(folder / f"{split}_landmards.txt", [_landmarks(row) for row in rows])
         if split != "test":
@@ -91,5 +98,5 @@ def _write_splits(folder: Path, truth: pd.DataFrame) -> None:
 
 
 def _landmarks(row: dict[str, object]) -> str:
-    points = [f"{x:03d} {y:03d}" if (x, y) != (0, 0) else "0 0" for _, x, y in landmarks_of(row)]
+    points = [f"{x:03d} {y:03d}" if (x, y) != (0, 0) else "0 0" for _, x, y in points_of(row)]
     return " ".join(points + ["0 0"] * (8 - len(points)))

@@ -10,37 +10,35 @@ at 0, 0. "Left" is the left of the picture, as in the benchmark's photographs of
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
 from swatchbook.drawn.files import new_folder, require_at_least
-from swatchbook.drawn.garment_files import BOX, draw_garments, landmarks_of, splits, write_lines, write_world
+from swatchbook.drawn.garment_files import (
+    corners_of,
+    draw_garments,
+    points_of,
+    splits,
+    write_lines,
+    write_world,
+)
 from swatchbook.drawn.garment_truth import challenge_groups, sample_garments
 from swatchbook.drawn.garment_world import GROUPS, garment_world
 
-# All categories of the benchmark in its order: upper-body, lower-body and full-body clothes.
-CATEGORY_NAMES = (
-    (
-        *(
-            "Anorak",
-            "Blazer",
-            "Blouse",
-            "Bomber",
-            "Button-Down",
-            "Cardigan",
-            "Flannel",
-            "Halter",
-            "Henley",
-            "Hoodie",
-        ),
-        *("Jacket", "Jersey", "Parka", "Peacoat", "Poncho", "Sweater", "Tank", "Tee", "Top", "Turtleneck"),
+# All categories of the benchmark in its order, by the type of clothes.
+CATEGORY_NAMES = {
+    "upper": (
+        *("Anorak", "Blazer", "Blouse", "Bomber", "Button-Down", "Cardigan", "Flannel", "Halter", "Henley"),
+        *("Hoodie", "Jacket", "Jersey", "Parka", "Peacoat", "Poncho", "Sweater", "Tank", "Tee", "Top"),
+        "Turtleneck",
     ),
-    (
+    "lower": (
         *("Capris", "Chinos", "Culottes", "Cutoffs", "Gauchos", "Jeans", "Jeggings", "Jodhpurs", "Joggers"),
         *("Leggings", "Sarong", "Shorts", "Skirt", "Sweatpants", "Sweatshorts", "Trunks"),
     ),
-    (
+    "full": (
         *(
             "Caftan",
             "Cape",
@@ -55,8 +53,8 @@ CATEGORY_NAMES = (
         ),
         *("Robe", "Romper", "Shirtdress", "Sundress"),
     ),
-)
-CATEGORY_IDS = {name: number for number, name in enumerate((n for names in CATEGORY_NAMES for n in names), 1)}
+}
+CATEGORY_IDS = {name: number for number, name in enumerate(chain(*CATEGORY_NAMES.values()), 1)}
 
 
 def _is(column: str, *labels: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -184,15 +182,15 @@ def _write_coarse(folder: Path, truth: pd.DataFrame) -> None:
     holds = pd.DataFrame({name: where(truth) for name, (_, where) in ATTRIBUTES.items()})
     signs = [" ".join(f"{1 if value else -1:2d}" for value in row) for row in holds.to_numpy()]
     _write_list(anno / "list_attr_img.txt", "image_name  attribute_labels", images, signs)
-    boxes = [" ".join(f"{value:03d}" for value in row) for row in truth[list(BOX)].to_numpy()]
+    rows = truth.to_dict("records")
+    boxes = [" ".join(f"{value:03d}" for value in corners_of(row)) for row in rows]
     _write_list(anno / "list_bbox.txt", "image_name  x_1  y_1  x_2  y_2", images, boxes)
     columns = "  ".join(
         f"landmark_visibility_{k}  landmark_location_x_{k}  landmark_location_y_{k}" for k in range(1, 9)
     )
-    points = [
-        f"{row['clothes_type']} " + " ".join(f"{seen} {x:03d} {y:03d}" for seen, x, y in landmarks_of(row))
-        for row in truth.to_dict("records")
-    ]
+    kinds = [list(CATEGORY_NAMES).index(row["clothes_type"]) + 1 for row in rows]
+    triples = [" ".join(f"{seen} {x:03d} {y:03d}" for seen, x, y in points_of(row)) for row in rows]
+    points = [f"{kind} {triple}" for kind, triple in zip(kinds, triples, strict=True)]
     _write_list(anno / "list_landmarks.txt", f"image_name  clothes_type  {columns}", images, points)
     _write_list(
         folder / "Eval" / "list_eval_partition.txt", "image_name  evaluation_status", images, truth["split"]
@@ -216,9 +214,9 @@ def _write_fine(folder: Path, truth: pd.DataFrame) -> None:
         bits = [" ".join(map(str, row)) for row in positive[here].astype(int).to_numpy()]
         write_lines(folder / f"{split}_attr.txt", bits)
         write_lines(folder / f"{split}_cate.txt", rows["category"].map(CATEGORY_IDS).astype(str).tolist())
-        boxes = [" ".join(f"{value:03d}" for value in row) for row in rows[list(BOX)].to_numpy()]
+        boxes = [" ".join(f"{value:03d}" for value in corners_of(row)) for row in rows.to_dict("records")]
         write_lines(folder / f"{split}_bbox.txt", boxes)
-        points = [[(x, y) for _, x, y in landmarks_of(row)] for row in rows.to_dict("records")]
+        points = [[(x, y) for _, x, y in points_of(row)] for row in rows.to_dict("records")]
         padded = [[*row, *[(0, 0)] * (8 - len(row))] for row in points]
         write_lines(
             folder / f"{split}_landmards.txt", [" ".join(f"{x} {y}" for x, y in row) for row in padded]
@@ -226,7 +224,7 @@ def _write_fine(folder: Path, truth: pd.DataFrame) -> None:
 
 
 def _write_categories(folder: Path) -> None:
-    kinds = [kind for kind, names in enumerate(CATEGORY_NAMES, 1) for _ in names]
+    kinds = [kind for kind, names in enumerate(CATEGORY_NAMES.values(), 1) for _ in names]
     _write_list(folder / "list_category_cloth.txt", "category_name  category_type", CATEGORY_IDS, kinds, 14)
 
 

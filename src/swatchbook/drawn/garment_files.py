@@ -1,27 +1,20 @@
-"""Photographs of garments drawn into files, and the full truth of each: attributes, box and landmarks.
-
-Slots, visibility and the orders in which DeepFashion lists the landmarks of a garment stand here too, for the
-writers of data sets.
-"""
+"""Photographs of garments drawn into files, and the full truth of each: attributes, box and landmarks."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from swatchbook.data.landmarks import ABSENT, BOX, SLOTS, TRUNCATED, TYPES
 from swatchbook.drawn.files import draw_files
 from swatchbook.drawn.garment_world import GROUPS, group_cramers_v
 from swatchbook.drawn.latent import World
-from swatchbook.drawn.photographs import ABSENT, SLOTS, TRUNCATED, Geometry, draw_photograph
-
-COLUMNS = tuple(slot.replace(" ", "_") for slot in SLOTS)
-# Slots of upper-, lower- and full-body clothes, in the order of DeepFashion's files.
-ORDERS = {1: (0, 1, 2, 3, 6, 7), 2: (4, 5, 6, 7), 3: (0, 1, 2, 3, 4, 5, 6, 7)}
-BOX = ("x_1", "y_1", "x_2", "y_2")
+from swatchbook.drawn.photographs import Geometry, draw_photograph
 
 
 def draw_garments(root: Path, truth: pd.DataFrame, seed: int, size: int, workers: int | None) -> pd.DataFrame:
@@ -35,35 +28,42 @@ def draw_garments(root: Path, truth: pd.DataFrame, seed: int, size: int, workers
         workers: Processes; all cores by default, 1 draws in this process.
 
     Returns:
-        The truth with the columns ``worn``, ``x_1``, ``y_1``, ``x_2``, ``y_2`` (the box that the cloth fills;
-        the last two are one beyond it) and for each of ``COLUMNS`` its ``…_x``, ``…_y`` in whole pixels and
-        its ``…_visibility``: 0 visible, 1 occluded, 2 cut off by the picture's edge, 3 not of this garment.
-        Where a point is not in the picture, x and y are missing.
+        The truth with ``worn`` and the columns of ``swatchbook.data.landmarks``: the edges of the box that
+        the cloth fills, and for each slot x, y and a visibility; x and y are missing where the picture's
+        edge cuts the point off (2) and where the garment has none (−1).
     """
-    draw = partial(draw_photograph, size=size)
     rows = [
         {name: value for name, value in row.items() if pd.notna(value)} for row in truth.to_dict("records")
     ]
-    known = draw_files(root, rows, draw, seed, workers)
-    where = pd.DataFrame([_columns(geometry) for geometry in known])
-    return pd.concat([truth, where.convert_dtypes()], axis=1)
+    known = draw_files(root, rows, partial(draw_photograph, size=size), seed, workers)
+    return pd.concat([truth, pd.DataFrame([_columns(geometry) for geometry in known])], axis=1)
 
 
 def _columns(geometry: Geometry) -> dict[str, object]:
     columns: dict[str, object] = {"worn": geometry.worn, **dict(zip(BOX, geometry.box, strict=True))}
-    for name, (x, y), visibility in zip(COLUMNS, geometry.landmarks, geometry.visibility, strict=True):
-        seen = visibility not in (TRUNCATED, ABSENT)
-        columns[f"{name}_x"], columns[f"{name}_y"] = (int(x), int(y)) if seen else (None, None)
-        columns[f"{name}_visibility"] = int(visibility)
+    for slot in SLOTS:
+        x, y, visibility = geometry.points.get(slot, (np.nan, np.nan, ABSENT))
+        columns[f"{slot}_x"], columns[f"{slot}_y"] = (np.nan, np.nan) if visibility == TRUNCATED else (x, y)
+        columns[f"{slot}_visibility"] = visibility
     return columns
 
 
-def landmarks_of(row: dict[str, object]) -> list[tuple[int, int, int]]:
-    """A truth row's landmarks in its type's order: visibility, x, y; a point that is cut off is at 0, 0."""
+def corners_of(row: Mapping[str, object]) -> list[int]:
+    """A truth row's box as DeepFashion's files have it: its first and last pixel, counted from 1."""
+    left, top, right, bottom = (int(row[name]) for name in BOX)
+    return [left + 1, top + 1, right, bottom]
+
+
+def points_of(row: Mapping[str, object]) -> list[tuple[int, int, int]]:
+    """A truth row's landmarks as DeepFashion's files have them, in the order of its clothes type.
+
+    Returns:
+        Visibility, x and y of each, pixels counted from 1; (2, 0, 0) for a point that is cut off.
+    """
     points = []
-    for slot in ORDERS[row["clothes_type"]]:
-        x, y, visibility = (row[f"{COLUMNS[slot]}_{part}"] for part in ("x", "y", "visibility"))
-        points.append((int(visibility), *((0, 0) if visibility == TRUNCATED else (int(x), int(y)))))
+    for slot in (SLOTS[number] for number in TYPES[row["clothes_type"]]):
+        x, y, visibility = (row[f"{slot}_{part}"] for part in ("x", "y", "visibility"))
+        points.append((visibility, 0, 0) if visibility == TRUNCATED else (visibility, int(x) + 1, int(y) + 1))
     return points
 
 

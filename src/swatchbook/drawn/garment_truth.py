@@ -46,7 +46,7 @@ def sample_garments(n: int, seed: int, world: World | None = None) -> pd.DataFra
         world: As from ``garment_world``, its default.
 
     Returns:
-        A row a garment: ``category``, ``clothes_type`` (1 upper, 2 lower, 3 full body), ``sleeve``,
+        A row a garment: ``category``, ``clothes_type`` (``upper``, ``lower`` or ``full``), ``sleeve``,
         ``length``, ``lower_length``, ``neckline``, ``belt``, ``pattern``, ``fabric``, ``fit``, ``color``;
         classes as in ``swatchbook.drawn.tailoring``, ``na`` where the garment has no such thing.
     """
@@ -89,7 +89,7 @@ def _detailed(groups: Mapping[str, str], rng: np.random.Generator) -> dict[str, 
     category = _category(row, neck, rng)
     kind = CATEGORIES[category].clothes_type
     row["color"] = _one_of(_COLOURS.get(fabric, _ANY), rng)
-    if kind == 2:
+    if kind == "lower":
         row["sleeve"], neckline = "na", "na"
     elif neck == "no":
         bare = {"strap": 5, "strapless": 3, "halter": 2}
@@ -114,9 +114,9 @@ def _detailed(groups: Mapping[str, str], rng: np.random.Generator) -> dict[str, 
     }
 
 
-def companion(clothes_type: int, rng: np.random.Generator) -> dict[str, object]:
-    """A second garment to be worn with one: trousers or a skirt with upper-body clothes (1), else a top."""
-    if clothes_type == 1:
+def companion(clothes_type: str, rng: np.random.Generator) -> dict[str, object]:
+    """A second garment to be worn with one: trousers or a skirt with ``upper``-body clothes, else a top."""
+    if clothes_type == "upper":
         groups = {"sleeve": "sleeveless", "neckline": "no_neckline"}
         fabrics = {"cotton": 5, "denim": 4, "leather": 1, "chiffon": 1}
         patterns = {"solid": 9, "floral": 1, "striped": 1, "lattice": 1}
@@ -129,7 +129,8 @@ def companion(clothes_type: int, rng: np.random.Generator) -> dict[str, object]:
     groups |= {"fabric": _one_of(fabrics, rng), "pattern": _one_of(patterns, rng)}
     while True:
         row = _detailed(groups, rng)
-        if row["clothes_type"] == 3 - clothes_type and row["category"] not in OPEN:
+        other = "lower" if clothes_type == "upper" else "upper"
+        if row["clothes_type"] == other and row["category"] not in OPEN:
             return row
 
 

@@ -171,10 +171,11 @@ def _images(items: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         filed = _MENS.get(category, _FILED[category]) if gender == "MEN" else _FILED[category]
         if category == "Tee" and item["pattern"] == "graphic":
             filed = "Graphic_Tees"
-        if item["clothes_type"] != 3 or category == "Coat":
-            other = companion(2 if item["clothes_type"] == 2 else 1, rng)
+        if item["clothes_type"] != "full" or category == "Coat":
+            half = "lower" if item["clothes_type"] == "lower" else "upper"
+            other = companion(half, rng)
             while gender == "MEN" and other["category"] not in _FOR_MEN:
-                other = companion(2 if item["clothes_type"] == 2 else 1, rng)
+                other = companion(half, rng)
             item |= {f"other_{name}": value for name, value in other.items()}
         item["cloth_seed"] = int(rng.integers(2**31))
         for view in _VIEWS[: rng.integers(1, 4)]:
@@ -205,9 +206,9 @@ def worn(row: Mapping[str, object]) -> dict[str, Mapping[str, object] | None]:
             "pattern": "solid",
         }
         return {"upper": top, "lower": second, "outer": main}
-    if row["clothes_type"] == 3:
+    if row["clothes_type"] == "full":
         return {"upper": main, "lower": main, "outer": None}
-    upper, lower = (second, main) if row["clothes_type"] == 2 else (main, second)
+    upper, lower = (second, main) if row["clothes_type"] == "lower" else (main, second)
     return {"upper": upper, "lower": lower, "outer": None}
 
 

@@ -49,7 +49,7 @@ class Garment:
         chest: Middle and half-width of where a motif goes, or None.
         neck: Half-width of the neck for a figure inside it; 0 where there is none.
         legs: Whether a figure's legs would show below it.
-        landmarks: Name → point, shape (2,), where it is known: ``left collar`` and so on.
+        landmarks: Name → point, shape (2,), where it is known: ``left_collar`` and so on.
     """
 
     parts: list[Part] = field(default_factory=list)

@@ -30,10 +30,7 @@ from swatchbook.drawn.surfaces import FABRICS
 from swatchbook.drawn.tailoring import CATEGORIES, OPEN, cut
 
 Array = np.ndarray
-SLOTS = tuple(
-    f"{side} {point}" for point in ("collar", "sleeve", "waistline", "hem") for side in ("left", "right")
-)
-VISIBLE, OCCLUDED, TRUNCATED, ABSENT = 0, 1, 2, 3
+VISIBLE, OCCLUDED, TRUNCATED = 0, 1, 2  # as DeepFashion's files code them
 # What a fabric looks like: kinds of cloth, and how they feel.
 CLOTHS: dict[str, tuple[tuple[str, str], ...]] = {
     "denim": (("denim", "smooth"),),
@@ -53,16 +50,15 @@ class Geometry:
     """Where the garment is on its picture.
 
     Attributes:
-        box: Left, top, right and bottom of the cloth that is in the picture, in pixels; the last two are
-            one beyond its last column and row.
-        landmarks: Pixels (x, y) of the points in ``SLOTS``, shape (8, 2); NaN where the garment lacks one.
-        visibility: ``VISIBLE``, ``OCCLUDED``, ``TRUNCATED`` or ``ABSENT``, shape (8,).
+        box: Left, top, right and bottom edge of the cloth that is in the picture, in pixels.
+        points: Landmark (``left_collar`` and so on) → x and y in pixels and whether it is ``VISIBLE``,
+            ``OCCLUDED`` or, beyond the picture's edge, ``TRUNCATED``; only those that the garment has. The
+            middle of the first pixel is (0.5, 0.5); points in the picture are middles of pixels.
         worn: Whether somebody wears it.
     """
 
     box: tuple[int, int, int, int]
-    landmarks: Array
-    visibility: Array
+    points: dict[str, tuple[float, float, int]]
     worn: bool
 
 
@@ -102,7 +98,7 @@ def draw_scene(
     if worn:
         ground = draw_body(ground, body, figure, place, scene.light)
         ground = _companions(ground, row, scene, rng)
-    elif CATEGORIES[row["category"]].clothes_type != 2 and rng.random() < 0.25:
+    elif CATEGORIES[row["category"]].clothes_type != "lower" and rng.random() < 0.25:
         ground = furnish(ground, garment, place, False, True, rng)
     layout, cover = _put_on(ground, garment, row, scene, rng, cloth_rng)
     hidden = np.zeros(shape, dtype=np.float32)
@@ -161,7 +157,7 @@ def _framed(
     if framing < 0.45:
         start, end = top - rng.uniform(0.06, 0.35), bottom + rng.uniform(0.06, 0.4)
     elif framing < 0.85:
-        lower = CATEGORIES[row["category"]].clothes_type == 2
+        lower = CATEGORIES[row["category"]].clothes_type == "lower"
         start = top - rng.uniform(0.3, 1.2) if lower else CROWN - 0.08
         end = min(SOLE + 0.1, bottom + rng.uniform(0.1, 1.0))
     else:
@@ -202,11 +198,11 @@ def _companions(ground: Array, row: Mapping[str, str], scene: _Scene, rng: np.ra
         cloth_rng = np.random.default_rng([int(row["cloth_seed"]), 1]) if "cloth_seed" in row else rng
         _put_on(ground, cut(other, scene.body, True, cloth_rng), other, scene, rng, cloth_rng)
     others, category = [], row["category"]
-    if (CATEGORIES[category].clothes_type == 1 or category == "Coat") and "other_category" not in row:
+    if (CATEGORIES[category].clothes_type == "upper" or category == "Coat") and "other_category" not in row:
         which = ("Jeans", "Shorts", "Skirt")[rng.choice(3, p=(0.6, 0.15, 0.25))]
         length = {"Jeans": "long", "Shorts": "three_point", "Skirt": "medium_short"}[which]
         others.append({"category": which, "lower_length": length})
-    if (CATEGORIES[category].clothes_type == 2 and "other_category" not in row) or category in OPEN:
+    if (CATEGORIES[category].clothes_type == "lower" and "other_category" not in row) or category in OPEN:
         sleeve = "sleeveless" if category in OPEN else str(rng.choice(["short", "sleeveless"]))
         others.append({"category": "Top", "sleeve": sleeve, "neckline": "crew"})
     for other in others:
@@ -249,19 +245,17 @@ def _geometry(
     if not len(rows):
         rows = columns = np.array([0])
     box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    landmarks = np.array([layout.landmarks.get(name, (np.nan, np.nan)) for name in SLOTS], dtype=float)
-    visibility = np.full(len(SLOTS), ABSENT)
-    for slot, (x, y) in enumerate(landmarks):
-        if np.isnan(x):
-            continue
+    points = {}
+    for name, (x, y) in layout.landmarks.items():
         if not (0 <= x < width and 0 <= y < height):
-            visibility[slot] = TRUNCATED
+            points[name] = float(x), float(y), TRUNCATED
             continue
         row, column = int(y), int(x)
         top = layout.owner[row, column]
         arm = garment.parts[top - 1].arm if top else 0
-        own = "sleeve" in SLOTS[slot] and arm == (-1 if SLOTS[slot].startswith("left") else 1)
+        own = name == {-1: "left_sleeve", 1: "right_sleeve"}.get(arm)
         behind = hidden[row, column] > 0.5 or (arm in body.before and not own)
-        visibility[slot] = OCCLUDED if behind else VISIBLE
-        landmarks[slot] = np.clip((x, y), (box[0], box[1]), (box[2] - 1, box[3] - 1))
-    return Geometry(box, landmarks, visibility, worn)
+        # The outline's corners are rounded, so a landmark may lie a pixel beyond what is seen.
+        column, row = np.clip((column, row), box[:2], (box[2] - 1, box[3] - 1)).tolist()
+        points[name] = column + 0.5, row + 0.5, OCCLUDED if behind else VISIBLE
+    return Geometry(box, points, worn)

@@ -24,7 +24,7 @@ class Category:
     """A kind of garment.
 
     Attributes:
-        clothes_type: 1 upper-body, 2 lower-body, 3 full-body clothes.
+        clothes_type: ``upper``-, ``lower``- or ``full``-body clothes.
         bottom: Lowest and highest height of the hem, in units of the body.
         front: How it may be closed, see ``Bodice.front``; one is chosen at random.
         legs: Whether it has trouser legs; only asked of lower- and full-body clothes.
@@ -33,7 +33,7 @@ class Category:
         lapel: Lowest and highest depth of a neckline with lapels.
     """
 
-    clothes_type: int
+    clothes_type: str
     bottom: tuple[float, float] = (0.0, 0.0)
     front: tuple[str, ...] = ("closed",)
     legs: bool = False
@@ -43,26 +43,26 @@ class Category:
 
 
 CATEGORIES: dict[str, Category] = {
-    "Blazer": Category(1, (1.14, 1.26), ("buttons", "open"), cuff=0.02),
-    "Blouse": Category(1, (1.04, 1.2), ("closed", "buttons"), flare=(0.04, 0.2)),
-    "Button-Down": Category(1, (1.12, 1.26), ("buttons",), lapel=(0.13, 0.19)),
-    "Cardigan": Category(1, (1.06, 1.34), ("buttons", "open"), cuff=0.05),
-    "Hoodie": Category(1, (1.08, 1.2), ("closed", "closed", "zip"), cuff=0.07),
-    "Jacket": Category(1, (0.94, 1.12), ("zip", "open", "zip"), cuff=0.045),
-    "Sweater": Category(1, (1.04, 1.2), cuff=0.07),
-    "Tank": Category(1, (1.0, 1.16), flare=(0.0, 0.14)),
-    "Tee": Category(1, (1.0, 1.14)),
-    "Top": Category(1, (0.8, 1.08), flare=(0.0, 0.16)),
-    "Turtleneck": Category(1, (1.04, 1.18), cuff=0.06),
-    "Jeans": Category(2, legs=True),
-    "Joggers": Category(2, legs=True, cuff=0.06),
-    "Leggings": Category(2, legs=True),
-    "Shorts": Category(2, legs=True),
-    "Skirt": Category(2),
-    "Coat": Category(3, (1.55, 2.05), ("buttons", "buttons", "open"), cuff=0.03, flare=(0.02, 0.12)),
-    "Dress": Category(3),
-    "Jumpsuit": Category(3, legs=True),
-    "Romper": Category(3, legs=True),
+    "Blazer": Category("upper", (1.14, 1.26), ("buttons", "open"), cuff=0.02),
+    "Blouse": Category("upper", (1.04, 1.2), ("closed", "buttons"), flare=(0.04, 0.2)),
+    "Button-Down": Category("upper", (1.12, 1.26), ("buttons",), lapel=(0.13, 0.19)),
+    "Cardigan": Category("upper", (1.06, 1.34), ("buttons", "open"), cuff=0.05),
+    "Hoodie": Category("upper", (1.08, 1.2), ("closed", "closed", "zip"), cuff=0.07),
+    "Jacket": Category("upper", (0.94, 1.12), ("zip", "open", "zip"), cuff=0.045),
+    "Sweater": Category("upper", (1.04, 1.2), cuff=0.07),
+    "Tank": Category("upper", (1.0, 1.16), flare=(0.0, 0.14)),
+    "Tee": Category("upper", (1.0, 1.14)),
+    "Top": Category("upper", (0.8, 1.08), flare=(0.0, 0.16)),
+    "Turtleneck": Category("upper", (1.04, 1.18), cuff=0.06),
+    "Jeans": Category("lower", legs=True),
+    "Joggers": Category("lower", legs=True, cuff=0.06),
+    "Leggings": Category("lower", legs=True),
+    "Shorts": Category("lower", legs=True),
+    "Skirt": Category("lower"),
+    "Coat": Category("full", (1.55, 2.05), ("buttons", "buttons", "open"), cuff=0.03, flare=(0.02, 0.12)),
+    "Dress": Category("full"),
+    "Jumpsuit": Category("full", legs=True),
+    "Romper": Category("full", legs=True),
 }
 OPEN = tuple(name for name, category in CATEGORIES.items() if "open" in category.front)
 _SKIRT_HEMS = {
@@ -89,9 +89,9 @@ def cut(row: Mapping[str, str], body: Body, worn: bool, rng: np.random.Generator
         rng: Source of randomness.
     """
     category, fit = CATEGORIES[row["category"]], row["fit"]
-    if category.clothes_type == 2:
+    if category.clothes_type == "lower":
         return _bottom(row, category, body, rng)
-    whole = category.clothes_type == 3 and row["category"] != "Coat"
+    whole = category.clothes_type == "full" and row["category"] != "Coat"
     low, high = (WAIST, WAIST + 0.01) if whole else category.bottom
     upper = bodice(
         Bodice(
@@ -109,7 +109,7 @@ def cut(row: Mapping[str, str], body: Body, worn: bool, rng: np.random.Generator
         rng,
     )
     if not whole:
-        if category.clothes_type == 3:
+        if category.clothes_type == "full":
             _mark_waist(upper, body, EASE[fit])
             upper.legs = True
         return upper
@@ -120,9 +120,9 @@ def cut(row: Mapping[str, str], body: Body, worn: bool, rng: np.random.Generator
 def _bottom(row: Mapping[str, str], category: Category, body: Body, rng: np.random.Generator) -> Garment:
     hems = _LEG_HEMS if category.legs else _SKIRT_HEMS
     make = trousers if category.legs else skirt
-    top = WAIST + (rng.uniform(0.0, 0.12) if category.clothes_type == 2 else 0.0)
+    top = WAIST + (rng.uniform(0.0, 0.12) if category.clothes_type == "lower" else 0.0)
     garment = make(row["fit"], rng.uniform(*hems[row["lower_length"]]), body, rng, top)
-    if category.clothes_type == 2:
+    if category.clothes_type == "lower":
         elastic = row["category"] in ("Leggings", "Joggers")
         waistband(garment, top, row["fabric"] == "denim", elastic)
         if row["category"] == "Joggers":
@@ -132,7 +132,7 @@ def _bottom(row: Mapping[str, str], category: Category, body: Body, rng: np.rand
 
 def _joined(upper: Garment, lower: Garment, belted: bool) -> Garment:
     """A bodice sewn to a skirt or to trousers at the waist."""
-    waist = lower.landmarks["right waistline"]
+    waist = lower.landmarks["right_waistline"]
     line = np.array([(-waist[0], waist[1] + 0.01), (0.0, waist[1] + 0.03), (waist[0], waist[1] + 0.01)])
     shell = max(i for i, part in enumerate(upper.parts) if part.body)
     under = upper.parts[: shell + 1]
@@ -158,5 +158,5 @@ def _mark_waist(garment: Garment, body: Body, ease: float) -> None:
     shell = np.vstack([part.outline for part in garment.parts if part.body])
     near = shell[np.abs(shell[:, 1] - WAIST) < 0.12]
     half = np.abs(near[:, 0]).max() if len(near) else body.waist + ease
-    garment.landmarks["left waistline"] = np.array([-half, WAIST])
-    garment.landmarks["right waistline"] = np.array([half, WAIST])
+    garment.landmarks["left_waistline"] = np.array([-half, WAIST])
+    garment.landmarks["right_waistline"] = np.array([half, WAIST])
