@@ -56,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "TextileNet": (
             lambda row, rng: draw_image(row, row["folder"], rng, size),
             drawn_labels(n, 1).to_dict("records"),
-            lambda out: write_dataset(
-                out, n_train=n, n_test=0, coupling=0.7, seed=1, schema=schema, size=size
-            ),
+            lambda out: write_dataset(out, **textilenet, seed=1, size=size),
         ),
         "garments": (
             lambda row, rng: draw_photograph(row, rng, size),
