@@ -25,8 +25,9 @@ def pleated(layout: Layout, rng: np.random.Generator) -> Layout:
     phase = (columns - left[:, None]) / wide[:, None] * count
     share = (phase - np.floor(phase)).astype(np.float32)
     # A knife pleat rises slowly to its fold, and falls off behind it into its own shadow.
-    shadow = 0.24 * np.exp(-((share / 0.16) ** 2)) - 0.2 * (share - 0.5)
-    height = layout.height + front * (0.42 * layout.scale / count * share)
+    profile = np.minimum(share / 0.8, (1 - share) / 0.2)
+    shadow = 0.2 * np.exp(-((share / 0.14) ** 2)) - 0.24 * (share - 0.5)
+    height = layout.height + front * (0.16 * layout.scale / count * profile)
     return replace(layout, height=height.astype(np.float32), light=layout.light * (1 - shadow * front))
 
 
