@@ -9,7 +9,7 @@ import pandas as pd
 
 from swatchbook.audit.run import Run
 from swatchbook.audit.sheet import with_design
-from swatchbook.evaluation.certification import buy_thresholds, statements
+from swatchbook.evaluation.certification import certify_thresholds, statements
 from swatchbook.evaluation.temperature import calibration_table
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.thresholds import thresholds_table
@@ -44,8 +44,8 @@ def buy(
 
     Returns:
         (tables, lines to print). Tables by name: ``thresholds`` as `thresholds_table`, ``buys`` as
-        `buy_thresholds`, and, where the run keeps cosines, ``calibration`` as `calibration_table`. None of
-        them where the run's labels have no confidences.
+        `certify_thresholds`, and, where the run keeps cosines, ``calibration`` as `calibration_table`.
+        None of them where the run's labels have no confidences.
 
     Raises:
         ValueError: If α or δ is out of range, or the cosines are of another schema.
@@ -62,7 +62,7 @@ def buy(
     labels = sure.table.loc[own["image_id"]]
     human = run.schema.encode(own.reindex(columns=list(run.schema.names)), "answers")
     design = {"stratum": own["stratum"].to_numpy(), "weight": own["weight"].to_numpy()}
-    bought, thresholds = buy_thresholds(
+    bought, thresholds = certify_thresholds(
         human,
         run.schema.encode(labels, "silver.parquet"),
         _confidence(run, labels),
@@ -104,10 +104,10 @@ def _sure(run: Run) -> Sure:
         given = {f"{n}_confidence": silver[f"{n}_confidence"].where(silver[n].notna()) for n in names}
         return Sure(silver.assign(**given), None)
     cosines = run.store.read_table("cosines.parquet").set_index("image_id")
-    factor = float(run.settings.get("labelling.temperature", Labelling.temperature))
-    surest = silver_table(cosines, run.schema, temperature=factor, thresholds=dict.fromkeys(names, 0.0))
+    logit_scale = float(run.settings.get("labelling.temperature", Labelling.temperature))
+    surest = silver_table(cosines, run.schema, logit_scale=logit_scale, thresholds=dict.fromkeys(names, 0.0))
     ruled = [f"{n}_confidence" for n in names if not _is_sure(silver, n)]
-    return Sure(surest.assign(**dict.fromkeys(ruled, np.nan)), cosines * factor)
+    return Sure(surest.assign(**dict.fromkeys(ruled, np.nan)), cosines * logit_scale)
 
 
 def _is_sure(table: pd.DataFrame, name: str) -> bool:

@@ -248,7 +248,7 @@ class Labelling:
     def answers(self, cosines: pd.DataFrame) -> pd.DataFrame:
         """Cosines → labels and confidences."""
         thresholds = None if self.abstain else dict.fromkeys(self.schema.names, 0.0)
-        return silver_table(cosines, self.schema, temperature=self.temperature, thresholds=thresholds)
+        return silver_table(cosines, self.schema, logit_scale=self.temperature, thresholds=thresholds)
 
 
 @dataclass(frozen=True)
