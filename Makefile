@@ -6,7 +6,7 @@ ARGS ?=
 REPORT ?= runs/demo/report/index.html
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help .venv run test lint format lock report clean
+.PHONY: help .venv run test lint format lock report figures clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,13 @@ lock: ## requirements.lock anew from pyproject.toml and constraints.txt (ARGS=--
 report: ## open the last report (REPORT=path for another run's)
 	@test -f "$(REPORT)" || { echo "No report at $(REPORT) yet: ./run_all.sh makes it." >&2; exit 1; }
 	@python3 -m webbrowser -t "file://$$(pwd -P)/$(REPORT)" || echo "Open $(REPORT) in a browser."
+
+PUBLISHED ?= demo published
+figures: ## publish the figures of the runs in runs/ below figures/ (PUBLISHED="demo published")
+	@for profile in $(PUBLISHED); do \
+	  test -d runs/$$profile/figures || { echo "No figures in runs/$$profile yet: ./run_all.sh --profile $$profile" >&2; exit 1; }; \
+	  mkdir -p figures/$$profile && rm -f figures/$$profile/*.png figures/$$profile/*.csv && \
+	  cp runs/$$profile/figures/*.png runs/$$profile/figures/*.csv figures/$$profile/; done
 
 clean: ## caches and build leftovers; leaves .venv and runs/ alone
 	rm -rf .pytest_cache .ruff_cache build dist

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from swatchbook.models.augment import dice, training_view
+from swatchbook.models.augment import random_draws, training_view
 from swatchbook.models.recipe import Recipe
 
 STORED = 256
@@ -52,7 +52,7 @@ def main() -> None:
 def ways(side: int, device: str) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
     """The ways to augment a batch: uint8 (n, S, S, 3) → float (n, 3, side, side)."""
     recipe = Recipe(image_size=side, crop_share=side / STORED)
-    numbers = torch.from_numpy(dice(0, 1, 4096)).to(device)
+    numbers = torch.from_numpy(random_draws(0, 1, 4096)).to(device)
     bytes_first = v2.Compose(
         [
             v2.RandomResizedCrop(side, (recipe.crop_scale, 1.0), antialias=True),
@@ -66,7 +66,7 @@ def ways(side: int, device: str) -> dict[str, Callable[[torch.Tensor], torch.Ten
         return torch.stack([bytes_first(image) for image in images.permute(0, 3, 1, 2)])
 
     found = {
-        "ours": lambda images: training_view(images, numbers[: len(images)], recipe),
+        "ours": lambda images: training_view(images, numbers[: len(images)], recipe).pixels,
         "torchvision v2, image by image": each,
         "torchvision v2, one draw a batch": lambda images: bytes_first(images.permute(0, 3, 1, 2)),
     }

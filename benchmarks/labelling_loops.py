@@ -15,7 +15,7 @@ from turns import Turns
 
 from swatchbook.bulk.folder import label_folder
 from swatchbook.data import images
-from swatchbook.labeller.cosines import usual_batch
+from swatchbook.labeller.shards import usual_batch
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.memory import keep_freed
 from swatchbook.schema import Schema

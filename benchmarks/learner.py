@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from swatchbook.memory import keep_freed
-from swatchbook.models.hardware import choose
-from swatchbook.models.losses import class_weights, multi_head_loss
+from swatchbook.models.hardware import choose, placed
+from swatchbook.models.losses import class_weights, combined, head_losses
 from swatchbook.models.network import Network, build
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import optimizer_of
@@ -89,16 +89,16 @@ class Learner:
         self.hardware = choose(recipe.precision, task.device)
         self.device = torch.device(task.device)
         network = build(task.backbone, task.schema, pretrained=False, img_size=recipe.image_size)
-        self.network = network.place(task.device)
+        self.network = placed(network, task.device)
         self.bare = Bare(self.network).train()
         self.model = torch.compile(self.bare) if compiled else self.bare
-        self.optimizer = optimizer_of(self.network, recipe)
+        self.optimizer = optimizer_of(self.network.groups(), recipe)
         self.scaler = torch.amp.GradScaler(task.device, enabled=self.hardware.scales)
         codes = task.codes()
         weights = class_weights(codes, task.schema, "weighted")
         self.weights = {name: w.to(self.device) for name, w in weights.items()}
         self.codes = {name: torch.from_numpy(code).to(self.device) for name, code in codes.items()}
-        # As `place` laid out the weights; of a 1 × 1 convolution both layouts look the same.
+        # As `placed` laid out the weights; of a 1 × 1 convolution both layouts look the same.
         last = any(p.ndim == 4 and not p.is_contiguous() for p in self.network.parameters())
         self.layout = torch.channels_last if last else torch.contiguous_format
 
@@ -115,7 +115,7 @@ class Learner:
     def loss(self, logits: dict[str, torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
         """The study's loss of all heads, for images by their rows."""
         targets = {name: code[rows] for name, code in self.codes.items()}
-        return multi_head_loss(logits, targets, self.task.recipe, self.weights)["loss"]
+        return combined(head_losses(logits, targets, self.task.recipe, self.weights), self.task.recipe)
 
     def step(self, views: torch.Tensor, rows: torch.Tensor) -> None:
         """One optimiser step on a batch."""

@@ -27,6 +27,7 @@ from torchvision import transforms
 from training_loops import Files, views_of
 from turns import machine
 
+from swatchbook import Study
 from swatchbook.data import pixels
 from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.evaluation.resample import table
@@ -35,9 +36,9 @@ from swatchbook.labeller.training.quality import drawn_schema
 from swatchbook.models.augment import working_side
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import lr_factor
+from swatchbook.models.tasks.heads import Heads
 from swatchbook.models.training import train
 from swatchbook.schema import Schema
-from swatchbook.studies.config import configure
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     asked = parser.parse_args(given)
     os.environ["TQDM_DISABLE"] = "1"
-    profile = configure("demo" if asked.device == "cpu" else "paper").training
+    profile = Study.open("demo" if asked.device == "cpu" else "paper").config.training
     epochs = asked.epochs or profile.epochs
     recipe = replace(profile, epochs=epochs, warmup_epochs=min(profile.warmup_epochs, epochs - 1))
     found = []
@@ -99,7 +100,7 @@ def drawn(place: Path, count: int) -> tuple[list[str], np.ndarray, dict[str, np.
     paths = [str(place / "files" / f"{number:06d}.jpg") for number in range(count)]
     stored = np.empty((count, pixels.SIZE, pixels.SIZE, 3), dtype=np.uint8)
     for row, picture in enumerate(drawn_pictures(labels, seed=5)):
-        transforms.functional.to_pil_image(pixels.square(picture)).save(paths[row], "JPEG", quality=95)
+        transforms.functional.to_pil_image(pixels.square(picture).pixels).save(paths[row], "JPEG", quality=95)
         stored[row] = np.asarray(Files([paths[row]], 1, lambda image: image)[0][0])
     rule = Schema.load("textilenet", folder_map="construction").folders
     truth = labels.assign(material=labels["folder"].map(rule).astype(object))
@@ -116,19 +117,8 @@ def fast(
 ) -> dict[str, float]:
     """The study's own training."""
     learn, judge = np.split(np.arange(len(stored)), [asked.learn])
-    model = train(
-        stored,
-        codes,
-        learn,
-        judge,
-        drawn_schema(),
-        recipe,
-        asked.backbone,
-        place,
-        pretrained=False,
-        device=asked.device,
-        log=lambda _: None,
-    )
+    task = Heads(drawn_schema(), codes, learn, judge, asked.backbone, pretrained=False)
+    model = train(task, stored, recipe, place, device=asked.device, log=lambda _: None)
     last = pd.read_csv(model / "history.csv").iloc[-1]
     return {name: float(value) for name, value in last.items() if name.startswith("macro_f1")}
 

@@ -63,27 +63,18 @@ def model_for(place: Path, few: Path) -> Path:
     """A trained model of the demo's kind to predict with: its first steps on a few images, no more."""
     from training_loops import decoded
 
+    from swatchbook import Study
+    from swatchbook.models.tasks.heads import Heads
     from swatchbook.models.training import train
-    from swatchbook.studies.config import configure
 
     decoded(few, place / "few.npy")
     stored = np.load(place / "few.npy", mmap_mode="r")
     schema = Schema.load()
     codes = {a.name: np.arange(len(stored)) % len(a) for a in schema}
-    recipe = replace(configure("demo").training, epochs=1, warmup_epochs=0)
+    recipe = replace(Study.open("demo").config.training, epochs=1, warmup_epochs=0)
     learn, choose_by = np.split(np.arange(len(stored)), [len(stored) // 2])
-    return train(
-        stored,
-        codes,
-        learn,
-        choose_by,
-        schema,
-        recipe,
-        "swatchbook-tower",
-        place / "model",
-        device="cpu",
-        log=lambda _: None,
-    )
+    task = Heads(schema, codes, learn, choose_by, "swatchbook-tower")
+    return train(task, stored, recipe, place / "model", device="cpu", log=lambda _: None)
 
 
 def schema_of(classes: int) -> Schema:

@@ -87,10 +87,10 @@ def measured(asked: argparse.Namespace) -> dict:
     """Measure everything; what goes into the JSON file."""
     from material import linked, photographs
 
+    from swatchbook import Study
     from swatchbook.models.hardware import choose
-    from swatchbook.studies.config import configure
 
-    recipe = configure(asked.profile).training
+    recipe = Study.open(asked.profile).config.training
     recipe = replace(recipe, batch=asked.batch or recipe.batch, threads=asked.threads or recipe.threads)
     if asked.images < recipe.batch:
         raise SystemExit(f"--images {asked.images}; allowed: at least a batch, {recipe.batch}")

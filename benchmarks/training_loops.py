@@ -26,7 +26,8 @@ from turns import NotHereError, Turns
 
 from swatchbook.data import images, pixels
 from swatchbook.models.augment import LARGEST_RATIO
-from swatchbook.models.pixel_loader import Feed
+from swatchbook.models.pixel_loader import PixelLoader
+from swatchbook.models.tasks.heads import Heads
 from swatchbook.models.training import train
 
 READY = 4  # batches that lie ready on the device for the ceiling
@@ -94,19 +95,8 @@ def ours(turns: Turns, task: Task, compiled: bool) -> None:
                 torch.cuda.empty_cache()
             turns.wait()
 
-        train(
-            stored,
-            task.codes(),
-            learn,
-            choose_by,
-            task.schema,
-            recipe,
-            task.backbone,
-            history.parent,
-            pretrained=False,
-            device=task.device,
-            log=between_epochs,
-        )
+        heads = Heads(task.schema, task.codes(), learn, choose_by, task.backbone, pretrained=False)
+        train(heads, stored, recipe, history.parent, device=task.device, log=between_epochs)
 
 
 def decoding(turns: Turns, task: Task) -> None:
@@ -117,11 +107,11 @@ def decoding(turns: Turns, task: Task) -> None:
             began = time.perf_counter()
             decoded(task.folder, Path(place, "pixels.npy"))
             stored = np.load(Path(place, "pixels.npy"), mmap_mode="r")
-            feed = Feed(stored, task.recipe, task.device)
+            loader = PixelLoader(stored, task.recipe, task.device)
             if task.device == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - began
-            del feed
+            del loader
             turns.tell(images=len(stored), seconds=seconds)
 
 

@@ -2,12 +2,16 @@
 # Makes .venv with exactly the packages of requirements.lock, and this package in editable form.
 # Called by run_all.sh and by `make .venv`; silent and instant when there is nothing to do.
 #
+# uv installs, several times faster than pip; where it is not on the PATH, pip puts it into .venv first.
+#
 # Environment:
 #   PYTHON              the Python to make .venv with (default: the first of 3.11 or newer on the PATH)
+#   SWATCHBOOK_TORCH    cpu or cuda: which builds of torch and torchvision (default: by the machine; on Linux
+#                       without an NVIDIA driver the CPU builds, which take 1 GB instead of 6)
 #   SWATCHBOOK_DISK_GB  free disk to demand, in GB, where the default is wrong for your machine
 set -euo pipefail
 unset CDPATH PYTHONHOME PYTHONPATH  # each of them would point this script, or pip, somewhere else
-unset PIP_TARGET PIP_PREFIX
+unset PIP_TARGET PIP_PREFIX UV_TORCH_BACKEND
 export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -28,7 +32,19 @@ recipe() {
     else
         shasum -a 256 requirements.lock pyproject.toml # macOS
     fi
-    printf '%s\n' "$root"
+    printf '%s\n' "$root" "$1"
+}
+
+# cpu: from PyTorch's own index, without the lock's NVIDIA packages; locked: what PyPI holds for this platform.
+torch_builds() {
+    case ${SWATCHBOOK_TORCH:-} in
+        cpu) echo cpu ;;
+        cuda) echo locked ;;
+        '')
+            if [ "$(uname -s)" = Linux ] && ! [ -e /proc/driver/nvidia/version ] && ! command -v nvidia-smi >/dev/null
+            then echo cpu; else echo locked; fi ;;
+        *) fail "SWATCHBOOK_TORCH=$SWATCHBOOK_TORCH is neither cpu nor cuda." "set it to one of them, or unset it." ;;
+    esac
 }
 
 up_to_date() {
@@ -98,22 +114,39 @@ demand_disk() { # GB
     fi
 }
 
-run_pip() { # arguments of pip install
+run() { # command that installs something
     local log=.venv/setup.log
-    .venv/bin/python -m pip install -q "$@" 2>&1 | tee "$log" >&2 && return # pipefail: pip's status
+    "$@" 2>&1 | tee "$log" >&2 && return # pipefail: the command's status
     if grep -qE 'No space left on device|Disk quota exceeded' "$log"; then
-        fail "the disk filled up while pip was installing." "free some space, then run the same command again."
-    elif grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLError|MaxRetryError|Failed to establish' "$log"; then
-        fail "pip could not reach the package index, so there is no network here or something blocks it (pip's words are above)." \
-            "connect to the internet (behind a proxy or mirror: set HTTPS_PROXY or PIP_INDEX_URL), then run the same command again."
+        fail "the disk filled up while the packages were being installed." "free some space, then run the same command again."
+    elif grep -qE 'error sending request|client error|dns error|NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLError|MaxRetryError|Failed to establish' "$log"; then
+        fail "the package index could not be reached, so there is no network here or something blocks it (the installer's words are above)." \
+            "connect to the internet (behind a proxy or mirror: set HTTPS_PROXY, or UV_INDEX_URL and PIP_INDEX_URL), then run the same command again."
     fi
-    fail "pip could not install the packages (pip's words are above, and in $log)." \
-        "mend what pip names, then run the same command again."
+    fail "the packages could not be installed (the installer's words are above, and in $log)." \
+        "mend what is named there, then run the same command again."
+}
+
+# A uv that can choose torch's builds: the one on the PATH, or one that pip puts into .venv.
+find_uv() {
+    if command -v uv >/dev/null && uv pip install --help 2>/dev/null | grep -q -- --torch-backend; then
+        command -v uv
+    else
+        run .venv/bin/python -m pip install -q 'uv>=0.8' && echo .venv/bin/uv
+    fi
+}
+
+reaches_cpu_builds() {
+    .venv/bin/python -c '
+import urllib.request
+urllib.request.urlopen("https://download.pytorch.org/whl/cpu/torch/", timeout=15)
+' 2>/dev/null
 }
 
 [ -f requirements.lock ] && [ -f pyproject.toml ] ||
     fail "requirements.lock or pyproject.toml is missing in $root." "run this from a whole copy of the project."
-want=$(recipe)
+builds=$(torch_builds)
+want=$(recipe "$builds")
 if up_to_date "$want"; then exit 0; fi
 
 python=$(find_python)
@@ -131,12 +164,11 @@ fi
 rm -f "$stamp"
 if [ -d .venv ]; then find .venv/ -mindepth 1 -delete; fi
 
-# Measured on Linux: 6.5 GB installed, 2 GB of wheels on the way, and as much again in pip's cache. Elsewhere: estimated.
-if [ "$(uname -s)" = Linux ]; then
-    size="6 GB, because torch brings CUDA" need=12
-else
-    size="2 GB" need=5
-fi
+# Measured on Linux: 6 GB with CUDA, of it 5 GB torch and NVIDIA's packages. The others: estimated.
+case $builds-$(uname -s) in
+    locked-Linux) size="6 GB, because torch brings CUDA" need=12 ;;
+    *) size="2 GB" need=5 ;;
+esac
 demand_disk "${SWATCHBOOK_DISK_GB:-$need}"
 
 version=$("$python" -c 'import platform; print(platform.python_version())')
@@ -144,13 +176,22 @@ say "Making .venv with Python $version ($python) ..."
 "$python" -m venv .venv ||
     fail "$python could not make an environment (its words are above)." "mend what it names (is the folder writable?), or set PYTHON to another Python 3.11 or newer."
 
-packages=$(grep -cE '^[A-Za-z0-9].*==' requirements.lock)
-say "Installing up to $packages packages from requirements.lock (about $size; a minute or two on a fast network) ..."
 mkdir .venv/tmp
 export TMPDIR=$root/.venv/tmp # the wheels are larger than many a /tmp
-run_pip -r requirements.lock
+uv=$(find_uv)
+lock=requirements.lock backend=()
+if [ "$builds" = cpu ] && ! reaches_cpu_builds; then
+    say "PyTorch's index of CPU builds cannot be reached: taking the locked builds, which bring CUDA (6 GB)."
+    demand_disk "${SWATCHBOOK_DISK_GB:-12}"
+elif [ "$builds" = cpu ]; then
+    lock=.venv/tmp/cpu.lock backend=(--torch-backend cpu)
+    grep -vE '^(nvidia-|cuda-|triton=)' requirements.lock >"$lock"
+fi
+packages=$(grep -cE '^[A-Za-z0-9].*==' "$lock")
+say "Installing up to $packages packages from requirements.lock (about $size; a minute or less on a fast network) ..."
+run "$uv" pip install -q -p .venv/bin/python ${backend[@]+"${backend[@]}"} -r "$lock"
 say "Installing swatchbook itself ..."
-run_pip --no-deps -e .
+run "$uv" pip install -q -p .venv/bin/python --no-deps -e .
 rm -rf .venv/tmp .venv/setup.log
 
 # Last, and in one move: its presence is what says that everything before it went well.

@@ -1,9 +1,14 @@
-"""Open a page in a real Chromium with the network blocked, and say what is wrong with it."""
+"""Open a page in a real Chromium with the network blocked, and say what is wrong with it.
 
+A process of tests starts one browser; each page gets a context of its own, with its own storage.
+"""
+
+import asyncio
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -80,17 +85,47 @@ def find_browser() -> str:
     return own
 
 
+@cache
+def _started() -> tuple:
+    """Playwright, its browser and its event loop, which stays this thread's running one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    executable = find_browser()
+    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    driver = playwright.sync_playwright().start()
+    loop = asyncio.get_running_loop()
+    return driver, driver.chromium.launch(executable_path=executable, args=["--no-sandbox"] * as_root), loop
+
+
+@contextmanager
+def new_context(**options) -> Iterator:
+    """A context of the browser; outside of it the thread has no running event loop, as other tests expect."""
+    _, browser, loop = _started()
+    asyncio._set_running_loop(loop)
+    try:
+        context = browser.new_context(**options)
+        try:
+            yield context
+        finally:
+            context.close()
+    finally:
+        asyncio._set_running_loop(None)
+
+
+def stop_browser() -> None:
+    """Close the browser, if one was started."""
+    if _started.cache_info().currsize:
+        driver, browser, loop = _started()
+        asyncio._set_running_loop(loop)
+        browser.close()
+        driver.stop()
+        asyncio._set_running_loop(None)
+        _started.cache_clear()
+
+
 @contextmanager
 def open_page(path: Path, width: int, problems: list[str]) -> Iterator:
     """The page in a window of the given width, offline; failed requests and console errors are noted."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    browser_path = find_browser()
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=browser_path, args=["--no-sandbox"] if as_root else []
-        )
-        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
+    with new_context(viewport={"width": width, "height": 900}, offline=True) as context:
 
         def guard(route) -> None:
             if route.request.url.startswith(("file:", "data:")):
@@ -112,7 +147,6 @@ def open_page(path: Path, width: int, problems: list[str]) -> Iterator:
         page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
         page.goto(Path(path).resolve().as_uri(), wait_until="load")
         yield page
-        browser.close()
 
 
 def check_page(path: Path, width: int) -> list[str]:

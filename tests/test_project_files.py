@@ -27,18 +27,30 @@ TOOLS = (
     "mv", "uname", "tee", "sleep", "id", "make", "cp", "chmod",
 )  # fmt: skip
 
-# Stands in for Python: answers the set-up's questions, writes what it was asked to do to $CALLS, installs nothing.
+# Stands in for uv: writes what it was asked to install, and from which lines of the lock, to $CALLS.
+FAKE_UV = """#!/usr/bin/env bash
+if [ "$3" = --help ]; then echo "${FAKE_UV_HELP---torch-backend}"; exit 0; fi
+echo "uv ${*:2}" >>"$CALLS"
+for last; do :; done
+if [ -f "$last" ]; then grep -cE '^(nvidia-|cuda-|triton=)' "$last" >>"$CALLS"; fi
+[ -z "${FAKE_SLEEP:-}" ] || sleep "$FAKE_SLEEP"
+if [ -n "${FAKE_ERROR:-}" ]; then echo "$FAKE_ERROR" >&2; exit 1; fi
+printf '#!/usr/bin/env bash\\nprintf "<%%s>\\\\n" "$PWD" "$@"\\n' >.venv/bin/swatchbook
+chmod +x .venv/bin/swatchbook
+"""
+# Stands in for Python: answers the set-up's questions, and lets pip "install" the uv above.
 FAKE_PYTHON = f"""#!/usr/bin/env bash
 case "$1 ${{2:-}}" in
-  "-c "*ensurepip*) [ "${{FAKE_PROBE:-0}}" = 0 ] || exit "$FAKE_PROBE"; printf '%s\\n' "$0" ;;
+  "-c "*ensurepip*) [ "${{FAKE_PROBE:-0}}" = 0 ] || exit "$FAKE_PROBE"; printf '%s\n' "$0" ;;
   "-c "*python_version*) echo 3.11.99 ;;
+  "-c "*download.pytorch.org*) exit "${{FAKE_INDEX:-0}}" ;;
   "-m venv") echo "venv" >>"$CALLS"; mkdir -p .venv/bin; : >.venv/pyvenv.cfg; cp "$0" .venv/bin/python ;;
   "-m pip")
     echo "${{*:2}}" >>"$CALLS"
-    [ -z "${{FAKE_PIP_SLEEP:-}}" ] || sleep "$FAKE_PIP_SLEEP"
-    if [ -n "${{FAKE_PIP_ERROR:-}}" ]; then echo "$FAKE_PIP_ERROR" >&2; exit 1; fi
-    printf '#!/usr/bin/env bash\\nprintf "<%%s>\\\\n" "$PWD" "$@"\\n' >.venv/bin/swatchbook
-    chmod +x .venv/bin/swatchbook ;;
+    cat >.venv/bin/uv <<'END'
+{FAKE_UV}
+END
+    chmod +x .venv/bin/uv ;;
   *) exec "{sys.executable}" "$@" ;;
 esac
 """
@@ -70,6 +82,7 @@ class Sandbox:
             "HOME": str(home),
             "CALLS": str(self.calls),
             "SWATCHBOOK_DISK_GB": "0",
+            "SWATCHBOOK_TORCH": "cpu",
         }
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
@@ -90,7 +103,10 @@ class Sandbox:
         return self.calls.read_text().splitlines() if self.calls.exists() else []
 
 
-WHOLE_SETUP = ["venv", "pip install -q -r requirements.lock", "pip install -q --no-deps -e ."]
+INTO = "uv install -q -p .venv/bin/python"
+BOOTSTRAP = ["venv", "pip install -q uv>=0.8"]
+CPU = [f"{INTO} --torch-backend cpu -r .venv/tmp/cpu.lock", "0"]  # none of NVIDIA's packages
+WHOLE_SETUP = [*BOOTSTRAP, *CPU, f"{INTO} --no-deps -e ."]
 
 
 @pytest.fixture
@@ -144,18 +160,18 @@ def test_an_environment_moved_with_its_folder_is_made_anew(sandbox: Sandbox) -> 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ("Failed to establish a new connection", "no network"),
+        ("error: Failed to fetch: https://pypi.org/simple/six/\n  client error (Connect)", "no network"),
         ("OSError: [Errno 28] No space left on device", "disk filled up"),
-        ("ERROR: some wheel is broken", "pip could not install"),
+        ("error: some wheel is broken", "could not be installed"),
     ],
 )
-def test_a_failing_pip_is_explained_and_the_next_call_starts_afresh(
+def test_a_failing_installer_is_explained_and_the_next_call_starts_afresh(
     sandbox: Sandbox, words: str, reason: str
 ) -> None:
-    failed = sandbox.run_all(FAKE_PIP_ERROR=words)
+    failed = sandbox.run_all(FAKE_ERROR=words)
     assert failed.returncode == 1
     assert failed.stdout == ""  # the study was not started
-    assert words in failed.stderr  # pip's own words stay visible
+    assert words in failed.stderr  # its own words stay visible
     assert reason in failed.stderr.split(words)[1]
     assert "Remedy:" in failed.stderr
     assert not sandbox.stamp.exists()
@@ -163,30 +179,76 @@ def test_a_failing_pip_is_explained_and_the_next_call_starts_afresh(
     again = sandbox.run_all()
     assert again.returncode == 0, again.stderr
     assert "was not finished" in again.stderr
-    assert sandbox.done() == [*WHOLE_SETUP[:2], *WHOLE_SETUP]
+    assert sandbox.done() == [*BOOTSTRAP, *CPU, *WHOLE_SETUP]
     assert sandbox.stamp.exists()
 
 
 def test_a_killed_set_up_leaves_nothing_half_used(sandbox: Sandbox) -> None:
-    process = sandbox.start(str(sandbox.project / "run_all.sh"), FAKE_PIP_SLEEP="30")
+    process = sandbox.start(str(sandbox.project / "run_all.sh"), FAKE_SLEEP="30")
     deadline = time.monotonic() + 30
-    while len(sandbox.done()) < 2 and time.monotonic() < deadline:
+    while len(sandbox.done()) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, 9)
     process.communicate()
-    assert sandbox.done() == WHOLE_SETUP[:2]
+    assert sandbox.done() == [*BOOTSTRAP, *CPU]
     assert not sandbox.stamp.exists()
     assert sandbox.run_all().returncode == 0
-    assert sandbox.done() == [*WHOLE_SETUP[:2], *WHOLE_SETUP]
+    assert sandbox.done() == [*BOOTSTRAP, *CPU, *WHOLE_SETUP]
 
 
 def test_two_set_ups_at_once_install_once(sandbox: Sandbox) -> None:
     script = str(sandbox.project / "run_all.sh")
-    both = [sandbox.start(script, FAKE_PIP_SLEEP="0.7") for _ in range(2)]
+    both = [sandbox.start(script, FAKE_SLEEP="0.7") for _ in range(2)]
     errors = [process.communicate(timeout=60)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], errors
     assert sandbox.done() == WHOLE_SETUP
     assert sum("Another set-up" in text for text in errors) == 1
+
+
+def nvidia_lines() -> str:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return str(sum(line.startswith(("nvidia-", "cuda-", "triton=")) for line in lines))
+
+
+def test_cuda_builds_are_the_locks_own(sandbox: Sandbox) -> None:
+    assert sandbox.run_all(SWATCHBOOK_TORCH="cuda").returncode == 0
+    locked = [f"{INTO} -r requirements.lock", nvidia_lines(), WHOLE_SETUP[-1]]
+    assert sandbox.done() == [*BOOTSTRAP, *locked] and int(nvidia_lines()) > 10
+    assert sandbox.run_all(SWATCHBOOK_TORCH="cpu").returncode == 0  # another choice makes it anew
+    assert sandbox.done() == [*BOOTSTRAP, *locked, *WHOLE_SETUP]
+
+
+def test_where_the_index_of_cpu_builds_is_out_of_reach_the_locked_builds_are_taken(sandbox: Sandbox) -> None:
+    result = sandbox.run_all(FAKE_INDEX="1")
+    assert result.returncode == 0
+    assert "cannot be reached: taking the locked builds" in result.stderr
+    assert sandbox.done() == [*BOOTSTRAP, f"{INTO} -r requirements.lock", nvidia_lines(), WHOLE_SETUP[-1]]
+
+
+@pytest.mark.parametrize(("driver", "builds"), [(True, "cuda"), (False, "cpu")])
+def test_without_a_choice_the_machine_decides(sandbox: Sandbox, driver: bool, builds: str) -> None:
+    if Path("/proc/driver/nvidia/version").exists() and not driver:
+        pytest.skip("this machine has an NVIDIA driver")
+    del sandbox.env["SWATCHBOOK_TORCH"]
+    if driver:
+        write_script(sandbox.bin / "nvidia-smi", "#!/usr/bin/env bash\n")
+    (sandbox.bin / "uname").unlink()
+    write_script(sandbox.bin / "uname", "#!/usr/bin/env bash\necho Linux\n")
+    assert sandbox.run_all().returncode == 0
+    assert ("--torch-backend cpu" in sandbox.done()[2]) == (builds == "cpu")
+
+
+def test_a_choice_that_is_none_is_refused_before_anything_is_made(sandbox: Sandbox) -> None:
+    result = sandbox.run_all(SWATCHBOOK_TORCH="rocm")
+    assert result.returncode == 1 and sandbox.done() == []
+    assert "SWATCHBOOK_TORCH=rocm is neither cpu nor cuda" in result.stderr
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_uv_on_the_path_is_used_unless_it_is_too_old(sandbox: Sandbox, old: bool) -> None:
+    write_script(sandbox.bin / "uv", FAKE_UV.replace("--torch-backend}", "}" if old else "--torch-backend}"))
+    assert sandbox.run_all().returncode == 0
+    assert sandbox.done() == (WHOLE_SETUP if old else ["venv", *WHOLE_SETUP[2:]])
 
 
 def test_no_python_is_refused_with_a_remedy(sandbox: Sandbox) -> None:
@@ -353,7 +415,11 @@ def test_workflow_actions_are_pinned_by_commit() -> None:
 
 # The rooms of the house ---------------------------------------------------------------------------------------
 
-ROOMS = ("data", "labels", "models", "evaluation", "report")
+sys.path.insert(0, str(ROOT / "scripts"))
+from house import FACADES, ROOMS, circles, import_graph, module_of, room_of  # noqa: E402 - it is no package
+
+# Each room may import those before it; these, whose input is plain tables, less still.
+PURE = {"evaluation": {"ground"}, "report": {"ground", "evaluation", "data"}}
 HEAVY = {"torch", "torchvision", "timm", "open_clip", "transformers"}
 
 
@@ -372,18 +438,17 @@ def imports(path: Path) -> set[str]:
 
 def test_imports_run_against_the_flow_of_data() -> None:
     wrong = []
-    for path in PACKAGE.glob("*/**/*.py"):
-        room = path.relative_to(PACKAGE).parts[0]
-        if room not in ROOMS:
-            continue
-        # Evaluation is plain functions of tables; labels and models may call it, since it knows neither.
-        later = set(ROOMS[ROOMS.index(room) + 1 :]) - (
-            {"evaluation"} if room in ("labels", "models") else set()
-        )
-        closed = later | {"models"} if room in ("evaluation", "report") else later
-        used = {name.split(".")[1] for name in imports(path) if name.startswith("swatchbook.")}
-        wrong += [f"{path.relative_to(ROOT)} imports {name}" for name in sorted(used & closed)]
+    for module, found in import_graph().items():
+        room = room_of(module)
+        allowed = PURE.get(room, set(ROOMS[: ROOMS.index(room)])) | {room}
+        if module not in FACADES:
+            wrong += [f"{module} imports {each}" for each in sorted(found) if room_of(each) not in allowed]
     assert wrong == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles(import_graph()) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
 
 
 @pytest.mark.parametrize("room", ["evaluation", "report"])
@@ -398,10 +463,7 @@ def test_a_room_without_torch_never_names_it(room: str) -> None:
 
 @pytest.mark.parametrize("room", ["evaluation", "report"])
 def test_a_room_without_torch_imports_where_there_is_none(room: str) -> None:
-    modules = [
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-        for path in sorted((PACKAGE / room).rglob("*.py"))
-    ]
+    modules = [module_of(path) for path in sorted((PACKAGE / room).rglob("*.py"))]
     # Refused as if not installed, so that a library's own optional use of torch may still fall back.
     script = f"""
 import importlib, sys

@@ -382,3 +382,48 @@ def test_encode_names_the_row_and_refuses_a_column_twice(schema):
         schema.encode(labels.assign(color=["black", "mauve"]))
     with pytest.raises(ValueError, match="column 'color' occurs twice"):
         schema.encode(pd.concat([labels, labels[["color"]]], axis=1))
+
+
+# several classes at once ------------------------------------------------------------------------------------
+
+
+def several(tmp_path) -> Schema:
+    content = small()
+    content["attributes"]["tone"]["multiple"] = True
+    return load(tmp_path, content)
+
+
+def test_an_attribute_may_have_several_classes_at_once(tmp_path):
+    schema = several(tmp_path)
+    assert schema["tone"].multiple and not schema["cloth"].multiple
+    tones = ["dark;light", " light ; ", "", None, "dark;dark"]
+    table = pd.DataFrame({"cloth": ["wool", *[None] * 4], "tone": tones})
+    codes = schema.encode(table)["tone"]
+    assert codes.dtype == np.int8
+    assert codes.tolist() == [[1, 1], [0, 1], [0, 0], [-1, -1], [1, 0]]
+    assert schema.encode(table.head(0))["tone"].shape == (0, 2)
+
+
+def test_one_wrong_name_among_several_is_refused_with_its_row(tmp_path):
+    schema = several(tmp_path)
+    table = pd.DataFrame({"cloth": ["wool"] * 3, "tone": ["dark", "dark;teal", "light,dark"]})
+    with pytest.raises(
+        ValueError, match=r"tone 'dark;teal' in row 1 is not in the schema \(2 such\); allowed: dark"
+    ):
+        schema.encode(table)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "key", "value", "message"),
+    [
+        ("tone", "multiple", "yes", "'tone': multiple 'yes'; true or false is needed"),
+        ("cloth", "multiple", True, "'cloth': multiple True; true or false is needed, and false by folder"),
+        ("tone", "classes", {"dark;er": "dark", "light": "light"}, "class 'dark;er' holds ';'"),
+    ],
+)
+def test_several_classes_at_once_that_cannot_be_are_refused(tmp_path, attribute, key, value, message):
+    content = small()
+    content["attributes"]["tone"]["multiple"] = True
+    content["attributes"][attribute][key] = value
+    with pytest.raises(SchemaError, match=message):
+        load(tmp_path, content)

@@ -2,32 +2,32 @@
 
 Those without a test elsewhere are tested here; that the others exist is tested, too.
 
-position embedding kept at 518 pixels     test_network::test_dinov2_has_the_published_heads_and_takes_224_pixels
-position embedding not resampled          test_network::test_the_position_embedding_is_resampled_at_load
+position embedding kept at 518 pixels     models/test_network::test_dinov2_has_the_published_heads_and_takes_224_pixels
+position embedding not resampled          models/test_network::test_the_position_embedding_is_resampled_at_load
 position embedding resampled every pass   test_traps::test_no_forward_pass_resamples_a_position_embedding
-cosine that begins inside the warm-up     test_training::test_the_learning_rate_rises_for_two_epochs_and_then_falls_to_zero
-layer-wise rates that reach no layer      test_training::test_the_rates_of_the_schedule_reach_the_two_groups
-pooling that differs between backbones    test_network::test_dinov3_gives_its_cls_token_and_not_the_mean_of_its_patches
-the backbone's normalisation              test_network::test_normalisation_is_the_backbones_own
-the labeller's preprocessing              test_labeller::test_preprocessing_comes_from_the_models_config
-the labeller's preprocessing, on load     test_labeller::test_wrong_preprocessing_is_detected
-a random labeller with a mere warning     test_labeller::test_a_folder_without_weights_is_no_random_model
-a random backbone with a mere warning     test_network::test_wrong_keys_are_a_strict_error
-bf16 on a T4                              test_training::test_the_number_format_follows_the_hardware_with_a_reason
-resume in mid-epoch                       test_training::test_a_training_killed_in_mid_epoch_ends_in_the_same_bytes
-a killed run of all steps                 test_making::test_a_run_killed_in_every_step_of_the_making_ends_in_the_same_bytes
-bits that change with the threads         test_training::test_threads_are_fixed_during_training_and_given_back
-one crop for a whole batch                test_augment::test_every_image_of_a_batch_gets_its_own_view
-an image cached at another size           test_augment::test_a_smaller_model_sees_the_same_field_of_view
-a head masked in a whole batch            test_losses::test_masked_items_get_exactly_zero_gradient_and_a_masked_head_exactly_zero_loss
+cosine that begins inside the warm-up     models/test_training::test_the_learning_rate_rises_for_two_epochs_and_then_falls_to_zero
+layer-wise rates that reach no layer      models/test_training::test_the_rates_of_the_schedule_reach_the_two_groups
+pooling that differs between backbones    models/test_network::test_dinov3_gives_its_cls_token_and_not_the_mean_of_its_patches
+the backbone's normalisation              models/test_network::test_normalisation_is_the_backbones_own
+the labeller's preprocessing              labeller/test_zero_shot::test_preprocessing_comes_from_the_models_config
+the labeller's preprocessing, on load     labeller/test_zero_shot::test_wrong_preprocessing_is_detected
+a random labeller with a mere warning     labeller/test_zero_shot::test_a_folder_without_weights_is_no_random_model
+a random backbone with a mere warning     models/test_network::test_wrong_keys_are_a_strict_error
+bf16 on a T4                              models/test_training::test_the_number_format_follows_the_hardware_with_a_reason
+resume in mid-epoch                       models/test_training::test_a_training_killed_in_mid_epoch_ends_in_the_same_bytes
+a killed run of all steps                 studies/test_demo::test_a_run_killed_in_every_step_of_the_making_ends_in_the_same_bytes
+bits that change with the threads         models/test_training::test_threads_are_fixed_during_training_and_given_back
+one crop for a whole batch                models/test_augment::test_every_image_of_a_batch_gets_its_own_view
+an image cached at another size           models/test_augment::test_a_smaller_model_sees_the_same_field_of_view
+a head masked in a whole batch            models/test_losses::test_masked_items_get_exactly_zero_gradient_and_a_masked_head_exactly_zero_loss
 progress bars as widgets                  test_traps::test_no_module_draws_progress_as_a_widget
 progress bars that fill a notebook        test_traps::test_progress_in_a_headless_notebook_is_small_and_the_page_shows_its_end
-links to servers in the report            test_report_page::test_nothing_has_to_be_loaded
-parameters that papermill merely warns of test_notebooks_runner::test_unknown_or_odd_parameters_are_refused_before_anything_runs
-a notebook that exits in the middle       test_notebooks_runner::test_a_notebook_that_stops_midway_fails_and_names_the_cell
-a kernel of another environment           test_notebooks_runner::test_the_kernel_is_the_running_python_whatever_the_user_has_installed
+links to servers in the report            report/test_page::test_nothing_has_to_be_loaded
+parameters that papermill merely warns of pipeline/test_notebook_runner::test_unknown_or_odd_parameters_are_refused_before_anything_runs
+a notebook that exits in the middle       pipeline/test_notebook_runner::test_a_notebook_that_stops_midway_fails_and_names_the_cell
+a kernel of another environment           pipeline/test_notebook_runner::test_the_kernel_is_the_running_python_whatever_the_user_has_installed
 a Colab whose torch is replaced           test_colab::test_on_colab_only_what_is_missing_is_installed_and_torch_stays_as_it_is
-pickles                                   test_checkpoint::test_a_pickle_is_never_opened
+pickles                                   models/test_checkpoint::test_a_pickle_is_never_opened
 """
 
 import ast
@@ -47,7 +47,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 
 
 def test_every_trap_of_the_list_has_its_test():
-    listed = re.findall(r"(test_\w+)::(test_\w+)$", __doc__, re.MULTILINE)
+    listed = re.findall(r"(\S*test_\w+)::(test_\w+)$", __doc__, re.MULTILINE)
     assert len(listed) == len(__doc__.strip().splitlines()) - 4
     missing = []
     for module, name in listed:

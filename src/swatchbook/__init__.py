@@ -9,15 +9,22 @@ The numbered notebooks tell the study; this package computes it. Start with `Stu
 Every estimator in `swatchbook.evaluation` works on plain tables and never imports torch.
 """
 
+from importlib import import_module
+
 __version__ = "0.1.0"
 
-__all__ = ["Study", "__version__"]
+__all__ = ["Schema", "Study", "__version__", "label_folder", "predict_folder"]
+
+_HOMES = {
+    "Schema": "swatchbook.schema",
+    "Study": "swatchbook.studies.study",
+    "label_folder": "swatchbook.bulk.folder",
+    "predict_folder": "swatchbook.bulk.folder",
+}
 
 
 def __getattr__(name: str) -> object:
-    # The facade pulls in pandas and matplotlib; `swatchbook --help` should not wait for them.
-    if name == "Study":
-        from swatchbook.studies.study import Study
-
-        return Study
+    # These pull in pandas, matplotlib or torch; `swatchbook --help` should not wait for them.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'swatchbook' has no attribute {name!r}")

@@ -35,22 +35,25 @@ class SetupError(RuntimeError):
 
 
 def prepare(log: Callable[[str], object] = print) -> None:
-    """Make a notebook's surroundings ready, and print device, number format and why.
+    """Make a notebook's surroundings ready.
 
     On Colab packages that are missing are installed, and this package by its metadata only; a second call
-    finds nothing missing and installs nothing. Elsewhere, and under papermill, nothing is installed.
+    finds nothing missing and installs nothing; device and number format are printed with the reason.
+    Elsewhere nothing is installed, and the hardware is asked when something is first computed on it.
 
     Args:
-        log: Told in a line or two what was done and what the hardware gives.
+        log: Called with a line or two about what was done.
 
     Raises:
         SetupError: If, on Colab, the runtime has no torch or pip fails; nothing of Colab's was replaced.
     """
-    if on_colab():
-        _install(Path(__file__).resolve().parents[2], log)
-    if importlib.util.find_spec("torch") is None:
+    if importlib.util.find_spec("torch") is None and not on_colab():
         log(f"swatchbook {__version__}; torch is not installed: published results only, no labels or models")
         return
+    if not on_colab():
+        log(f"swatchbook {__version__}")
+        return
+    _install(Path(__file__).resolve().parents[2], log)
     from swatchbook.models.hardware import choose
 
     log(f"swatchbook {__version__}; {choose().reason}")

@@ -18,6 +18,7 @@ import pandas as pd
 import yaml
 
 LABELLED_BY = ("folder", "zero_shot")
+SEVERAL = ";"  # between the classes of one cell, where an image may have several
 RESERVED = ("unknown", "all", "", "image_id", "annotator", "stratum", "weight", "path", "folder", "split")
 
 
@@ -36,6 +37,7 @@ class Attribute:
         labelled_by: ``folder`` (a rule) or ``zero_shot`` (a labeller's cosines).
         threshold: Confidence in [0, 1] below which the zero-shot labeller abstains; None for a rule.
         prompts_by: Who wrote the prompts (``ours`` where the publication gives none).
+        multiple: Whether an image may have several of the classes at once, or none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Attribute:
     labelled_by: str
     threshold: float | None
     prompts_by: str
+    multiple: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -115,11 +118,13 @@ class Schema:
         """Turn label columns into integer codes over the schema's classes.
 
         Args:
-            labels: One row an image, a column an attribute; null means no label.
+            labels: One row an image, a column an attribute; null means no label. Of an attribute with several
+                classes at once, their names joined by ``;``, and an empty text where it has none of them.
             what: What the table is, for the error message.
 
         Returns:
-            Attribute → int16 array of shape (rows,), values 0…K−1, or −1 where there is no label.
+            Attribute → int16 array of shape (rows,), values 0…K−1, or −1 where there is no label; of an
+            attribute with several classes at once int8 of shape (rows, K), 1 or 0, or −1 in the whole row.
 
         Raises:
             ValueError: If a column is missing or a label is not in the schema; names the row.
@@ -132,17 +137,33 @@ class Schema:
                 raise ValueError(
                     f"{what}: column {attribute.name!r} occurs twice; got {', '.join(map(str, labels))}"
                 )
-            column = labels[attribute.name]
-            code = pd.Index(attribute.classes).get_indexer(column.astype(object))
-            wrong = np.flatnonzero((code < 0) & column.notna().to_numpy())
+            column = labels[attribute.name].astype(object)
+            code, wrong = (_memberships if attribute.multiple else _codes)(column, attribute.classes)
             if wrong.size:
                 row = labels.index[[wrong[0]]].tolist()[0]
                 raise ValueError(
                     f"{what}: {attribute.name} {column.iloc[wrong[0]]!r} in row {row!r} "
                     f"is not in the schema ({wrong.size} such); allowed: {', '.join(attribute.classes)}"
                 )
-            codes[attribute.name] = code.astype(np.int16)
+            codes[attribute.name] = code
         return codes
+
+
+def _codes(column: pd.Series, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a column, and the places of what is no class."""
+    code = pd.Index(classes).get_indexer(column)
+    return code.astype(np.int16), np.flatnonzero((code < 0) & column.notna().to_numpy())
+
+
+def _memberships(column: pd.Series, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Which classes each cell of a column names, and the places of cells that name something else."""
+    members, wrong = np.full((len(column), len(classes)), -1, np.int8), []
+    for row, cell in enumerate(column):
+        if pd.notna(cell):
+            names = {part.strip() for part in str(cell).split(SEVERAL)} - {""}
+            members[row] = [label in names for label in classes]
+            wrong += [] if names <= set(classes) else [row]
+    return members, np.array(wrong, int)
 
 
 def _read(name: str | Path) -> tuple[str, str]:
@@ -222,7 +243,7 @@ def _surface(classes: object, where: str) -> dict[str, str]:
 
 def _attribute(name: str, raw: object, where: str) -> Attribute:
     where = f"{where}, attribute {name!r}"
-    raw = _only(raw, where, ("labelled_by", "prompts_by", "templates", "classes"), ("threshold",))
+    raw = _only(raw, where, ("labelled_by", "prompts_by", "templates", "classes"), ("threshold", "multiple"))
     _text(raw["prompts_by"], f"{where}: prompts_by")
     if raw["labelled_by"] not in LABELLED_BY:
         raise SchemaError(f"{where}: labelled_by {raw['labelled_by']!r}; allowed: {', '.join(LABELLED_BY)}")
@@ -243,7 +264,15 @@ def _attribute(name: str, raw: object, where: str) -> Attribute:
     if len(set(templates)) < len(templates):
         raise SchemaError(f"{where}: a template is written twice")
     surface = _surface(raw["classes"], f"{where}, classes")
-    return Attribute(name, surface, tuple(templates), raw["labelled_by"], threshold, raw["prompts_by"])
+    multiple = raw.get("multiple", False)
+    if not isinstance(multiple, bool) or (multiple and raw["labelled_by"] == "folder"):
+        raise SchemaError(f"{where}: multiple {multiple!r}; true or false is needed, and false by folder")
+    joined = [label for label in surface if multiple and SEVERAL in label]
+    if joined:
+        raise SchemaError(f"{where}: class {joined[0]!r} holds {SEVERAL!r}, which parts several classes")
+    return Attribute(
+        name, surface, tuple(templates), raw["labelled_by"], threshold, raw["prompts_by"], multiple
+    )
 
 
 def _build(raw: dict, where: str, folder_map: str | None) -> Schema:

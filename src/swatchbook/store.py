@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +14,14 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from swatchbook.atomic import TEMPORARY, StoreError, remove, write_file
+from swatchbook.csv_io import unguarded, write_csv
+
+__all__ = ["RECORD", "Store", "StoreError", "sha256"]
+
 RECORD = "stages.json"
 FORMAT = 2  # of the record; a run of another format is computed anew
 _HOLDER = "SWATCHBOOK_RUN_LOCK"  # tells the kernels of a run that their parent holds the lock for them
-
-
-class StoreError(RuntimeError):
-    """A run folder that cannot be used; the message says why and what to do."""
 
 
 class Store:
@@ -40,7 +40,7 @@ class Store:
         return self.root / artefact
 
     def write(self, artefact: str, writer: Callable[[Path], object]) -> None:
-        """Write an artefact: temporary name in the same folder, flush, replace.
+        """Write an artefact: temporary name in the same folder, flush, replace; see `atomic.write_file`.
 
         Args:
             artefact: Its name below the run folder.
@@ -50,35 +50,14 @@ class Store:
             StoreError: If the disk is full or the folder cannot be written; the artefact that was there
                 before is untouched and nothing half-written remains.
         """
-        target = self.path(artefact)
-        temporary = target
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-", suffix=target.suffix)
-            os.close(handle)
-            temporary = Path(name)
-            writer(temporary)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp makes private files; results are for reading
-            temporary.replace(target)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {artefact} in {self.root}: {error.strerror or error}; "
-                "what was there before is untouched"
-            ) from error
-        finally:
-            if temporary != target:
-                temporary.unlink(missing_ok=True)
+        write_file(self.path(artefact), writer)
 
     def write_table(self, artefact: str, table: pd.DataFrame) -> None:
         """Write a table as CSV (ten significant digits, no index) or Parquet, by the artefact's suffix."""
         if artefact.endswith(".parquet"):
             self.write(artefact, lambda p: table.to_parquet(p, index=False))
         else:
-            self.write(
-                artefact, lambda p: table.to_csv(p, index=False, float_format="%.10g", lineterminator="\n")
-            )
+            self.write(artefact, lambda p: write_csv(table, p, float_format="%.10g", numbers_as_text=True))
 
     def write_json(self, artefact: str, content: object) -> None:
         """Write JSON with sorted keys."""
@@ -89,9 +68,10 @@ class Store:
         """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word."""
         if artefact.endswith(".parquet"):
             return pd.read_parquet(self.path(artefact))
-        return pd.read_csv(
+        table = pd.read_csv(
             self.path(artefact), keep_default_na=False, na_values=[""], dtype={"image_id": str}
         )
+        return unguarded(table)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -123,7 +103,7 @@ class Store:
             self._lock.release()
 
     def is_lent(self) -> bool:
-        """Whether another process, or this one, holds the run folder and lets the processes that it starts write."""
+        """Whether a process holds the run folder and lets those that it starts write."""
         return os.environ.get(_HOLDER) == str(self.root)
 
     @contextmanager
@@ -145,8 +125,8 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what a killed run left half-written."""
-        for leftover in self.root.rglob(".writing-*"):
-            leftover.unlink(missing_ok=True)
+        for leftover in list(self.root.rglob(f"{TEMPORARY}*")):
+            remove(leftover)
 
     def records(self) -> dict[str, dict]:
         """What `stages.json` says of each stage; nothing if it is missing, damaged or of another format.

@@ -13,11 +13,13 @@ from swatchbook.audit.annotators import (
     self_agreement_table,
     with_consensus,
 )
-from swatchbook.audit.answers import as_sheet, check_answers, merge, read_judgements, write_table
+from swatchbook.audit.answers import as_sheet, check_answers, merge, read_judgements
+from swatchbook.audit.columns import CANNOT_TELL, answer_columns
 from swatchbook.audit.importing import import_files
 from swatchbook.audit.run import open_run
-from swatchbook.audit.sample import answer_columns, sample_id
-from swatchbook.audit.sheet import CANNOT_TELL, read_sheet
+from swatchbook.audit.sample import sample_id
+from swatchbook.audit.sheet import read_sheet
+from swatchbook.csv_io import write_csv
 from swatchbook.data.images import find
 from swatchbook.data.readers import published
 from swatchbook.data.strict_csv import DataError
@@ -250,7 +252,7 @@ def test_differences_are_listed_with_what_is_agreed_filled_in(both, schema):
 
 def test_an_adjudicated_list_comes_first_and_is_whole(both, sample, schema, tmp_path):
     path = tmp_path / "adjudicate.csv"
-    write_table(differences(both, schema).assign(color=["navy", ""]), path)
+    write_csv(differences(both, schema).assign(color=["navy", ""]), path)
     merged = merge(both, [judged(path, sample, schema)])
     sheet = as_sheet(with_consensus(merged, schema), schema)
     ours = sheet[sheet["annotator"] == "adjudicated"].set_index("image_id")
@@ -278,9 +280,9 @@ def test_an_attribute_that_nobody_judged_is_no_column_of_the_sheet(answers, samp
 def test_the_sheet_is_read_by_a_run_and_judgements_come_back_as_they_were(both, schema, tmp_path):
     notes = ["=1+1", "line\r\nbreak", "lone\rreturn", 'a "b", c', "<script>", "\u202eقميص"]
     both = both.assign(note=[*notes, *[""] * 8])
-    write_table(both, tmp_path / "judgements.csv")
+    write_csv(both, tmp_path / "judgements.csv")
     pd.testing.assert_frame_equal(read_judgements(tmp_path / "judgements.csv", schema), both)
-    write_table(as_sheet(both, schema), tmp_path / "answers.csv")
+    write_csv(as_sheet(both, schema), tmp_path / "answers.csv")
     read = read_sheet(tmp_path / "answers.csv", IMAGES, tmp_path, schema).judged
     assert read["image_id"].tolist() == [*IMAGES, *IMAGES]
     assert read["weight"].tolist() == as_sheet(both, schema)["weight"].tolist()
@@ -365,7 +367,7 @@ def test_a_sheet_of_its_own_does_not_answer_a_drawn_sample(answers, sample, sche
     )
     run = run_of(tmp_path / "run", manifest)
     (run.folder).mkdir()
-    write_table(sample, run.folder / "sample.csv")
+    write_csv(sample, run.folder / "sample.csv")
     plain = tmp_path / "plain.csv"
     plain.write_text("path,color\n007.jpg,black\n")
     with pytest.raises(DataError, match="holds a drawn sample, and the file does not say that it answers it"):

@@ -1,5 +1,7 @@
 """What an import of answers buys, in a run made by hand; and a run that is trained by the thresholds bought."""
 
+import contextlib
+import io
 import json
 import shutil
 from pathlib import Path
@@ -15,8 +17,9 @@ from swatchbook.evaluation import certification as buys
 from swatchbook.evaluation import temperature
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.thresholds import COLUMNS, read_thresholds
-from swatchbook.studies.config import ConfigError, configure
+from swatchbook.pipeline import ConfigError
 from tests.audit.test_command import answered, saved
+from tests.conftest import configure
 
 SURE = ("color", "pattern", "texture")
 TEMPERATURE = 2.0  # of the labeller made by hand: its confidences are right once its logits are halved
@@ -70,6 +73,13 @@ def imported(run: Path, path: Path, *more: str) -> int:
     return main(["audit", "import", str(path), "--run-dir", str(run), *more])
 
 
+def fewer_replicates(run: Path) -> None:
+    """Thresholds take no replicates; the tables beside them, which take most of the time, get by with a few."""
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["evaluation.bootstrap"] = 3
+    (run / "config.json").write_text(json.dumps(config))
+
+
 @pytest.fixture(scope="module")
 def bought(tmp_path_factory):
     """A run whose pattern is guessed and the rest is not, with its answers taken in."""
@@ -78,8 +88,9 @@ def bought(tmp_path_factory):
     home, schema = tmp_path_factory.mktemp("buys"), Schema.load()
     truth = make_run(home / "run", schema, guessing=("pattern",))
     path = judged(home / "run", truth, schema, home)
-    assert imported(home / "run", path) == 0
-    return home / "run", truth, path
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert imported(home / "run", path) == 0
+    return home / "run", truth, path, printed.getvalue().splitlines()
 
 
 def table(run: Path, name: str) -> pd.DataFrame:
@@ -87,7 +98,7 @@ def table(run: Path, name: str) -> pd.DataFrame:
 
 
 def test_thresholds_are_those_that_could_be_certified(bought, schema):
-    run, truth, _ = bought
+    run, truth, *_ = bought
     made = table(run, "thresholds")
     assert tuple(made) == COLUMNS and made["attribute"].tolist() == ["color", "texture"]
     assert set(made["alpha"]) == {0.1} and set(made["delta"]) == {0.05}
@@ -103,7 +114,7 @@ def test_thresholds_are_those_that_could_be_certified(bought, schema):
 
 
 def test_the_tables_of_the_estimators_are_written_whole(bought):
-    run, _, _ = bought
+    run, *_ = bought
     made = table(run, "buys")
     assert list(made) == buys.COLUMNS and list(dict.fromkeys(made["attribute"])) == list(SURE)
     pattern = made[made["attribute"] == "pattern"]
@@ -113,7 +124,7 @@ def test_the_tables_of_the_estimators_are_written_whole(bought):
 
 
 def test_calibration_finds_the_labellers_own_factor(bought):
-    run, _, _ = bought
+    run, *_ = bought
     made = table(run, "calibration")
     assert list(made) == temperature.COLUMNS and set(made["attribute"]) == set(SURE)
     of = made[made["class"] == "all"].set_index(["attribute", "calibration", "statistic"])
@@ -124,10 +135,8 @@ def test_calibration_finds_the_labellers_own_factor(bought):
         assert change["high"] < 0 and "cross-fitted" in change["interval"]
 
 
-def test_sentences_say_what_was_bought_and_how_to_use_it(bought, capsys):
-    run, _, path = bought
-    assert imported(run, path) == 0
-    told = capsys.readouterr().out.splitlines()
+def test_sentences_say_what_was_bought_and_how_to_use_it(bought):
+    run, _, _, told = bought
     sentences = buys.statements(table(run, "buys"))
     assert set(sentences.values()) <= set(told)
     assert "of color labels are kept, at most 10% wrong (95%)" in sentences["color"]
@@ -137,10 +146,11 @@ def test_sentences_say_what_was_bought_and_how_to_use_it(bought, capsys):
 
 
 def test_a_stricter_promise_keeps_fewer_labels(bought, tmp_path):
-    run, _, path = bought
+    run, _, path, _ = bought
     loose = table(run, "thresholds").set_index("attribute")["kept"]
     again = tmp_path / "run"
     shutil.copytree(run, again)
+    fewer_replicates(again)
     assert imported(again, path, "--alpha", "0.3", "--delta", "0.2") == 0
     made = table(again, "thresholds").set_index("attribute")
     assert (made.loc[loose.index, "kept"] > loose).all() and set(made["delta"]) == {0.2}
@@ -149,6 +159,7 @@ def test_a_stricter_promise_keeps_fewer_labels(bought, tmp_path):
 def test_where_nothing_is_certified_one_line_says_so_and_the_table_is_there(tmp_path, schema, capsys):
     truth = make_run(tmp_path / "run", schema, images=300, guessing=SURE)
     path = judged(tmp_path / "run", truth, schema, tmp_path, n=60)
+    fewer_replicates(tmp_path / "run")
     capsys.readouterr()
     assert imported(tmp_path / "run", path) == 0
     told = capsys.readouterr().out
@@ -320,7 +331,7 @@ def test_a_wrong_file_of_thresholds_changes_nothing(small, tmp_path):
 
 
 def test_a_folder_of_photographs_is_labelled_by_thresholds_of_any_attribute(small, tmp_path):
-    from swatchbook.pipeline.study import Study
+    from swatchbook.studies.study import Study
 
     making, run, labeller = small
     settings = {k: v for k, v in making.SETTINGS.items() if not k.startswith(("drawn", "subset"))}

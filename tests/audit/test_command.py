@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from swatchbook.audit.answers import read_judgements
-from swatchbook.audit.sample import answer_columns, guard, read_sample, sample_id
-from swatchbook.audit.sheet import CANNOT_TELL, read_sheet
+from swatchbook.audit.columns import CANNOT_TELL, answer_columns
+from swatchbook.audit.sample import read_sample, sample_id
+from swatchbook.audit.sheet import read_sheet
 from swatchbook.cli.main import main
+from swatchbook.csv_io import guard
 from swatchbook.schema import Schema
 
 HOSTILE = (

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 
 from swatchbook.audit.answers import check_rows
-from swatchbook.audit.exchange import read_fiftyone, read_label_studio, write_fiftyone, write_label_studio
-from swatchbook.audit.sample import SEVERAL, sample_id
-from swatchbook.audit.sheet import CANNOT_TELL
+from swatchbook.audit.columns import CANNOT_TELL, SEVERAL
+from swatchbook.audit.exchange import read_exchange, write_exchange
+from swatchbook.audit.sample import sample_id
 from swatchbook.data.strict_csv import DataError
 
+LABEL_STUDIO, FIFTYONE = "labelstudio", "fiftyone"
 IMAGES = ("<script>x.png", '=HYPERLINK("a").png', "“q” 'r' \"s\".png", "👗.png", "\u202eقميص.png")
 
 
@@ -47,15 +48,16 @@ def red_of(path) -> int:
 
 
 def test_the_configuration_asks_every_attribute_with_its_classes(sample, paths, schema, tmp_path):
-    config, _ = write_label_studio(sample, paths, schema, tmp_path / "out")
-    view = ElementTree.parse(config).getroot()
+    write_exchange(LABEL_STUDIO, sample, paths, schema, tmp_path / "out")
+    view = ElementTree.parse(tmp_path / "out" / "config.xml").getroot()
     asked = {c.get("name"): [x.get("value") for x in c] for c in view.iter("Choices")}
     assert asked == {a.name: [*a.classes, CANNOT_TELL, SEVERAL] for a in schema}
     assert {c.get("toName") for c in view.iter("Choices")} == {view.find("Image").get("name")}
 
 
 def test_blind_tasks_hold_names_as_text_and_nothing_of_the_machine(sample, paths, schema, tmp_path):
-    _, path = write_label_studio(sample, paths, schema, tmp_path / "out")
+    write_exchange(LABEL_STUDIO, sample, paths, schema, tmp_path / "out")
+    path = tmp_path / "out" / "tasks.json"
     tasks = json.loads(path.read_text(encoding="utf-8"))
     assert [task["data"]["image_id"] for task in tasks] == sample["image_id"].tolist()
     assert all(task["annotations"] == [] for task in tasks)
@@ -81,13 +83,14 @@ def annotated(task, who, **choices):
 @pytest.fixture
 def tasks(sample, paths, schema, tmp_path):
     """Tasks as Label Studio exports them, and a way to read them when they are annotated."""
-    _, path = write_label_studio(sample, paths, schema, tmp_path / "out")
+    write_exchange(LABEL_STUDIO, sample, paths, schema, tmp_path / "out")
+    path = tmp_path / "out" / "tasks.json"
     content = json.loads(path.read_text(encoding="utf-8"))
 
     def read():
         export = tmp_path / "project-1-at-2026.json"
         export.write_text(json.dumps(content), encoding="utf-8")
-        return read_label_studio(export, schema)
+        return read_exchange(LABEL_STUDIO, export, schema)
 
     return content, read
 
@@ -170,7 +173,8 @@ def test_one_person_twice_on_a_task_is_refused(tasks):
 
 
 def test_the_data_set_declares_its_fields_and_has_no_version(sample, paths, schema, tmp_path):
-    (out,) = write_fiftyone(sample, paths, schema, tmp_path / "out")
+    out = tmp_path / "out"
+    write_exchange(FIFTYONE, sample, paths, schema, out)
     metadata = json.loads((out / "metadata.json").read_text())
     assert "version" not in metadata and metadata["media_type"] == "image"
     label = "fiftyone.core.fields.EmbeddedDocumentField(fiftyone.core.labels.Classification)"
@@ -184,7 +188,8 @@ def test_the_data_set_declares_its_fields_and_has_no_version(sample, paths, sche
 
 
 def test_a_data_set_that_fiftyone_exported_becomes_judgements(sample, paths, schema, tmp_path):
-    (out,) = write_fiftyone(sample, paths, schema, tmp_path / "out")
+    out = tmp_path / "out"
+    write_exchange(FIFTYONE, sample, paths, schema, out)
     content = json.loads((out / "samples.json").read_text(encoding="utf-8"))
     for k, entry in enumerate(content["samples"]):  # as its database writes them
         entry |= {"_id": {"$oid": f"{k:024x}"}, "_media_type": "image", "created_at": {"$date": "2026-01-02"}}
@@ -194,7 +199,7 @@ def test_a_data_set_that_fiftyone_exported_becomes_judgements(sample, paths, sch
     many = [one | {"label": "solid", "annotator": "Cy"}, one | {"label": "striped", "annotator": "Bo"}]
     content["samples"][2]["pattern"] = {"_cls": "Classifications", "classifications": many, "logits": None}
     (out / "samples.json").write_text(json.dumps(content))
-    judged, problems = check_rows(read_fiftyone(out, schema), "samples.json", sample, schema)
+    judged, problems = check_rows(read_exchange(FIFTYONE, out, schema), "samples.json", sample, schema)
     assert problems == ()
     by = judged.set_index(["annotator", "item"])
     assert by.loc[("fiftyone", 1), "color"] == "red" and by.loc[("Cy", 3), "pattern"] == "solid"
@@ -202,17 +207,14 @@ def test_a_data_set_that_fiftyone_exported_becomes_judgements(sample, paths, sch
     assert by.loc[("Bo", 3), "pattern"] == "striped" and by.loc[("Bo", 1), "color"] == ""
 
 
-@pytest.mark.parametrize("write", [write_label_studio, write_fiftyone])
-def test_answers_written_are_the_answers_read(write, sample, paths, schema, tmp_path):
+@pytest.mark.parametrize("tool", [LABEL_STUDIO, FIFTYONE])
+def test_answers_written_are_the_answers_read(tool, sample, paths, schema, tmp_path):
     notes = ["=1+1", "<script>", 'a "b", c', "\u202eقميص", "two\nlines", ""]
     first = rows_of(sample, schema, "Anna", color="red", pattern=CANNOT_TELL, note=notes)
     second = rows_of(sample, schema, "Bo", color=["", *["black"] * 5])
     given = pd.concat([first, second], ignore_index=True)
-    write(sample, paths, schema, tmp_path / "out", given)
-    if write is write_label_studio:
-        rows = read_label_studio(tmp_path / "out" / "tasks.json", schema)
-    else:
-        rows = read_fiftyone(tmp_path / "out", schema)
+    write_exchange(tool, sample, paths, schema, tmp_path / "out", given)
+    rows = read_exchange(tool, tmp_path / "out", schema)
     judged, problems = check_rows(rows, "back", sample, schema)
     assert problems == ()
     columns = ["annotator", "item", "image_id", *schema.names, "note"]
@@ -235,13 +237,13 @@ def test_a_data_set_that_says_something_impossible_is_refused(samples, message, 
     path = tmp_path / "samples.json"
     path.write_text(json.dumps({"samples": samples}))
     with pytest.raises(DataError, match=message):
-        read_fiftyone(path, schema)
+        read_exchange(FIFTYONE, path, schema)
 
 
 # ---- both -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("read", [read_label_studio, read_fiftyone])
+@pytest.mark.parametrize("tool", [LABEL_STUDIO, FIFTYONE])
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -253,21 +255,21 @@ def test_a_data_set_that_says_something_impossible_is_refused(samples, message, 
         (b'[{"image": "1.jpg", "color": "red"}]', "is no "),
     ],
 )
-def test_a_file_that_is_something_else_is_refused(read, content, message, schema, tmp_path):
+def test_a_file_that_is_something_else_is_refused(tool, content, message, schema, tmp_path):
     path = tmp_path / "export.json"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
-        read(path, schema)
+        read_exchange(tool, path, schema)
 
 
-@pytest.mark.parametrize("write", [write_label_studio, write_fiftyone])
-def test_nothing_is_written_without_every_picture_or_over_something(write, sample, paths, schema, tmp_path):
+@pytest.mark.parametrize("tool", [LABEL_STUDIO, FIFTYONE])
+def test_nothing_is_written_without_every_picture_or_over_something(tool, sample, paths, schema, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(DataError, match=r"1 pictures are not there, the first is '.*none\.png'"):
-        write(sample, paths | {IMAGES[2]: str(tmp_path / "none.png")}, schema, out)
+        write_exchange(tool, sample, paths | {IMAGES[2]: str(tmp_path / "none.png")}, schema, out)
     assert not out.exists()
     out.mkdir()
     (out / "mine.txt").write_text("")
     with pytest.raises(DataError, match="is there already and not an empty folder"):
-        write(sample, paths, schema, out)
+        write_exchange(tool, sample, paths, schema, out)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]

@@ -13,12 +13,14 @@ import pytest
 from PIL import Image
 
 from swatchbook.audit.answers import check_answers
-from swatchbook.audit.page import LONG_SIDE, write_audit_page
-from swatchbook.audit.sample import SAMPLE_COLUMNS, answer_columns, guard, sample_id, unguard
+from swatchbook.audit.columns import SAMPLE_COLUMNS, answer_columns
+from swatchbook.audit.page import LONG_SIDE, asset, write_audit_page
+from swatchbook.audit.sample import sample_id
+from swatchbook.csv_io import guard, unguard
 from swatchbook.data.strict_csv import DataError
 from swatchbook.drawn.drawing import draw_image
 from swatchbook.schema import Attribute, Schema
-from tests.browser import INSPECT, open_page
+from tests.browser import INSPECT, new_context, open_page
 
 ATTRIBUTES = ("material", "color", "pattern", "texture")
 KEYS = "1234567890abcdehijkl"  # of the first, second, … class
@@ -78,8 +80,13 @@ def sign_in(page, name: str = "Mia") -> None:
 
 
 def press(page, keys: str) -> None:
-    for key in keys.split():
-        page.keyboard.press(key)
+    """Press keys, given by name; single characters in one call, which is a press of each all the same."""
+    names = keys.split()
+    if all(len(name) == 1 for name in names):
+        page.keyboard.type("".join(names))
+        return
+    for name in names:
+        page.keyboard.press(name)
 
 
 def save(page) -> bytes:
@@ -279,6 +286,15 @@ def test_names_and_notes_are_shown_and_stored_as_text(small, schema, tmp_path):
     assert data.count(b"\r\n") == len(sample) + 1
     (tmp_path / "a.csv").write_bytes(data)
     assert check_answers(tmp_path / "a.csv", sample, schema)[1] == ()
+
+
+@pytest.mark.browser
+def test_the_page_guards_texts_as_the_package_does(rng):
+    texts = ["".join(rng.choice(list("=+-@\t＝＋－＠'\r\n, a"), rng.integers(0, 7))) for _ in range(3000)]
+    both = f"texts => {{ {asset('answers.js')}; return texts.map((text) => [guard(text), unguard(text)]); }}"
+    with new_context(offline=True) as context:
+        found = context.new_page().evaluate(both, texts)
+    assert found == [[guard(text), unguard(text)] for text in texts]
 
 
 @pytest.mark.browser

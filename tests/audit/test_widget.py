@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 from swatchbook.audit.answers import check_answers
-from swatchbook.audit.sample import SAMPLE_COLUMNS, answer_columns, sample_id
+from swatchbook.audit.columns import SAMPLE_COLUMNS, answer_columns
+from swatchbook.audit.sample import sample_id
 from swatchbook.audit.widget import AuditJudge, answers_file
 from swatchbook.data.strict_csv import DataError
 from tests.audit.test_page import ATTRIBUTES, HOSTILE, SEVERAL_AT_ONCE, make_images, make_sample
-from tests.browser import find_browser
+from tests.browser import new_context
 
 IDS = [*HOSTILE, "one.jpg"]
 BLANK = [""] * 4
@@ -153,11 +154,11 @@ def test_a_disk_that_cannot_be_written_is_said_and_tried_again(new, tmp_path):
 @pytest.mark.parametrize(
     ("old", "put", "said"),
     [
-        ("{sample}", "0" * 16, "line 2: sample '0000000000000000'; allowed"),
-        ("Mia", "Ben", "line 2: annotator 'Ben'; allowed: 'Mia'"),
+        ("{sample}", "0" * 16, "line 2 and 5 more: sample '0000000000000000': .*another sample.*; allowed"),
+        ("Mia", "Ben", "answers-Mia.csv is by the annotator 'Ben'; allowed: 'Mia'"),
         ("denim", "hemp", "line 2: material 'hemp'; allowed"),
-        ("one.jpg", "two.jpg", "line 7: image_id 'two.jpg'; allowed: 'one.jpg'"),
-        (",6,", ",5,", "line 7: image_id|item 5 is there twice"),
+        ("one.jpg", "two.jpg", "line 7: image_id 'two.jpg': .*; allowed: 'one.jpg'"),
+        (",6,", ",5,", "line 7: item 5 was judged in line 6 already"),
         ("note,", "notes,", "note"),
     ],
 )
@@ -174,7 +175,7 @@ def test_a_file_that_is_not_this_persons_is_refused_and_left_alone(new, old, put
 
 def test_answers_to_another_draw_are_not_taken_for_answers_to_this_one(new):
     answer(new(), 0, ["denim", *BLANK[1:]])
-    with pytest.raises(DataError, match="the sample that is judged here"):
+    with pytest.raises(DataError, match="belong to another sample"):
         new(sample=make_sample(IDS, weight=9.0))
 
 
@@ -288,16 +289,13 @@ def show_judge(page, address: str) -> None:
 @pytest.mark.skipif(find_spec("jupyterlab") is None, reason="jupyterlab is not installed")
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="a kernel cannot be halted here")
 def test_the_judge_works_by_keyboard_in_a_live_jupyterlab(tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    browser_path = find_browser()
     write_notebook(tmp_path)
     path = tmp_path / "audit" / "answers-Mia.csv"
     rng = np.random.default_rng(3)
     planned = rng.integers(1, 6, (12, 4))
     problems = []
-    with running_lab(tmp_path) as address, playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+    with new_context(viewport={"width": 1280, "height": 900}) as context, running_lab(tmp_path) as address:
+        page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         show_judge(page, address)
         for keys in planned[:6]:
@@ -331,7 +329,6 @@ def test_the_judge_works_by_keyboard_in_a_live_jupyterlab(tmp_path):
         assert page.locator(".jp-Cell").count() <= 2  # no key went to the notebook (a, b, dd, m …)
         expected = [[classes[k - 1] for classes, k in zip(CLASSES, keys, strict=True)] for keys in planned]
         _wait(lambda: labels(path) == expected, 10, lambda: str(labels(path)))
-        browser.close()
     assert not problems
 
 

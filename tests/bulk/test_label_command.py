@@ -28,14 +28,16 @@ from swatchbook.bulk import folder as predicting
 from swatchbook.cli.main import main
 from swatchbook.data import images, pixels
 from swatchbook.data.decoding import decode
-from swatchbook.labeller.cosines import cosine_parts, cosine_table
+from swatchbook.labeller.cosines import cosine_table
 from swatchbook.labeller.files import CONFIG
+from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.labeller.zero_shot import Labeller
-from swatchbook.models import checkpoint, prediction
+from swatchbook.models import checkpoint
 from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
+from swatchbook.models.tasks.heads import predict
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 
@@ -151,10 +153,10 @@ def test_abstention_and_temperature_can_be_chosen(folder, labeller, schema, tmp_
 STOPPED = """
 import os, signal, sys
 from functools import partial
-from swatchbook import predicting
+from swatchbook.bulk import folder as predicting
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.schema import Schema
-predicting.cosine_parts = partial(predicting.cosine_parts, shard=3, workers=1)
+predicting.encode_in_shards = partial(predicting.encode_in_shards, shard=3, workers=1)
 embed, calls = Labeller.embed, []
 def dying(self, tensors):
     calls.append(1)
@@ -176,7 +178,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, labeller, schema, tm
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not out.exists()
     assert below(tmp_path / "labels.parquet.partial/shards") == ["shard-00000.npz", "shard-00001.npz"]
-    monkeypatch.setattr(predicting, "cosine_parts", partial(cosine_parts, shard=3))
+    monkeypatch.setattr(predicting, "encode_in_shards", partial(encode_in_shards, shard=3))
     predicting.label_folder(folder, whole, schema, labeller=labeller)
     embed, seen = Labeller.embed, []
     monkeypatch.setattr(Labeller, "embed", lambda self, some: seen.append(len(some)) or embed(self, some))
@@ -187,7 +189,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, labeller, schema, tm
 
 
 def test_a_part_is_written_before_the_next_is_encoded(folder, labeller, schema, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting, "cosine_parts", partial(cosine_parts, shard=3))
+    monkeypatch.setattr(predicting, "encode_in_shards", partial(encode_in_shards, shard=3))
     embed, write, done = Labeller.embed, pq.ParquetWriter.write_table, []
     monkeypatch.setattr(Labeller, "embed", lambda self, some: done.append(len(some)) or embed(self, some))
     monkeypatch.setattr(
@@ -204,7 +206,7 @@ def test_a_table_in_parts_is_the_table_in_one(folder, labeller, schema, tmp_path
         whole, parts = tmp_path / f"whole{suffix}", tmp_path / f"parts{suffix}"
         predicting.label_folder(folder, whole, schema, labeller=labeller)
         with monkeypatch.context() as patch:
-            patch.setattr(predicting, "cosine_parts", partial(cosine_parts, shard=3))
+            patch.setattr(predicting, "encode_in_shards", partial(encode_in_shards, shard=3))
             predicting.label_folder(folder, parts, schema, labeller=labeller)
         read = pd.read_csv if suffix == ".csv" else pd.read_parquet
         pd.testing.assert_frame_equal(read(parts), read(whole), rtol=1e-4)
@@ -256,13 +258,13 @@ def large(scale: int, rng: np.random.Generator) -> bytes:
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_large_photographs_are_read_smaller_and_seen_as_if_whole(labeller, scale, rng):
     model = Labeller.load(labeller, device="cpu", log=lambda _: None)
-    enough = predicting.enough_for(model)
-    assert enough == predicting.FINE * 32
+    short_side = predicting.short_side_for(model)
+    assert short_side == predicting.FINE * 32
     data = large(scale, rng)
-    assert min(decode(data, enough).size) == enough  # the least that is allowed, so the worst
-    apart = (model.preprocess(decode(data, enough)) - model.preprocess(decode(data))).abs() * 127.5
+    assert min(decode(data, short_side).size) == short_side  # the least that is allowed, so the worst
+    apart = (model.preprocess(decode(data, short_side)) - model.preprocess(decode(data))).abs() * 127.5
     assert 0 < apart.max() < 5.5 and apart.mean() < 1
-    assert min(decode(data, enough + 1).size) == 2 * enough
+    assert min(decode(data, short_side + 1).size) == 2 * short_side
 
 
 def test_small_photographs_and_other_formats_are_read_in_full(rng):
@@ -271,8 +273,8 @@ def test_small_photographs_and_other_formats_are_read_in_full(rng):
         file = io.BytesIO()
         picture.save(file, form)
         data = file.getvalue()
-        enough = 160 if form == "JPEG" else 20  # 160 is more than half of 319
-        assert np.array_equal(np.asarray(decode(data, enough)), np.asarray(decode(data)))
+        short_side = 160 if form == "JPEG" else 20  # 160 is more than half of 319
+        assert np.array_equal(np.asarray(decode(data, short_side)), np.asarray(decode(data)))
 
 
 def test_names_that_a_spreadsheet_would_run_are_quoted_in_csv_only(labeller, schema, tmp_path):
@@ -354,8 +356,14 @@ def test_a_folder_without_photographs_is_one_error_and_leaves_nothing(
         (["--out", "o.csv", "--schema", "textile"], "schema 'textile' is unknown; allowed: textilenet"),
         (["--out", "o.csv", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'; allowed: .html or .htm"),
         (["--out", "o.csv", "--html", "no/o.html"], "html 'no/o.html' lies in a folder that does not exist"),
-        (["--out", "o.csv", "--temperature", "0"], "temperature must be a number above 0; received 0.0"),
-        (["--out", "o.csv", "--temperature", "nan"], "temperature must be a number above 0; received nan"),
+        (
+            ["--out", "o.csv", "--temperature", "0"],
+            "logit_scale (--temperature) must be a number above 0; received 0.0",
+        ),
+        (
+            ["--out", "o.csv", "--temperature", "nan"],
+            "logit_scale (--temperature) must be a number above 0; received nan",
+        ),
     ],
 )
 def test_bad_input_is_refused_and_leaves_nothing(arguments, message, folder, tmp_path, monkeypatch, capsys):
@@ -385,7 +393,7 @@ def test_predictions_are_those_of_the_study(folder, tmp_path, capsys):
     manifest, _ = images.examine(images.find(folder))
     pixels.build(manifest, tmp_path / "pixels.npy")
     stored = pixels.read(tmp_path / "pixels.npy")
-    wanted = prediction.predict(model, stored, np.arange(len(stored)), schema, device="cpu")
+    wanted = predict(model, stored, np.arange(len(stored)), schema, device="cpu")
     table = pd.read_parquet(out)
     assert table["path"].tolist() == manifest["image_id"].tolist()
     assert list(table) == ["path", *(f"{a}{c}" for a in schema.names for c in ("", "_confidence"))]

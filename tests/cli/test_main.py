@@ -16,21 +16,24 @@ from swatchbook.cli.main import main
     [
         (["run", "--set", "bootstrap"], "--set 'bootstrap'; must be KEY=VALUE"),
         (["run", "--set", "bootstap=3"], "setting 'bootstap' is unknown; allowed: "),
-        (["run", "--profile", "nonesuch"], "profile 'nonesuch' is unknown; allowed: published"),
-        (["run", "--set", "level=2"], "setting evaluation.level = 2.0; must be from 0.5 to below 1"),
-        (["run", "--profile", "folder"], "profile 'folder' needs photographs; give --images DIR"),
+        (["run", "--profile", "nonesuch"], "profile 'nonesuch' is unknown; allowed: demo, published"),
+        (["run", "--set", "level=2"], "setting evaluation.level = '2'; must be less than 1"),
+        (["run", "--profile", "folder"], "profile 'folder' needs --images, and got none"),
         (
             ["run", "--profile", "demo", "--images", "x"],
             "--images with profile 'demo'; it is for folder and labeller",
         ),
-        (["run", "--source", "x"], "--source with profile 'demo', which draws its own images"),
+        (
+            ["run", "--source", "x"],
+            "--source with profile 'demo'; it is for published, folder, paper, best and labeller",
+        ),
         (
             ["run", "--profile", "folder", "--images", "x", "--source", "y"],
             "--images and --source were both given; profile folder takes --images",
         ),
         (
             ["run", "--profile", "demo", "--audit", "audit.csv"],
-            "--audit with profile 'demo', which has an audit of its own",
+            "--audit with profile 'demo'; it is for folder, paper, best and labeller",
         ),
     ],
 )

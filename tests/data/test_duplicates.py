@@ -34,7 +34,7 @@ def photograph(seed: int) -> np.ndarray:
 def saved_again(picture: np.ndarray, quality: int = 40) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(picture).resize((160, 160)).save(buffer, "JPEG", quality=quality)
-    return pixels.square(Image.open(buffer).convert("RGB"))
+    return pixels.square(Image.open(buffer).convert("RGB")).pixels
 
 
 def table(*rows: tuple[str, str, str, str]) -> pd.DataFrame:

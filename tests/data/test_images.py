@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import socket
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from swatchbook.data.decoding import MAX_ASPECT, MAX_PIXELS, UnreadableError, decode, measure
-from swatchbook.data.images import BrokenImagesError, examine, find
+from swatchbook.data.images import BrokenImagesError, examine, find, fingerprint
 from swatchbook.data.strict_csv import DataError
 from tests.conftest import real_data
 
@@ -163,6 +164,36 @@ def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "b.jpg")
     os.mkfifo(tmp_path / "pipe")
     assert examine(find(tmp_path), limit=0.5)[1]["reason"].tolist() == ["not a file"]
+
+
+def test_only_regular_files_are_opened_whatever_is_asked_of_a_folder(tmp_path):
+    """Pipes, sockets, devices and dead links are a row of the quarantine each, and a part of the fingerprint."""
+    put(tmp_path, "a.jpg", saved(picture(), "JPEG"))
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "endless.jpg").symlink_to("/dev/zero")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.jpg").mkdir()
+    with socket.socket(socket.AF_UNIX) as bound:
+        before = Path.cwd()
+        os.chdir(tmp_path)  # the path of a socket is short
+        try:
+            bound.bind("socket.jpg")
+        finally:
+            os.chdir(before)
+    (tmp_path / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"")
+    manifest, quarantine = examine(find(tmp_path), limit=1)
+    assert manifest["image_id"].tolist() == ["a.jpg"]
+    assert dict(quarantine[["image_id", "reason"]].to_numpy()) == {
+        r"caf\udce9.jpg": "its name is not UTF-8; rename it",
+        "endless.jpg": "not a file",
+        "gone.jpg": "No such file or directory",
+        "pipe.jpg": "not a file",
+        "socket.jpg": "not a file",
+    }
+    first = fingerprint(tmp_path)
+    (tmp_path / "pipe.jpg").unlink()
+    (tmp_path / "pipe.jpg").write_bytes(b"x")
+    assert fingerprint(tmp_path) != first
 
 
 def test_more_than_one_percent_broken_stops_and_tells_the_first(tmp_path):

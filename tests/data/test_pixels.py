@@ -15,6 +15,7 @@ from swatchbook.data import pixels
 from swatchbook.data.decoding import MAX_ASPECT
 from swatchbook.data.images import examine, find
 from swatchbook.data.strict_csv import DataError
+from swatchbook.store import StoreError
 from tests.conftest import real_data
 
 # Portrait, landscape, square, tiny, huge against tiny, and sides whose remainders meet every rounding.
@@ -70,12 +71,64 @@ def test_rows_and_their_centres_are_bit_identical_to_torchvision(built, transfor
             assert np.array_equal(ours, np.asarray(theirs)), (original.size, size)
 
 
+def ramp(width: int, height: int, axis: int) -> Image.Image:
+    """A picture whose every pixel holds the x (or y) of its middle."""
+    middles = np.arange(width if axis == 0 else height, dtype=np.float32) + 0.5
+    rows = np.broadcast_to(middles if axis == 0 else middles[:, None], (height, width))
+    return Image.fromarray(np.ascontiguousarray(rows))
+
+
+@pytest.mark.parametrize("sides", [s for s in SIZES if min(s) > 90] + [(90, 60), (31, 47)])
+def test_points_of_a_picture_lie_in_its_square_where_the_geometry_says(sides):
+    """Squared as a picture is, a picture of its own coordinates tells where each pixel came from."""
+    (xs, geometry), (ys, again) = (pixels.square(ramp(*sides, axis)) for axis in (0, 1))
+    assert geometry == again == pixels.Geometry.of(*sides)
+    came_from = np.stack([xs, ys], axis=-1)
+    here = np.stack(np.meshgrid(np.arange(256), np.arange(256)), axis=-1) + 0.5
+    # Scaling mixes only what is there, so that within a pixel or two of the edge coordinates are drawn inwards.
+    margin = max(2 * max(sides) / min(sides), 4)
+    inside = ((came_from > margin) & (came_from < np.array(sides) - margin)).all(axis=-1)
+    assert inside.mean() > 0.5
+    apart = (geometry.points(came_from) - here)[inside]
+    assert np.abs(apart).max() < 0.1  # weights of a filter over whole pixels are not quite even
+    assert np.abs(apart.mean(axis=0)).max() < 0.005
+
+
+def test_boxes_and_landmarks_follow_their_picture_by_hand():
+    geometry = pixels.Geometry.of(512, 1024)  # halved to 256 × 512, and 128 rows cut off at each end
+    assert geometry == pixels.Geometry((0.5, 0.5), (0, 128))
+    assert geometry.points([[0, 256], [512, 768], [100, 0]]).tolist() == [[0, 0], [256, 256], [50, -128]]
+    boxes = [[10, 300, 110, 700], [-20, 0, 512, 400], [0, 0, 512, 200]]
+    assert geometry.boxes(boxes).tolist() == [[5, 22, 55, 222], [0, 0, 256, 72], [0, 0, 256, 0]]
+    assert geometry.boxes(np.zeros((0, 4))).shape == (0, 4)
+
+
+def test_a_box_drawn_into_a_picture_is_the_box_of_its_square(rng):
+    """A white box on black, of any place in a picture of any size, is found again within a pixel."""
+    for _ in range(60):
+        width, height = rng.integers(150, 900, 2)
+        left, top = rng.integers(0, width - 80), rng.integers(0, height - 80)
+        box = [left, top, left + rng.integers(60, width - left + 1), top + rng.integers(60, height - top + 1)]
+        image = Image.new("RGB", (int(width), int(height)))
+        image.paste("white", tuple(map(int, box)))
+        square = pixels.square(image)
+        expected = square.geometry.boxes(box)
+        white = square.pixels[..., 0] > 127
+        if (expected[2:] - expected[:2]).min() < 2:
+            continue  # cropped off, or all but
+        rows, columns = (np.flatnonzero(white.any(axis=axis)) for axis in (1, 0))
+        found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        assert np.abs(expected - found).max() <= 1, (width, height, box)
+
+
 @pytest.mark.parametrize("size", [4, 128, 196, 240, 252, 256])
 def test_other_centres_are_bit_identical_to_torchvision(transforms, size):
     crop = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(size)])
     for sides in SIZES[9:]:
         image = photograph(*sides)
-        assert np.array_equal(pixels.centre(pixels.square(image), size), np.asarray(crop(image))), sides
+        assert np.array_equal(pixels.centre(pixels.square(image).pixels, size), np.asarray(crop(image))), (
+            sides
+        )
 
 
 def test_centres_whose_rounding_could_differ_are_refused():
@@ -114,7 +167,7 @@ def test_an_upright_picture_is_stored(tmp_path):
     image = photograph(300, 200)
     image.save(tmp_path / "a.png", exif=exif)
     pixels.build(examine(find(tmp_path))[0], tmp_path / "pixels.npy")
-    expected = pixels.square(image.transpose(Image.Transpose.ROTATE_90))
+    expected = pixels.square(image.transpose(Image.Transpose.ROTATE_90)).pixels
     assert np.array_equal(pixels.read(tmp_path / "pixels.npy")[0], expected)
 
 
@@ -180,7 +233,7 @@ def test_a_disk_that_fills_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pixels.os, "posix_fallocate", full)
-    with pytest.raises(DataError, match=r"cannot be written: No space left on device"):
+    with pytest.raises(StoreError, match=r"cannot write pixels\.npy in .*: No space left on device"):
         pixels.build(manifest, tmp_path / "pixels.npy")
     assert [p.name for p in tmp_path.iterdir()] == ["images"]
 

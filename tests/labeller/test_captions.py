@@ -37,23 +37,23 @@ def test_held_out_sentences_are_never_taught(rng):
             assert not any(s.startswith(start) and s.endswith(end) for s in sentences)
 
 
-def test_a_caption_says_what_it_says_it_says(rng):
+def test_a_caption_mentions_the_classes_that_it_comes_with(rng):
     mentioned = set()
     for _ in range(300):
-        told = caption(NAVY_STRIPES, rng)
-        assert told.says and told.says.items() <= NAVY_STRIPES.items()
-        for attribute, label in told.says.items():
-            assert any(word in told.text for word in WORDS[attribute][label])
-        mentioned.add(tuple(told.says))
+        made = caption(NAVY_STRIPES, rng)
+        assert made.classes and made.classes.items() <= NAVY_STRIPES.items()
+        for attribute, label in made.classes.items():
+            assert any(word in made.text for word in WORDS[attribute][label])
+        mentioned.add(tuple(made.classes))
     assert len(mentioned) == 15, "every non-empty choice of the four attributes occurs"
 
 
-def test_a_caption_keeps_silent_about_what_it_does_not_say(rng):
+def test_a_caption_mentions_no_other_class(rng):
     for _ in range(300):
-        told = caption(NAVY_STRIPES, rng)
-        for attribute in set(WORDS) - set(told.says) - {"material"}:
+        made = caption(NAVY_STRIPES, rng)
+        for attribute in set(WORDS) - set(made.classes) - {"material"}:
             assert not any(
-                f" {word} " in f" {told.text} " for word in WORDS[attribute][NAVY_STRIPES[attribute]]
+                f" {word} " in f" {made.text} " for word in WORDS[attribute][NAVY_STRIPES[attribute]]
             )
 
 
@@ -69,7 +69,7 @@ def test_prompts_are_one_a_class_in_order_and_in_one_sentence(attribute, rng):
         assert "{noun}" not in prompts[0]
 
 
-def test_the_same_seed_tells_the_same_captions():
+def test_the_same_seed_gives_the_same_captions():
     first, second = (
         [caption(NAVY_STRIPES, np.random.default_rng(7)).text for _ in range(3)] for _ in range(2)
     )

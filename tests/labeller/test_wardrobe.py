@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from swatchbook.labeller.training.captions import FRAMES, NOUNS, WORDS
-from swatchbook.pipeline.study import Study
 from swatchbook.schema import Schema
+from swatchbook.studies.study import Study
 
 ADDED = {
     "material": {"pile", "sheer_open"},

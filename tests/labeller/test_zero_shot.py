@@ -20,18 +20,21 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy import stats
 
-from swatchbook.drawn.balanced import drawn_labels, drawn_pictures, training_images
+from swatchbook.drawn.balanced import SIDE, drawn_labels, drawn_pictures, training_images
 from swatchbook.labeller.cosines import cosine_table
 from swatchbook.labeller.files import BUNDLED, CONFIG, FIXTURE, REVISIONS
 from swatchbook.labeller.silver import silver_table
-from swatchbook.labeller.training import contrastive
-from swatchbook.labeller.training.augment import augmented
+from swatchbook.labeller.training import task, train
+from swatchbook.labeller.training.augment import COLUMNS, augmented
 from swatchbook.labeller.training.captions import HELD_OUT, WORDS, Caption
 from swatchbook.labeller.training.quality import cosines_of, drawn_schema
-from swatchbook.labeller.training.recipe import Recipe, model_config
+from swatchbook.labeller.training.recipe import RECIPE, Design, model_config
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.labeller.training.train import model_card
 from swatchbook.labeller.zero_shot import Labeller, LabellerError, fixture_picture, halved, write_fixture
+from swatchbook.models.augment import random_draws
+from swatchbook.models.step import Stepper
+from swatchbook.models.task import Batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -245,8 +248,12 @@ def test_names_of_no_known_form_are_refused(name):
 def test_the_bundled_weights_fit_the_package():
     assert (BUNDLED / WEIGHTS).stat().st_size <= 16 * 2**20
     assert (BUNDLED / "MODEL_CARD.md").is_file()
-    recipe = json.loads((BUNDLED / "recipe.json").read_text())
-    assert model_config(Recipe(**recipe["recipe"])) == json.loads((BUNDLED / CONFIG).read_text())
+    recipe = json.loads((BUNDLED / "recipe.json").read_text())["recipe"]
+    design = Design(**{field.name: recipe[field.name] for field in dataclasses.fields(Design)})
+    assert model_config(design) == json.loads((BUNDLED / CONFIG).read_text())
+    # What it was trained with is what the command would take today.
+    options = vars(train._parser().parse_args(["--work", "somewhere"]))
+    assert {name: options[name] for name in recipe} == recipe
 
 
 # embeddings ---------------------------------------------------------------------------------------
@@ -426,56 +433,117 @@ def test_a_few_broken_files_are_listed_and_many_stop_the_run(bundled, files, sch
 # training -----------------------------------------------------------------------------------------
 
 
-def test_training_resumes_with_the_same_weights(tmp_path, monkeypatch):
-    recipe = Recipe(images=32, epochs=2, batch=16, pixels=64, early_pixels=48, embed=16, width=32, layers=1)
-    contrastive.train(recipe, tmp_path / "whole", tmp_path / "w1", workers=1)
-    step = contrastive._epoch
+SMALL_DESIGN = Design(images=32, embed=16, width=32, layers=1)
+SMALL_RECIPE = dataclasses.replace(
+    RECIPE,
+    image_size=64,
+    crop_share=64 / SIDE,
+    early_size=48,
+    epochs=3,
+    batch=16,
+    threads=1,
+    precision="fp32",
+)
 
-    def stopped(recipe: Recipe, epoch: int, *rest: object) -> None:
-        if epoch == 1:
+
+def test_training_learns_and_resumes_with_the_same_weights(tmp_path, monkeypatch):
+    task.train(SMALL_DESIGN, SMALL_RECIPE, tmp_path / "whole", tmp_path / "w1", "cpu", workers=1)
+    history = pd.read_csv(tmp_path / "w1/model/history.csv")
+    assert history["train_loss"].iloc[-1] < 0.95 * history["train_loss"].iloc[0]
+    take, taken = Stepper.take, []
+
+    def stopped(*given: object) -> dict:
+        taken.append(given[-1])
+        if len(taken) == 5:  # the first of two steps of the last epoch
             raise KeyboardInterrupt
-        step(recipe, epoch, *rest)
+        return take(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(contrastive, "_epoch", stopped)
+        patch.setattr(Stepper, "take", stopped)
         with pytest.raises(KeyboardInterrupt):
-            contrastive.train(recipe, tmp_path / "cut", tmp_path / "w2", workers=1)
+            task.train(SMALL_DESIGN, SMALL_RECIPE, tmp_path / "cut", tmp_path / "w2", "cpu", workers=1)
+    assert taken == [48, 48, 48, 48, 64]  # two of three epochs see smaller images
     assert not (tmp_path / "cut" / WEIGHTS).exists()
-    contrastive.train(recipe, tmp_path / "cut", tmp_path / "w2", workers=1)
+    task.train(SMALL_DESIGN, SMALL_RECIPE, tmp_path / "cut", tmp_path / "w2", "cpu", workers=1)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
     assert load(tmp_path / "whole").logit_scale == pytest.approx(100, rel=1e-3)
-    with pytest.raises(ValueError, match=r"belongs to another recipe"):
-        contrastive.train(
-            dataclasses.replace(recipe, rate=1e-3), tmp_path / "cut", tmp_path / "w2", workers=1
-        )
+    # What is finished is not trained again, only written.
+    monkeypatch.setattr(Stepper, "take", None)
+    task.train(SMALL_DESIGN, SMALL_RECIPE, tmp_path / "again", tmp_path / "w2", "cpu", workers=1)
+    assert contents(tmp_path / "again") == contents(tmp_path / "whole")
+    other = dataclasses.replace(SMALL_RECIPE, backbone_lr=1e-3)
+    with pytest.raises(ValueError, match=r"w2 belongs to another recipe"):
+        task.train(SMALL_DESIGN, other, tmp_path / "cut", tmp_path / "w2", "cpu", workers=1)
     with pytest.raises(ValueError, match=r"does not hold 16 images of seed 1"):
         training_images(tmp_path / "w2" / "images", 16, 1, 1)
+
+
+def test_what_cannot_be_trained_is_refused(tmp_path):
+    for design, recipe, message in [
+        (SMALL_DESIGN, {"batch": 64}, "images must be at least batch=64; received 32"),
+        (SMALL_DESIGN, {"early_size": 50}, r"recipe.early_size must be a multiple of 16; received 50"),
+    ]:
+        settings = dataclasses.replace(SMALL_RECIPE, **recipe)
+        with pytest.raises(ValueError, match=message):
+            task.train(design, settings, tmp_path / "out", tmp_path / "work", "cpu", workers=1)
+    with pytest.raises(ValueError, match="layers must be at least 1; received 0"):
+        Design(layers=0)
+    with pytest.raises(ValueError, match="plain must be above 0; received nan"):
+        Design(plain=float("nan"))
 
 
 def test_a_caption_is_right_for_every_image_with_its_classes():
     labels = pd.DataFrame(
         [["red", "solid"], ["red", "floral"], ["blue", "floral"]], columns=["color", "pattern"]
     ).assign(texture="smooth", folder="lawn")
-    told = [
+    captions = [
         Caption("", {"color": "red"}),
         Caption("", {"color": "red", "pattern": "floral"}),
         Caption("", {"folder": "lawn"}),
     ]
-    assert contrastive._matches(labels, told).tolist() == [[1, 0, 1], [1, 1, 1], [0, 0, 1]]
+    assert task.matches(labels, captions).tolist() == [[1, 0, 1], [1, 1, 1], [0, 0, 1]]
 
 
 def test_the_loss_is_its_formula(monkeypatch):
-    monkeypatch.setattr(contrastive, "WORDS", {"color": dict.fromkeys("ab"), "pattern": dict.fromkeys("cd")})
-    monkeypatch.setattr(contrastive, "_WEIGHT", {"color": 1.0, "pattern": 0.5})
+    monkeypatch.setattr(task, "WORDS", {"color": dict.fromkeys("ab"), "pattern": dict.fromkeys("cd")})
     axes = torch.eye(2)
-    found = axes  # two images, along the axes
-    spoken = torch.cat([axes, axes.flip(0), axes[:1]])  # colours, patterns, one caption
+    images = axes  # two images, along the axes
+    texts = torch.cat([axes, axes.flip(0), axes[:1]])  # colours, patterns, one caption
     targets = {"color": torch.tensor([0, 1]), "pattern": torch.tensor([-1, -1])}
-    right = torch.tensor([[1.0], [0.0]])
-    loss = contrastive._loss(found, spoken, targets, right, torch.tensor(-1.0), scale=2.0)
-    softmax = np.log(1 + np.exp(-2.0))
+    targets["right"] = torch.tensor([[1.0], [0.0]])
+    batch = Batch(targets, {"color": 2, "pattern": 0, "pairs": 2})
+    losses = task.drawn_losses(images, texts, batch, bias=torch.tensor(-1.0), scale=2.0)
+    assert list(losses) == ["color", "pattern", "pairs"]
+    assert losses["color"].item() == pytest.approx(np.log(1 + np.exp(-2.0)), rel=1e-6)
+    assert losses["pattern"].item() == 0
     sigmoid = 0.5 * np.log(1 + np.exp(-(2.0 - 1.0))) + 0.5 * np.log(1 + np.exp(-1.0))
-    assert loss.item() == pytest.approx(softmax + sigmoid, rel=1e-6)
+    assert losses["pairs"].item() == pytest.approx(sigmoid, rel=1e-6)
+
+
+def test_prompts_and_captions_of_a_step_are_of_its_images(tmp_path):
+    labels = drawn_labels(40, 3)
+    write_tokenizer(["a red garment", "blue fabric"], tmp_path)
+    (tmp_path / CONFIG).write_text(json.dumps(model_config(SMALL_DESIGN)))
+    training = task.DrawnCaptions(tmp_path, labels, plain=3.0)
+    training.build(SMALL_RECIPE)
+    training.prepare(SMALL_RECIPE, "cpu", print)
+    rows = np.array([3, 17, 4, 28])
+    inputs, drawn = training.inputs(rows, np.random.default_rng(1))
+    prompts = sum(len(WORDS[name]) for name in task.PROMPTED)
+    assert inputs["texts"].shape[0] == prompts + 4 and drawn["right"].shape == (4, 4)
+    assert (drawn["right"].sum(0) >= 1).all()  # every caption is right for its own image at least
+    again, _ = training.inputs(rows, np.random.default_rng(1))
+    assert torch.equal(inputs["texts"], again["texts"])
+    often = training.sampling(SMALL_RECIPE)
+    solid = (labels["pattern"] == "solid") & ~labels["folder"].isin(["denim", "chambray"])
+    red = solid & (labels["color"] == "red")
+    assert often[red] == pytest.approx(3.0)
+    assert (
+        task.scale_at(0.0),
+        task.scale_at(0.4),
+        task.scale_at(0.65),
+        task.scale_at(0.95),
+    ) == pytest.approx((16, 16, 40, 100))
 
 
 def test_augmentation_draws_each_image_for_itself_and_keeps_hue():
@@ -483,13 +551,23 @@ def test_augmentation_draws_each_image_for_itself_and_keeps_hue():
     image[..., 0], image[..., 1], image[..., 2] = 180, 60, 40
     image[:, :72] = image[:, :72] // 2
     batch = image.repeat(32, 1, 1, 1)
-    seen = augmented(batch, 96, seed=3)
+    draws = torch.from_numpy(random_draws(3, 1, 32, COLUMNS))
+    seen = augmented(batch, draws, RECIPE, 96).pixels
     assert seen.shape == (32, 3, 96, 96) and seen.min() >= 0 and seen.max() <= 1
     assert len({tuple(row) for row in seen.mean((2, 3)).round(decimals=4).tolist()}) == 32
     red, green, blue = seen.mean((2, 3)).T
     assert (red > 1.5 * green).all() and (green > blue).float().mean() > 0.9
-    assert torch.equal(seen, augmented(batch, 96, seed=3))
-    assert not torch.equal(seen, augmented(batch, 96, seed=4))
+    assert torch.equal(seen, augmented(batch, draws, RECIPE, 96).pixels)
+    other = torch.from_numpy(random_draws(4, 1, 32, COLUMNS))
+    assert not torch.equal(seen, augmented(batch, other, RECIPE, 96).pixels)
+    # A view depends on its image's draws alone, so parts of a batch are seen as the whole.
+    part = augmented(batch[5:9], draws[5:9], RECIPE, 96).pixels
+    assert torch.allclose(part, seen[5:9], atol=1e-6)
+    # Every column is used: another number in any of them changes what is seen.
+    for column in range(COLUMNS):
+        changed = draws.clone()
+        changed[:, column] = (changed[:, column] + 0.5) % 1
+        assert not torch.equal(augmented(batch, changed, RECIPE, 96).pixels, seen), column
 
 
 def test_drawn_labels_are_uniform_and_uncoupled():

@@ -12,7 +12,8 @@ from torch.nn import functional
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from swatchbook.models.augment import DICE, TRIES, at_side, dice, evaluation_view, training_view
+from swatchbook.models import augment
+from swatchbook.models.augment import COLUMNS, TRIES, at_side, random_draws
 from swatchbook.models.recipe import Recipe
 
 STILL = Recipe(crop_scale=1.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0)
@@ -23,8 +24,16 @@ def images(rng, n, side):
     return torch.from_numpy(rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8))
 
 
-def thrown(n, seed=0, epoch=1):
-    return torch.from_numpy(dice(seed, epoch, n))
+def draws(n, seed=0, epoch=1):
+    return torch.from_numpy(random_draws(seed, epoch, n))
+
+
+def training_view(*given):
+    return augment.training_view(*given).pixels
+
+
+def evaluation_view(*given):
+    return augment.evaluation_view(*given).pixels
 
 
 def test_the_evaluation_view_is_the_exact_centre_crop(rng):
@@ -57,13 +66,13 @@ def test_a_smaller_model_sees_the_same_field_of_view(rng):
 def test_a_training_view_without_chance_is_the_whole_image(rng):
     batch = images(rng, 3, 32)
     still = replace(SMALL, image_size=32, crop_share=1.0)
-    view = training_view(batch, thrown(3), still)
+    view = training_view(batch, draws(3), still)
     assert torch.allclose(view, batch.permute(0, 3, 1, 2).float() / 255, atol=1e-5)
-    flipped = training_view(batch, thrown(3), replace(still, flip=1.0))
+    flipped = training_view(batch, draws(3), replace(still, flip=1.0))
     assert torch.allclose(flipped, view.flip(3), atol=1e-5)
 
 
-def test_a_crop_is_the_box_that_its_dice_say(rng):
+def test_a_crop_is_the_box_that_its_draws_give(rng):
     batch = images(rng, 1, 64)
     # Area 0.25, square (shape ½), left edge at ¼ and top edge at ½ of what is free: x 8…40, y 16…48.
     numbers = torch.tensor([[0.25, 0.5, 1.0, 0.5, 0.5, 0.5, *[0.0, 0.5] * TRIES]])
@@ -81,7 +90,7 @@ def test_crops_stay_inside_and_keep_the_stated_area_and_ratio():
     batch = torch.zeros(400, side, side, 3, dtype=torch.uint8)
     batch[..., 0], batch[..., 1] = ramp[None, None, :], ramp[None, :, None]
     recipe = replace(STILL, image_size=50, crop_share=0.25, crop_scale=0.7)
-    view = training_view(batch, thrown(400), recipe) * 255
+    view = training_view(batch, draws(400), recipe) * 255
     # The ramps' slope tells each crop's size; a crop that left the image would be flat at its border.
     width = (view[:, 0, 25, 48] - view[:, 0, 25, 1]) / 47 * 50 / side
     height = (view[:, 1, 48, 25] - view[:, 1, 1, 25]) / 47 * 50 / side
@@ -96,34 +105,34 @@ def test_crops_stay_inside_and_keep_the_stated_area_and_ratio():
 def test_every_image_of_a_batch_gets_its_own_view(rng):
     same = images(rng, 1, 32).repeat(16, 1, 1, 1)
     recipe = replace(Recipe(), image_size=28)
-    view = training_view(same, thrown(16), recipe)
+    view = training_view(same, draws(16), recipe)
     assert len({v.numpy().tobytes() for v in view}) == 16
     for setting in ("crop_scale", "flip", "brightness", "contrast", "saturation"):
         alone = replace(SMALL, **{setting: getattr(recipe, setting)})
-        views = {v.numpy().tobytes() for v in training_view(same, thrown(16), alone)}
+        views = {v.numpy().tobytes() for v in training_view(same, draws(16), alone)}
         assert len(views) == (2 if setting == "flip" else 16), setting
 
 
 def test_a_view_depends_on_the_image_and_not_on_its_batch(rng):
     batch, recipe = images(rng, 6, 32), replace(Recipe(), image_size=28)
-    numbers = thrown(6)
+    numbers = draws(6)
     whole = training_view(batch, numbers, recipe)
     order = torch.tensor([5, 2, 0])
     assert torch.equal(training_view(batch[order], numbers[order], recipe), whole[order])
 
 
-def test_dice_depend_on_seed_epoch_and_row_only():
-    assert np.array_equal(dice(1, 2, 50)[:7], dice(1, 2, 7))
-    assert dice(1, 2, 7).shape == (7, DICE)
-    for other in (dice(2, 2, 7), dice(1, 3, 7), dice(2, 1, 7)):
-        assert not np.intersect1d(other, dice(1, 2, 7)).size
+def test_draws_depend_on_seed_epoch_and_row_only():
+    assert np.array_equal(random_draws(1, 2, 50)[:7], random_draws(1, 2, 7))
+    assert random_draws(1, 2, 7).shape == (7, COLUMNS)
+    for other in (random_draws(2, 2, 7), random_draws(1, 3, 7), random_draws(2, 1, 7)):
+        assert not np.intersect1d(other, random_draws(1, 2, 7)).size
 
 
 def test_hue_is_untouched_even_of_bright_colours():
     colours = [(250, 30, 40), (20, 30, 90), (255, 255, 40), (120, 80, 40), (40, 200, 255)]
     patches = torch.tensor(colours, dtype=torch.uint8)[:, None, None].repeat(1, 32, 32, 1)
     for epoch in range(1, 9):
-        view = training_view(patches, thrown(5, epoch=epoch), replace(Recipe(), image_size=28))
+        view = training_view(patches, draws(5, epoch=epoch), replace(Recipe(), image_size=28))
         for colour, mean in zip(colours, view.mean((2, 3)), strict=True):
             before = colorsys.rgb_to_hsv(*colour)[0]
             after = colorsys.rgb_to_hsv(*mean.tolist())[0]
@@ -132,7 +141,7 @@ def test_hue_is_untouched_even_of_bright_colours():
 
 def test_a_grey_patch_stays_grey_and_its_brightness_moves_by_the_stated_amount():
     grey = torch.full((200, 32, 32, 3), 100, dtype=torch.uint8)
-    view = training_view(grey, thrown(200), replace(SMALL, brightness=0.2, saturation=0.1))
+    view = training_view(grey, draws(200), replace(SMALL, brightness=0.2, saturation=0.1))
     assert (view.amax(1) - view.amin(1)).max() < 1e-6
     level = view.mean((1, 2, 3)) * 2.55
     assert 0.8 <= level.min() < 0.82 and 1.18 < level.max() <= 1.2001
@@ -157,7 +166,7 @@ def test_crops_are_distributed_as_torchvisions(rng):
     batch[..., 0], batch[..., 1] = ramp[None, None, :], ramp[None, :, None]
     for smallest in (0.08, 0.7):
         recipe = replace(STILL, image_size=16, crop_share=16 / side, crop_scale=smallest)
-        view = training_view(batch.expand(n, -1, -1, -1), thrown(n), recipe)
+        view = training_view(batch.expand(n, -1, -1, -1), draws(n), recipe)
         # The ramps' values at two inner pixels, which are places, give each crop's place and size.
         place = (view * 255 / 4 + 0.5) / side
         width = (place[:, 0, 8, 12] - place[:, 0, 8, 3]) / 9 * 16
@@ -185,7 +194,7 @@ def test_a_crop_that_never_fits_is_the_whole_image(rng):
 def test_jittered_pixels_have_the_statistics_of_torchvisions(rng):
     batch = torch.from_numpy(rng.integers(90, 160, (1, 16, 16, 3), dtype=np.uint8))
     recipe = replace(SMALL, image_size=16, crop_share=1.0, brightness=0.2, contrast=0.2, saturation=0.1)
-    ours = training_view(batch.expand(4000, -1, -1, -1), thrown(4000), recipe)
+    ours = training_view(batch.expand(4000, -1, -1, -1), draws(4000), recipe)
     torch.manual_seed(0)
     jitter = v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.1)
     picture = batch[0].permute(2, 0, 1).float() / 255

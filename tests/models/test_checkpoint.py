@@ -13,7 +13,8 @@ from swatchbook.models import checkpoint
 from swatchbook.models.checkpoint import CheckpointError
 from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.schedule import optimizer_of
+from swatchbook.models.schedule import WeightAverage, optimizer_of
+from swatchbook.models.tasks.heads import load
 from swatchbook.schema import Schema
 from swatchbook.store import Store, sha256
 
@@ -27,8 +28,8 @@ def finished(folder, schema, backbone="test_convnext", seed=0):
     store = Store(folder)
     checkpoint.save_weights(store, "resume/best.safetensors", network)
     heads = [[a.name, list(a.classes)] for a in schema]
-    said = {"network": network.info, "heads": heads, "recipe": asdict(RECIPE), "side": 36}
-    checkpoint.finish(store, "resume/best.safetensors", said)
+    config = {"network": network.info, "heads": heads, "recipe": asdict(RECIPE), "side": 36}
+    checkpoint.finish(store, "resume/best.safetensors", config)
     return network
 
 
@@ -36,7 +37,7 @@ def stepped(schema, steps, seed=0):
     """A network and its optimiser after a few steps on random images."""
     torch.manual_seed(seed)
     network = build("test_convnext", schema, pretrained=False, img_size=32)
-    optimizer = optimizer_of(network, replace(RECIPE, backbone_lr=1e-3))
+    optimizer = optimizer_of(network.groups(), replace(RECIPE, backbone_lr=1e-3))
     for _ in range(steps):
         sum(v.square().mean() for v in network(torch.rand(2, 3, 32, 32)).values()).backward()
         optimizer.step()
@@ -50,7 +51,7 @@ def equal(a, b):
 
 def test_a_model_comes_back_as_it_was_written(schema, tmp_path):
     written = finished(tmp_path / "a folder", schema)
-    read, config = checkpoint.load(tmp_path / "a folder", schema)
+    read, config = load(tmp_path / "a folder", schema)
     assert equal(read.state_dict(), written.state_dict())
     assert not read.training
     assert (config["side"], read.info) == (36, written.info)
@@ -69,7 +70,7 @@ def test_normalisation_comes_from_the_checkpoint(schema, tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     config["network"]["mean"] = [0.1, 0.2, 0.3]
     (tmp_path / "config.json").write_text(json.dumps(config))
-    assert checkpoint.load(tmp_path, schema)[0].mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert load(tmp_path, schema)[0].mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
 def test_another_schema_is_refused(schema, tmp_path):
@@ -78,7 +79,7 @@ def test_another_schema_is_refused(schema, tmp_path):
     with pytest.raises(
         CheckpointError, match=r"the model answers material \(cotton, .*; the schema asks texture"
     ):
-        checkpoint.load(tmp_path, other)
+        load(tmp_path, other)
 
 
 def test_a_flipped_byte_is_noticed(schema, tmp_path):
@@ -88,7 +89,7 @@ def test_a_flipped_byte_is_noticed(schema, tmp_path):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="SHA-256 differs"):
-        checkpoint.load(tmp_path, schema)
+        load(tmp_path, schema)
 
 
 @pytest.mark.parametrize("change", ["missing", "extra"])
@@ -104,7 +105,7 @@ def test_keys_must_match_strictly(schema, tmp_path, change):
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "sha256": sha256(path)}))
     with pytest.raises(CheckpointError, match=r"does not fit test_convnext: .*heads\.[19]\.bias"):
-        checkpoint.load(tmp_path, schema)
+        load(tmp_path, schema)
 
 
 def test_a_pickle_is_never_opened(schema, tmp_path):
@@ -116,32 +117,32 @@ def test_a_pickle_is_never_opened(schema, tmp_path):
     (tmp_path / "model.safetensors").unlink()
     torch.save(network.state_dict(), tmp_path / "model.pt")
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing; other formats are not opened"):
-        checkpoint.load(tmp_path, schema)
+        load(tmp_path, schema)
     torch.save({"w": Trap()}, tmp_path / "model.safetensors")
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(
         json.dumps({**config, "sha256": sha256(tmp_path / "model.safetensors")})
     )
     with pytest.raises(CheckpointError, match="does not fit"):
-        checkpoint.load(tmp_path, schema)
+        load(tmp_path, schema)
 
 
 def test_an_unfinished_model_is_no_model(schema, tmp_path):
     finished(tmp_path, schema)
     (tmp_path / "config.json").unlink()
     with pytest.raises(CheckpointError, match="no finished model"):
-        checkpoint.load(tmp_path, schema)
+        load(tmp_path, schema)
     with pytest.raises(CheckpointError, match="no finished model"):
-        checkpoint.load(tmp_path / "nowhere", schema)
+        load(tmp_path / "nowhere", schema)
 
 
 def test_a_state_restores_weights_and_moments_exactly(schema, tmp_path):
     store = Store(tmp_path)
     network, optimizer = stepped(schema, 3)
-    said = {"fingerprint": "f", "history": [{"loss": 0.1 + 0.2, "score": float("nan")}]}
-    checkpoint.save_state(store, network, optimizer, said)
+    progress = {"fingerprint": "f", "history": [{"loss": 0.1 + 0.2, "score": float("nan")}]}
+    checkpoint.save_state(store, {"network": network}, optimizer, progress)
     other, fresh = stepped(schema, 1, seed=5)
-    got = checkpoint.load_state(store, other, fresh, "f")
+    got = checkpoint.load_state(store, {"network": other}, fresh, "f")
     assert got["history"][0]["loss"] == 0.1 + 0.2 and np.isnan(got["history"][0]["score"])
     assert equal(other.state_dict(), network.state_dict())
     ours, theirs = optimizer.state_dict()["state"], fresh.state_dict()["state"]
@@ -149,13 +150,38 @@ def test_a_state_restores_weights_and_moments_exactly(schema, tmp_path):
     assert all(equal(ours[i], theirs[i]) for i in ours)
 
 
+def test_an_average_of_the_weights_comes_back_beside_them(schema, tmp_path):
+    network, optimizer = stepped(schema, 1)
+    average = WeightAverage(network, decay=0.5)
+    average.update()
+    for parameter in network.parameters():
+        parameter.data += 1
+    average.update()
+    networks = {"network": network, "average": average.network}
+    checkpoint.save_state(Store(tmp_path), networks, optimizer, {"fingerprint": "f"})
+    other, fresh = stepped(schema, 1, seed=5)
+    again = {"network": other, "average": WeightAverage(other).network}
+    checkpoint.load_state(Store(tmp_path), again, fresh, "f")
+    assert equal(again["average"].state_dict(), average.network.state_dict())
+    assert equal(other.state_dict(), network.state_dict())
+    assert not equal(other.state_dict(), again["average"].state_dict())
+
+
+def test_a_model_of_another_task_is_refused(schema, tmp_path):
+    finished(tmp_path, schema)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "task": "contrastive"}))
+    with pytest.raises(CheckpointError, match="a model of the task 'contrastive'; 'heads' is needed"):
+        load(tmp_path, schema)
+
+
 def test_moments_come_back_in_the_layout_of_their_parameters(schema, tmp_path):
     store = Store(tmp_path)
     network, optimizer = stepped(schema, 1)
-    checkpoint.save_state(store, network, optimizer, {"fingerprint": "f"})
+    checkpoint.save_state(store, {"network": network}, optimizer, {"fingerprint": "f"})
     other, fresh = stepped(schema, 1, seed=5)
     other.to(memory_format=torch.channels_last)
-    checkpoint.load_state(store, other, fresh, "f")
+    checkpoint.load_state(store, {"network": other}, fresh, "f")
     changed = [p for p in other.parameters() if not p.is_contiguous()]
     assert changed
     assert all(fresh.state[p]["exp_avg"].stride() == p.stride() for p in other.parameters())
@@ -166,7 +192,7 @@ def test_moments_come_back_in_the_layout_of_their_parameters(schema, tmp_path):
 def test_a_state_that_is_not_this_trainings_is_left_alone(schema, tmp_path, harm):
     store = Store(tmp_path)
     network, optimizer = stepped(schema, 1)
-    checkpoint.save_state(store, network, optimizer, {"fingerprint": "f"})
+    checkpoint.save_state(store, {"network": network}, optimizer, {"fingerprint": "f"})
     path = store.path(checkpoint.STATE)
     if harm == "cut":
         path.write_bytes(path.read_bytes()[:-100])
@@ -176,7 +202,7 @@ def test_a_state_that_is_not_this_trainings_is_left_alone(schema, tmp_path, harm
         torch.save({}, path)
     other, fresh = stepped(schema, 1, seed=5)
     before = {k: v.clone() for k, v in other.state_dict().items()}
-    assert checkpoint.load_state(store, other, fresh, "g" if harm == "other" else "f") is None
+    assert checkpoint.load_state(store, {"network": other}, fresh, "g" if harm == "other" else "f") is None
     assert equal(before, other.state_dict())
 
 

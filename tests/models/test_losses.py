@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from swatchbook.models.losses import absent_classes, class_weights, item_losses, multi_head_loss
+from swatchbook.models.losses import (
+    absent_classes,
+    class_weights,
+    combined,
+    head_losses,
+    item_losses,
+    logit_shifts,
+)
 from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Attribute, Schema
 
@@ -37,12 +44,15 @@ def test_weighted_loss_with_masks_is_the_hand_computed_sum_over_heads():
     # hue: items 0 and 1 are labelled; cut: items 1 and 2. Plain means over those.
     hue = (2.0 * -LN(0.5) + 0.5 * -LN(0.6)) / 2
     cut = (3.0 * -LN(0.1) + 3.0 * -LN(0.75)) / 2
-    losses = multi_head_loss(logits, targets, Recipe(loss="weighted"), weights)
+    losses = head_losses(logits, targets, Recipe(loss="weighted"), weights)
     assert losses["hue"].item() == pytest.approx(hue, rel=1e-6)
     assert losses["cut"].item() == pytest.approx(cut, rel=1e-6)
-    assert losses["loss"].item() == pytest.approx(hue + cut, rel=1e-6)
-    halved = multi_head_loss(logits, targets, Recipe(loss="weighted", combine="mean"), weights)
-    assert halved["loss"].item() == pytest.approx((hue + cut) / 2, rel=1e-6)
+    assert combined(losses, Recipe()).item() == pytest.approx(hue + cut, rel=1e-6)
+    assert combined(losses, Recipe(combine="mean")).item() == pytest.approx((hue + cut) / 2, rel=1e-6)
+    weighed = Recipe(part_weights=(2.0, 0.25))
+    assert combined(losses, weighed).item() == pytest.approx(2 * hue + cut / 4, rel=1e-6)
+    with pytest.raises(ValueError, match=r"part_weights = \(1.0,\) for 2 parts: hue, cut"):
+        combined(losses, Recipe(part_weights=(1.0,)))
 
 
 def test_plain_smooth_and_gce_are_hand_computed():
@@ -94,34 +104,31 @@ def test_masked_items_get_exactly_zero_gradient_and_a_masked_head_exactly_zero_l
             "cut": torch.zeros(4, 2),
         }
     weights = {"hue": torch.tensor([1.0, 0.0, 2.0]), "cut": torch.ones(2)}
-    losses = multi_head_loss(logits, targets, Recipe(loss=loss), weights)
-    losses["loss"].backward()
+    losses = head_losses(logits, targets, Recipe(loss=loss), weights)
+    total = combined(losses, Recipe(loss=loss))
+    total.backward()
     assert losses["cut"].item() == 0.0
     assert torch.equal(logits["cut"].grad, torch.zeros(4, 2))
     assert torch.equal(logits["hue"].grad[[1, 3]], torch.zeros(2, 3))
     assert (logits["hue"].grad[[0, 2]] != 0).all()
-    assert losses["loss"].item() == losses["hue"].item() > 0
+    assert total.item() == losses["hue"].item() > 0
 
 
 def test_a_validation_class_of_weight_zero_gives_no_nan():
-    losses = multi_head_loss(
-        {"hue": logits_of([0.5, 0.5])},
-        {"hue": torch.tensor([1])},
-        Recipe(),
-        {"hue": torch.tensor([1.0, 0.0])},
-    )
-    assert losses["loss"].item() == 0.0
+    weights = {"hue": torch.tensor([1.0, 0.0])}
+    losses = head_losses({"hue": logits_of([0.5, 0.5])}, {"hue": torch.tensor([1])}, Recipe(), weights)
+    assert losses["hue"].item() == 0.0
 
 
 def test_parts_of_a_batch_add_up_to_the_batch():
     generator = torch.Generator().manual_seed(2)
     logits = {"hue": torch.randn(7, 3, generator=generator, dtype=torch.float64)}
     targets = {"hue": torch.tensor([0, -1, 2, 1, -1, 0, 2])}
-    whole = multi_head_loss(logits, targets, Recipe(loss="plain"))["loss"]
+    whole = head_losses(logits, targets, Recipe(loss="plain"))["hue"]
     parts = [
-        multi_head_loss(
+        head_losses(
             {"hue": logits["hue"][s]}, {"hue": targets["hue"][s]}, Recipe(loss="plain"), None, {"hue": 5}
-        )["loss"]
+        )["hue"]
         for s in (slice(0, 2), slice(2, 7))
     ]
     assert sum(parts).item() == pytest.approx(whole.item(), rel=1e-6)
@@ -156,13 +163,13 @@ def test_a_head_without_any_training_label_has_weights_of_zero(two_heads):
 def test_unmasked_plain_loss_agrees_with_torch():
     generator = torch.Generator().manual_seed(3)
     logits, target = torch.randn(20, 5, generator=generator), torch.randint(5, (20,), generator=generator)
-    ours = multi_head_loss({"hue": logits}, {"hue": target}, Recipe(loss="plain"))["loss"]
+    ours = head_losses({"hue": logits}, {"hue": target}, Recipe(loss="plain"))["hue"]
     assert torch.allclose(ours, functional.cross_entropy(logits, target))
 
 
 def test_weights_are_asked_for_where_the_loss_needs_them(two_heads):
     with pytest.raises(ValueError, match="needs class weights"):
-        multi_head_loss({"hue": torch.zeros(1, 3)}, {"hue": torch.tensor([0])}, Recipe(loss="weighted"))
+        head_losses({"hue": torch.zeros(1, 3)}, {"hue": torch.tensor([0])}, Recipe(loss="weighted"))
     with pytest.raises(ValueError, match="allowed: weighted, effective"):
         class_weights({}, two_heads, "gce")
 
@@ -176,6 +183,14 @@ def test_weights_are_asked_for_where_the_loss_needs_them(two_heads):
         ({"warmup_epochs": 20}, "recipe.warmup_epochs = 20; must be below the epochs"),
         ({"batch": 0}, "recipe.batch = 0; must be at least 1"),
         ({"precision": "int8"}, "recipe.precision = 'int8'; must be one of auto"),
+        ({"optimizer": "sgd"}, "recipe.optimizer = 'sgd'; must be one of adamw, adam"),
+        ({"schedule": "step"}, "recipe.schedule = 'step'; must be one of cosine, exponential"),
+        ({"hidden": (64, 0)}, r"recipe.hidden = \(64, 0\); must be widths of at least 1"),
+        ({"train_blocks": -1}, "recipe.train_blocks = -1; must be 0 or more, or none"),
+        ({"dropout": 1.0}, "recipe.dropout = 1.0; must be from 0 to below 1"),
+        ({"average_last": 21}, "recipe.average_last = 21; must be from 0 to the epochs"),
+        ({"ema": 0.9, "average_last": 2}, "recipe.ema = 0.9; must be 0 beside an average of the last epochs"),
+        ({"loss": "gce", "focal_gamma": 2.0}, "recipe.focal_gamma = 2.0; must be 0 beside the loss 'gce'"),
     ],
 )
 def test_a_recipe_refuses_what_cannot_be(setting, message):
@@ -189,3 +204,51 @@ def test_the_recipe_of_the_paper_is_the_default():
     assert published == (20, 2, 64, 1e-5, 1e-4)
     assert (recipe.image_size, round(recipe.image_size / recipe.crop_share)) == (224, 256)
     assert (recipe.loss, recipe.combine) == ("weighted", "sum")
+
+
+def test_focal_loss_is_hand_computed_and_nothing_at_zero():
+    logits, target = logits_of([0.5, 0.3, 0.2], [0.1, 0.8, 0.1]), torch.tensor([1, 1])
+    focal = item_losses(logits, target, Recipe(loss="plain", focal_gamma=2.0))
+    assert focal.tolist() == pytest.approx([0.7**2 * -LN(0.3), 0.2**2 * -LN(0.8)], rel=1e-6)
+    weighted = item_losses(
+        logits, target, Recipe(loss="weighted", focal_gamma=2.0), torch.tensor([1.0, 0.5, 1.0])
+    )
+    assert weighted.tolist() == pytest.approx((focal / 2).tolist(), rel=1e-6)
+    plain = item_losses(logits, target, Recipe(loss="plain"))
+    assert torch.equal(item_losses(logits, target, Recipe(loss="plain", focal_gamma=0.0)), plain)
+    sure = torch.tensor([[200.0, 0.0]], requires_grad=True)
+    item_losses(sure, torch.tensor([0]), Recipe(loss="plain", focal_gamma=0.5)).sum().backward()
+    assert torch.isfinite(sure.grad).all()
+
+
+def test_memberships_cost_the_mean_over_the_classes_that_are_known():
+    logits = torch.tensor([[0.8, 0.3, 0.5], [0.6, 0.5, 0.5], [0.5, 0.5, 0.5]], dtype=torch.float64).logit()
+    members = torch.tensor([[1, 0, -1], [1, 0, 1], [-1, -1, -1]], dtype=torch.int8)
+    losses = item_losses(logits, members, Recipe(loss="plain"))
+    expected = [(-LN(0.8) - LN(0.7)) / 2, (-LN(0.6) - 2 * LN(0.5)) / 3, 0.0]
+    assert losses.tolist() == pytest.approx(expected, rel=1e-6)
+    weighted = item_losses(logits, members, Recipe(), torch.tensor([3.0, 1.0, 2.0]))
+    assert weighted[0].item() == pytest.approx((-3 * LN(0.8) - LN(0.7)) / 2, rel=1e-6)
+    focal = item_losses(logits, members, Recipe(loss="plain", focal_gamma=2.0))
+    assert focal[0].item() == pytest.approx((-(0.2**2) * LN(0.8) - 0.3**2 * LN(0.7)) / 2, rel=1e-6)
+    schema = Schema(
+        "parts", (Attribute("p", {c: c for c in "abc"}, ("{}",), "zero_shot", 0.5, "ours", True),)
+    )
+    codes = {"p": np.array([[1, 0, 0], [1, 0, -1], [0, 0, -1], [1, 1, -1]])}
+    # Positives against negatives: 1 to 3, 3 to 1, and of the third none is positive.
+    assert class_weights(codes, schema, "weighted")["p"].tolist() == pytest.approx([1 / 3, 3.0, 0.0])
+    assert absent_classes(codes, schema) == {"p": ["c"]}
+
+
+def test_adjusted_logits_are_shifted_by_the_log_of_the_class_frequencies(two_heads):
+    codes = {"hue": np.repeat([0, 1, -1], [6, 2, 4]), "cut": np.array([0, 1])}
+    shifts = logit_shifts(codes, two_heads, 0.5)
+    assert shifts["hue"].tolist() == pytest.approx([LN(6 / 8.5) / 2, LN(2 / 8.5) / 2, LN(0.5 / 8.5) / 2])
+    assert shifts["cut"].tolist() == pytest.approx([LN(0.5) / 2] * 2)
+    # At strength 1 it is the balanced softmax: n_y·e^z over the sum of n_c·e^z.
+    logits, n = torch.tensor([[0.3, -0.2, 0.1]]), torch.tensor([6.0, 2.0, 0.5])
+    shifted = logits + logit_shifts(codes, two_heads, 1.0)["hue"]
+    balanced = -(n[1] * logits[0, 1].exp() / (n * logits[0].exp()).sum()).log()
+    assert item_losses(shifted, torch.tensor([1]), Recipe(loss="plain")).item() == pytest.approx(
+        balanced.item()
+    )

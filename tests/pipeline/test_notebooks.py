@@ -7,9 +7,12 @@ import statistics
 
 import pytest
 
-from swatchbook.pipeline.study import Result, Study
+from swatchbook.pipeline.notebook_source import needs_of
+from swatchbook.studies import PROFILES, spec_of
+from swatchbook.studies.study import Study
 from tests.conftest import ROOT
 
+SPECS = list({spec_of(name).name: spec_of(name) for name in PROFILES}.values())
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -46,9 +49,14 @@ class TestHabits:
             assert isinstance(statement, ast.AnnAssign)
             ast.literal_eval(statement.value)
 
-    def test_it_asks_only_for_results_that_exist(self, path):
-        for name in re.findall(r"\bstudy\.(\w+)", "\n".join(code_of(path))):
-            assert hasattr(Study, name) or name == "config", name
+    def test_it_declares_the_results_and_figures_that_it_asks_for(self, path):
+        source, needs = "\n".join(code_of(path)), needs_of(path)
+        results = {name for spec in SPECS for name in spec.results}
+        asked = set(re.findall(r"\bstudy\.(\w+)", source))
+        assert all(name in results or hasattr(Study, name) or name == "config" for name in asked)
+        claims = {"claims"} if "study.say(" in source else set()
+        assert set(needs["results"]) == (asked & results) | claims
+        assert set(needs["figures"]) == set(re.findall(r"study\.show\(\"(\w+)\"", source))
 
     def test_text_cells_read_no_result_off_the_page(self, path):
         """A result with three decimals belongs in a table; quoted printed numbers stand in the introduction."""
@@ -58,6 +66,7 @@ class TestHabits:
                 assert not re.search(r"\b0\.\d{3}\b", "".join(cell["source"])), cell["source"]
 
 
-def test_results_of_the_study_are_documented():
-    results = [r for r in vars(Study).values() if isinstance(r, Result)]
-    assert len(results) > 15 and all(r.__doc__ and r.__doc__.endswith(".") for r in results)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_results_of_a_study_are_documented_and_hide_no_attribute_of_the_run(spec):
+    assert spec.results and all(words.endswith(".") for _, words in spec.results.values())
+    assert not [name for name in spec.results if hasattr(Study, name)]

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from swatchbook.report.figures import draw
 
 from swatchbook.evaluation.grids import SILVER, WINDOW, grid_table, occlusion_table
 from swatchbook.models.explain import explain, occlusion
-from swatchbook.models.prediction import predict
 from swatchbook.models.recipe import Recipe
+from swatchbook.models.tasks.heads import Heads, predict
 from swatchbook.models.training import train
 from swatchbook.report.display import number
-from swatchbook.report.figures import draw
 from swatchbook.report.figures_style import RC
 from swatchbook.studies.attributes.grids import PICTURE_FIGURES, grid_stages
 from tests.report.test_figures import HOSTILE, SVG, made_up_schema, texts_on
@@ -352,10 +352,8 @@ def test_a_trained_model_is_explained_with_the_probabilities_that_it_predicts(tm
     pixels = rng.integers(0, 256, (12, 36, 36, 3), dtype=np.uint8)
     codes = {a.name: rng.integers(0, len(a), 12).astype(np.int16) for a in TWO}
     recipe = Recipe(image_size=32, crop_share=8 / 9, epochs=1, warmup_epochs=0, batch=8, threads=1)
-    folder = train(
-        pixels, codes, np.arange(8), np.arange(8, 12), TWO, recipe, "test_convnext", tmp_path, pretrained=False,
-        device="cpu", log=lambda line: None,
-    )  # fmt: skip
+    task = Heads(TWO, codes, np.arange(8), np.arange(8, 12), "test_convnext", pretrained=False)
+    folder = train(task, pixels, recipe, tmp_path, device="cpu", log=lambda line: None)
     rows = np.array([9, 2, 5])
     found = explain(folder, pixels, rows, TWO, cells=4, batch=2, device="cpu")
     assert found["falls"].shape == (3, 2, 4, 4) and np.abs(found["falls"]).max() > 0

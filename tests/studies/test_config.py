@@ -2,15 +2,25 @@
 
 import pytest
 
-from swatchbook.studies.config import PROFILES, Config, ConfigError, configure
+from swatchbook.pipeline import ConfigError
+from swatchbook.pipeline.settings import flat
+from swatchbook.studies import PROFILES, spec_of
+from swatchbook.studies.attributes.settings import Config
+from tests.conftest import configure
+
+
+def test_every_profile_belongs_to_the_study_that_is_named_for_it():
+    for name, study in PROFILES.items():
+        assert spec_of(name).name == study and name in spec_of(name).profiles
+    assert {p for name in PROFILES for p in spec_of(name).profiles} == set(PROFILES)
 
 
 def test_a_profile_is_the_full_config_plus_overrides():
-    for name, profile in PROFILES.items():
-        config = configure(name)
+    for name in PROFILES:
+        profile, config = spec_of(name).profiles[name], configure(name)
         assert config.profile == name
         for key, value in profile.overrides.items():
-            assert config.flat()[key] == value
+            assert flat(config)[key] == value
 
 
 def test_overrides_come_last_and_read_command_line_strings():
@@ -25,24 +35,36 @@ def test_overrides_come_last_and_read_command_line_strings():
 
 
 def test_a_config_cannot_be_changed_in_place():
-    with pytest.raises(AttributeError):
+    with pytest.raises((AttributeError, TypeError)):
         Config().seed = 1
 
 
 @pytest.mark.parametrize(
     ("profile", "overrides", "message"),
     [
-        ("publishd", {}, "profile 'publishd' is unknown; allowed: published"),
-        ("published", {"bootstap": 5}, "setting 'bootstap' is unknown; allowed: schema, material_map"),
-        ("published", {"bootstrap": "many"}, "setting evaluation.bootstrap = 'many'; int is needed"),
-        ("published", {"bootstrap": "12.5"}, "setting evaluation.bootstrap = '12.5'; int is needed"),
-        ("published", {"bootstrap": True}, "setting evaluation.bootstrap = True; int is needed"),
-        ("published", {"bootstrap": 3}, "setting evaluation.bootstrap = 3; must be at least 20"),
-        ("published", {"level": 95}, "setting evaluation.level = 95.0; must be from 0.5 to below 1"),
-        ("published", {"margin": "nan"}, "setting evaluation.margin = nan; must be between 0 and 1"),
-        ("published", {"seed": -1}, "setting seed = -1; must be 0 or more"),
-        ("published", {"power_sizes": 100}, "setting evaluation.power_sizes = 100; a list is needed"),
-        ("published", {"power_sizes": "5"}, "must be sizes of at least 20"),
+        ("publishd", {}, "profile 'publishd' is unknown; allowed: demo, published"),
+        ("published", {"bootstap": 5}, "setting 'bootstap' is unknown; allowed: data, schema, material_map"),
+        (
+            "published",
+            {"bootstrap": "many"},
+            "setting evaluation.bootstrap = 'many'; must be a valid integer",
+        ),
+        (
+            "published",
+            {"bootstrap": "12.5"},
+            "setting evaluation.bootstrap = '12.5'; must be a valid integer",
+        ),
+        ("published", {"bootstrap": True}, "setting evaluation.bootstrap = True; must be a valid integer"),
+        (
+            "published",
+            {"bootstrap": 3},
+            "setting evaluation.bootstrap = 3; must be greater than or equal to 20",
+        ),
+        ("published", {"level": 95}, "setting evaluation.level = 95; must be less than 1"),
+        ("published", {"margin": "nan"}, "setting evaluation.margin = 'nan'; must be"),
+        ("published", {"seed": -1}, "setting seed = -1; must be greater than or equal to 0"),
+        ("published", {"power_sizes": 100}, "setting evaluation.power_sizes = 100; must be a valid tuple"),
+        ("published", {"power_sizes": "5"}, "must be greater than or equal to 20"),
         ("demo", {"warmup_epochs": 30}, "setting training: "),
         ("published", {"profile": "x"}, "setting 'profile' is unknown"),
     ],

@@ -45,7 +45,7 @@ from swatchbook.data.images import BrokenImagesError
 from swatchbook.drawn import dataset, write_dataset
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.models.training import TrainingError
-from swatchbook.pipeline.study import Study
+from swatchbook.studies.study import Study
 from tests.conftest import ROOT
 
 SETTINGS = {
@@ -178,7 +178,7 @@ KILLED = """
     from swatchbook.data import pixels
     from swatchbook.drawn import dataset
     from swatchbook.labeller.zero_shot import Labeller
-    from swatchbook.models import training
+    from swatchbook.models.step import Stepper
 
     folder, labeller = Path(sys.argv[1]), Path(sys.argv[2])
     dataset._cores = lambda: 1
@@ -213,7 +213,7 @@ KILLED = """
         elif name == "cosines":
             Labeller.embed = after(1, Labeller.embed)
         elif name == "training tower":
-            training.take_step = after(7, training.take_step)  # five steps an epoch
+            Stepper.take = after(7, Stepper.take)  # five steps an epoch
         elif name == "training scratch":
             study.store.record = after(0, study.store.record)
         else:

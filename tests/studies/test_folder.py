@@ -15,9 +15,11 @@ from swatchbook.audit.sheet import check_sheet, read_sheet, with_design
 from swatchbook.cli.main import main
 from swatchbook.data.strict_csv import DataError
 from swatchbook.drawn import write_dataset
-from swatchbook.pipeline.study import Study, Trace
+from swatchbook.pipeline.stage import Trace
 from swatchbook.report.page import write_page
-from swatchbook.studies.attributes.folder import SHARES, _notes_of_labels, folder_report, split_with_audit
+from swatchbook.studies.attributes.folder import SHARES, _notes_of_labels, split_with_audit
+from swatchbook.studies.attributes.report import content
+from swatchbook.studies.study import Study
 from tests.bulk.test_label_command import small_labeller
 from tests.conftest import real_data
 
@@ -292,7 +294,7 @@ def test_without_an_audit_nothing_is_judged_and_the_run_says_so(opened, run, tmp
 
 
 def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run, tmp_path):
-    told = folder_report(Trace(run))
+    told = content(Trace(run))
     assert set(told["headline"]["against"]) == {
         "silver labels",
         "human labels",
@@ -308,7 +310,7 @@ def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run
         (run, "10 photographs were judged"),
         (opened(tmp_path / "run"), "No audit was given"),
     ):
-        told = folder_report(Trace(study))
+        told = content(Trace(study))
         write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **told)
         assert words in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert set(told["headline"]["against"]) == {"silver labels"} and len(told["headline"]) >= 16

@@ -13,8 +13,6 @@ pytest.importorskip("torch", reason="the profile needs the extra 'models'")
 import yaml
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score
-from swatchbook.pipeline.study import Study, Trace
-from swatchbook.studies.config import ConfigError, configure
 
 from swatchbook.data import pixels
 from swatchbook.drawn import LABELS
@@ -32,14 +30,18 @@ from swatchbook.evaluation.labelling import (
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.labeller.nearest_colour import NAMED, centre_colour, nearest_colour
 from swatchbook.labeller.training.captions import WORDS
-from swatchbook.pipeline.run import artefacts_of
+from swatchbook.pipeline import ConfigError
+from swatchbook.pipeline.complete import needed
+from swatchbook.pipeline.stage import Trace
 from swatchbook.report.figures_style import SWATCHES
 from swatchbook.report.page import write_page
 from swatchbook.schema import Attribute, Schema
-from swatchbook.studies.labeller import NAVY, _answers, drawn_truth, gain_claims, labeller_report
+from swatchbook.studies.labeller.measure import NAVY, _answers, drawn_truth
+from swatchbook.studies.labeller.report import content, gain_claims
+from swatchbook.studies.study import Study
 from tests.browser import check_page
 from tests.bulk.test_label_command import small_labeller
-from tests.conftest import ROOT
+from tests.conftest import ROOT, configure
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -333,8 +335,8 @@ def opened(home, run_dir, photographs: bool, **more) -> Study:
 
 def test_every_table_has_both_sets_and_scores_follow_from_the_cosines(run):
     for name in ("scores", "confidence", "risk", "confusion"):
-        assert set(run.table(f"tables/{name}.csv")["images"]) == {"drawn", "photographs"}
-    scores, schema = run.scores, run.schema
+        assert set(run.table(f"tables/labeller_{name}.csv")["images"]) == {"drawn", "photographs"}
+    scores, schema = run.labeller_scores, run.schema
     drawn = run.table("drawn.parquet").set_index("image_id")
     cosines = run.table("drawn_cosines.parquet").set_index("image_id").loc[drawn.index]
     for name in schema.names:
@@ -377,15 +379,15 @@ def test_the_grid_shows_the_surest_wrong_answers_and_their_pictures(of, run, hom
         picture = next(islice(drawn_pictures(drawn_labels(100, seed), seed), row, None))
     else:
         picture = Image.open(home / "images" / images["image_id"][row])
-    assert (shown[first] == pixels.square(picture)).all()
+    assert (shown[first] == pixels.square(picture).pixels).all()
 
 
 def test_figures_say_in_words_what_their_tables_hold(run):
     alt = run.store.path("figures/labeller_f1.txt").read_text(encoding="utf-8")
     for of in ("drawn", "photographs"):
-        macro = value(run.scores, "macro_f1", images=of, attribute="color")
+        macro = value(run.labeller_scores, "macro_f1", images=of, attribute="color")
         assert f"{macro:.2f} on color" in alt
-    counts = run.confusion
+    counts = run.labeller_confusion
     wrong = counts[(counts["images"] == "drawn") & (counts["reference_class"] != counts["predicted_class"])]
     top = wrong.loc[wrong["count"].idxmax()]
     alt = run.store.path("figures/labeller_confusion_drawn.txt").read_text(encoding="utf-8")
@@ -397,11 +399,11 @@ def test_without_photographs_everything_about_them_says_so(home, run, tmp_path):
     study = opened(home, tmp_path / "run", photographs=False)
     for stage in study.stages:
         study.ensure_stage(stage)
-    assert set(study.scores["images"]) == {"drawn"}
+    assert set(study.labeller_scores["images"]) == {"drawn"}
     assert len(study.table("tables/grid_photographs.csv")) == 0
     for name in ("labeller_reliability_photographs", "labeller_confusion_photographs"):
         assert "No judged photographs" in study.store.path(f"figures/{name}.txt").read_text(encoding="utf-8")
-    told = labeller_report(Trace(study))
+    told = content(Trace(study))
     assert told["headline"]["what"].tolist() == [f"drawn images, {n}" for n in study.schema.names]
     assert "None were given" in told["claims"].set_index("printed").loc["photographs", "sentence"]
 
@@ -414,8 +416,8 @@ def test_another_threshold_draws_and_encodes_nothing_again(home, run, tmp_path):
     try:
         study = opened(home, tmp_path / "run", photographs=True)
         study.log = lines.append
-        assert value(run.scores, "coverage", KEPT, images="drawn", attribute="color") < 1
-        assert value(study.scores, "coverage", KEPT, images="drawn", attribute="color") == 1
+        assert value(run.labeller_scores, "coverage", KEPT, images="drawn", attribute="color") < 1
+        assert value(study.labeller_scores, "coverage", KEPT, images="drawn", attribute="color") == 1
     finally:
         schema.write_text(text)
     states = {line[12:].split(" in ")[0]: line.split()[0] for line in lines}
@@ -427,7 +429,7 @@ def test_another_threshold_draws_and_encodes_nothing_again(home, run, tmp_path):
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [375, 1280])
 def test_the_report_reads_well_at_both_widths(width, run, tmp_path):
-    told = labeller_report(Trace(run))
+    told = content(Trace(run))
     assert "color" in told["headline"]["what"][0] and len(told["headline"]) == 6
     write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **told)
     assert check_page(tmp_path / "index.html", width) == []
@@ -435,7 +437,7 @@ def test_the_report_reads_well_at_both_widths(width, run, tmp_path):
 
 def test_the_notebook_asks_only_for_what_every_run_makes(home, tmp_path):
     study = opened(home, tmp_path, photographs=False)
-    asked = artefacts_of(ROOT / "notebooks/10_labeller.ipynb", study.figure_name)
+    asked = needed(study, ROOT / "notebooks/10_labeller.ipynb")
     assert len(asked) > 10
     for artefact in asked:
         study.stage_of(artefact)
@@ -464,9 +466,9 @@ def test_images_of_the_seed_that_the_labeller_was_trained_with_are_no_test_of_it
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"quality.images": 99}, "at least 100"),
-        ({"quality.seed": -1}, "0 or more"),
-        ({"quality.bins": 0}, "at least 1"),
+        ({"quality.images": 99}, "greater than or equal to 100"),
+        ({"quality.seed": -1}, "greater than or equal to 0"),
+        ({"quality.bins": 0}, "greater than or equal to 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting, message):

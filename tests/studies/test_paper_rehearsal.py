@@ -29,10 +29,10 @@ from safetensors.torch import load_file, save_file
 from swatchbook.drawn import write_dataset
 from swatchbook.labeller.files import REVISIONS
 from swatchbook.labeller.training.tokenizer import write_tokenizer
-from swatchbook.pipeline.run import tell_stages
-from swatchbook.pipeline.study import Study
+from swatchbook.pipeline.complete import narrative_stages
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
+from swatchbook.studies.study import Study
 from tests.conftest import ROOT
 from tests.models.test_network import DINOV2_AT_224, random_weights
 
@@ -106,12 +106,12 @@ def pack_textilenet(folder: Path, schema: Schema) -> Path:
 
 RUN = """
     import json, resource, sys
-    from swatchbook.models import training
-    from swatchbook.pipeline.study import Study
+    from swatchbook.models.step import Stepper
+    from swatchbook.studies.study import Study
 
     folder, source, audit = sys.argv[1:4]
-    steps, step = [], training.take_step
-    training.take_step = lambda *given: steps.append(1) or step(*given)
+    steps, take = [], Stepper.take
+    Stepper.take = lambda *given: steps.append(1) or take(*given)
     settings = json.loads(sys.argv[4]) | ({"audit": audit} if audit else {})
     lines = []
     study = Study.open("paper", folder, source=source, log=lines.append, **settings)
@@ -280,7 +280,7 @@ def test_without_an_audit_nothing_claims_to_know_the_truth(ran):
 
 def test_without_an_audit_all_notebooks_but_that_of_the_audit_are_told(home):
     study = Study.open("paper", home / "run")
-    told = {stage.name for stage in tell_stages(study, ROOT)}
+    told = {stage.name for stage in narrative_stages(study, ROOT)}
     numbers = {name.split()[1][:2] for name in told if name.startswith("notebook")}
     assert numbers == {"01", "03", "04", "05", "06"}
 

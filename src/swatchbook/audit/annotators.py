@@ -1,4 +1,4 @@
-"""Several annotators, or one who was asked twice: what each said, where they differ, how far they agree."""
+"""Several annotators, or one asked twice: what each answered, where they differ, how far they agree."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from swatchbook.audit.answers import ADJUDICATED, ASIDE
-from swatchbook.audit.sample import SEVERAL, answer_columns
-from swatchbook.audit.sheet import CANNOT_TELL
+from swatchbook.audit.columns import ADJUDICATED, ASIDE, CANNOT_TELL, NOT_JUDGED, SEVERAL, answer_columns
 from swatchbook.evaluation.agreement import COLUMNS, agreement_table
 from swatchbook.evaluation.intervals import share_row
 from swatchbook.schema import Schema
@@ -17,7 +15,6 @@ from swatchbook.schema import Schema
 GIVEN_COLUMNS = ["annotator", "attribute", "label", "taken_as", "n"]
 AGAIN_COLUMNS = ["annotator", "attribute", "statistic", "value", "low", "high", "n", "interval"]
 SAME_ANSWER = "same_answer"
-NOT_JUDGED = "not judged"
 TWICE = "not estimable: nothing was judged twice"
 
 
@@ -25,7 +22,7 @@ def given_table(judgements: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """How often each annotator gave each answer, first judgements only.
 
     Args:
-        judgements: See `labels.audit_import`.
+        judgements: Columns `columns.judgement_columns`.
         schema: Gives attributes, classes and their order.
 
     Returns:
@@ -63,7 +60,7 @@ def self_agreement_table(
     by chance.
 
     Args:
-        judgements: See `labels.audit_import`.
+        judgements: Columns `columns.judgement_columns`.
         schema: Gives attributes and classes.
         draws: Number of bootstrap replicates B, of images, for kappa, alpha and AC1.
         rng: Source of randomness.
@@ -87,10 +84,8 @@ def _again(
     twice = own.loc[own["repeat"] == 1, "image_id"]
     both = own[own["image_id"].isin(twice)].assign(annotator=lambda x: x["repeat"].map({0: "1", 1: "2"}))
     if not len(both):
-        return pd.DataFrame(
-            [(who, a, "agreement", np.nan, np.nan, np.nan, 0, TWICE) for a in schema.names],
-            columns=AGAIN_COLUMNS,
-        )
+        row = {"annotator": who, "statistic": "agreement", "n": 0, "interval": TWICE}
+        return pd.DataFrame([row | {"attribute": a} for a in schema.names], columns=AGAIN_COLUMNS)
     table = agreement_table(_classes_only(both, schema), schema, draws=draws, rng=rng, level=level)
     rows = table[COLUMNS].drop(columns=["a", "b"]).to_dict("records")
     made = []
@@ -115,7 +110,7 @@ def differences(judgements: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """The images to settle: an answers file for ``adjudicated`` with everybody's answers beside it.
 
     Args:
-        judgements: See `labels.audit_import`.
+        judgements: Columns `columns.judgement_columns`.
         schema: Gives the attributes.
 
     Returns:
@@ -138,15 +133,15 @@ def differences(judgements: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 
 def with_consensus(judgements: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Make the adjudicated answers whole: where nobody differs, what was said is what holds.
+    """Make the adjudicated answers whole: where nobody differs, their answer holds.
 
     Args:
-        judgements: See `labels.audit_import`.
+        judgements: Columns `columns.judgement_columns`.
         schema: Gives the attributes.
 
     Returns:
         The judgements, those by ``adjudicated`` with what they left blank filled in from the annotators who
-        answered and all said the same; what is still undecided stays blank. Without adjudicated answers
+        answered and all agree; what is still undecided stays blank. Without adjudicated answers
         they are returned as they are.
     """
     first = judgements[judgements["repeat"] == 0]
@@ -175,11 +170,11 @@ def _first_answers(answers: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def _settled(
     first: pd.DataFrame, wide: dict[str, pd.DataFrame], names: Sequence[str]
 ) -> dict[str, pd.Series]:
-    """Each item's answer: as adjudicated, else as all who answered said, else blank."""
+    """Each item's answer: as adjudicated, else as all who answered agree, else blank."""
     decided = first[first["annotator"] == ADJUDICATED].set_index("item")
     settled = {}
     for name in names:
-        said, differs = _first_answers(wide[name])
+        answer, differs = _first_answers(wide[name])
         ruled = decided[name].reindex(wide[name].index).fillna("")
-        settled[name] = ruled.where(ruled != "", np.where(differs, "", said))
+        settled[name] = ruled.where(ruled != "", np.where(differs, "", answer))
     return settled

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from swatchbook.audit.sample import SAMPLE_COLUMNS, STRATA_COLUMNS
+from swatchbook.audit.columns import SAMPLE_COLUMNS, STRATA_COLUMNS
 from swatchbook.schema import Schema
 
 DESIGNS = ("fabric", "neyman")

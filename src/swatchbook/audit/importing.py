@@ -1,4 +1,4 @@
-"""Taking answers in: all files of an import or none, and the tables that follow from them."""
+"""The steps of an audit after a person: check files of answers, import them, and the tables that follow."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from swatchbook.audit.annotators import (
     self_agreement_table,
     with_consensus,
 )
-from swatchbook.audit.answers import ADJUDICATED, as_sheet, check_answers, check_rows, merge, write_table
-from swatchbook.audit.certification import buy, first_annotator
-from swatchbook.audit.exchange import READERS
-from swatchbook.audit.foreign_sheets import check_foreign, is_answers, is_foreign
-from swatchbook.audit.run import ANSWERS, Run, earlier_judgements
+from swatchbook.audit.answers import as_sheet, check_answers, check_rows, merge
+from swatchbook.audit.certification import certify, first_annotator
+from swatchbook.audit.columns import ADJUDICATED
+from swatchbook.audit.exchange import read_exchange
+from swatchbook.audit.own_sheets import check_own_sheets, is_answers, is_own_sheet
+from swatchbook.audit.run import ANSWERS, Run
 from swatchbook.audit.sample import SAMPLE, read_sample, sample_id
-from swatchbook.audit.sheet import sheet_in_words
+from swatchbook.audit.sheet import check_sheet, describe_sheet
+from swatchbook.csv_io import write_csv
 from swatchbook.data.strict_csv import DataError
 from swatchbook.evaluation.audit import audit_table
 from swatchbook.schema import Schema
@@ -30,7 +32,7 @@ from swatchbook.schema import Schema
 def import_files(
     files: Sequence[str | Path], run: Run, source: str = "csv", *, alpha: float = 0.1, delta: float = 0.05
 ) -> tuple[list[str], bool]:
-    """Take answers into a run: all files or, if a line of any is wrong, none.
+    """Import answers into a run: all files or, if a line of any is wrong, none.
 
     Annotators who were imported before stay; who is imported again is replaced.
 
@@ -42,7 +44,7 @@ def import_files(
         delta: Probability with which that promise may fail, in (0, 1).
 
     Returns:
-        Lines to print, and whether the files were taken.
+        Lines to print, and whether the files were imported.
 
     Raises:
         DataError: If the sample, or what was imported before, cannot be read; or the files do not go
@@ -50,16 +52,16 @@ def import_files(
         ValueError: If α or δ is out of range.
     """
     paths = [Path(file) for file in files]
-    foreign = [source == "csv" and is_foreign(path) for path in paths]
-    if any(foreign) and not all(foreign):
+    own = [source == "csv" and is_own_sheet(path) for path in paths]
+    if any(own) and not all(own):
         raise DataError(
             "some files answer the drawn sample and others do not; allowed: one kind in an import"
         )
-    if all(foreign):
-        parts, told, problems = check_foreign(paths, run.manifest, run.root, run.schema)
+    if all(own):
         fingerprint = ""
+        parts, lines, problems = check_own_sheets(paths, run.manifest, run.root, run.schema)
     else:
-        sample, told = read_sample(run.folder), []
+        sample, lines = read_sample(run.folder), []
         fingerprint = sample_id(sample)
         parts, problems = _checked(paths, sample, run.schema, source)
     if problems:
@@ -70,35 +72,36 @@ def import_files(
                 f"{str(run.folder)!r} holds a drawn sample, and the file does not say that it answers it; "
                 "allowed: files that the audit page saves, or a run without a sample"
             )
-        before = earlier_judgements(run, fingerprint) if fingerprint else None
+        before = run.judgements(fingerprint) if fingerprint else None
         judgements = merge(before, parts)
-        told += _written(run, judgements, alpha, delta)
+        lines += _write_tables(run, judgements, alpha, delta)
     if before is not None:
         again = set(before["annotator"]) & {who for part in parts for who in part["annotator"]}
-        told += [f"{who}: the answers imported earlier are replaced" for who in sorted(again)]
-    return told, True
+        lines += [f"{who}: the answers imported earlier are replaced" for who in sorted(again)]
+    return lines, True
 
 
 def check_file(path: str | Path, run: Run) -> tuple[list[str], bool]:
-    """Check a file of answers against a run and take nothing in.
+    """Check a file of answers against a run and import nothing.
 
     Args:
         path: An answers file as the audit page saves it, or an audit sheet.
         run: The run.
 
     Returns:
-        Lines to print, and whether the file would be taken.
+        Lines to print, and whether the file would be imported.
 
     Raises:
         DataError: If it cannot be read as an audit at all.
     """
     path = Path(path)
     if not is_answers(path):
-        return sheet_in_words(path, run.manifest, run.root, run.schema)
+        sheet = check_sheet(path, run.manifest["image_id"].tolist(), run.root, run.schema)
+        return describe_sheet(sheet, path.name, run.manifest, run.schema), not sheet.problems
     judged, problems = check_answers(path, read_sample(run.folder), run.schema)
     if problems:
         return [*problems, f"refused: {len(problems):,} problem(s)"], False
-    return [*_told_annotators(judged, run.schema), "accepted"], True
+    return [*_annotator_lines(judged, run.schema), "accepted"], True
 
 
 def _checked(
@@ -110,7 +113,7 @@ def _checked(
             judged, wrong = check_answers(path, sample, schema)
         else:
             try:
-                rows = READERS[source](path, schema)
+                rows = read_exchange(source, path, schema)
                 judged, wrong = check_rows(rows, path.name, sample, schema)
             except DataError as error:
                 judged, wrong = None, (str(error),)
@@ -119,11 +122,10 @@ def _checked(
     return parts, problems
 
 
-def _written(run: Run, judgements: pd.DataFrame, alpha: float, delta: float) -> list[str]:
+def _write_tables(run: Run, judgements: pd.DataFrame, alpha: float, delta: float) -> list[str]:
     """Compute every table first, then write them all; the judgements last."""
     schema = run.schema
-    whole = with_consensus(judgements, schema)
-    sheet = as_sheet(whole, schema)
+    sheet = as_sheet(with_consensus(judgements, schema), schema)
     tables = {
         "given": given_table(judgements, schema),
         "agreement": between_table(judgements, schema, rng=run.rng(), **run.bootstrap),
@@ -132,18 +134,18 @@ def _written(run: Run, judgements: pd.DataFrame, alpha: float, delta: float) -> 
     scored = _scores(run, sheet)
     if scored is not None:
         tables["scores"] = scored
-    bought, told_bought = buy(run, sheet, alpha, delta)
-    tables |= bought
+    certified, certified_lines = certify(run, sheet, alpha, delta)
+    tables |= certified
     open_cases = differences(judgements, schema)
     for name, table in tables.items():
         run.store.write_table(f"audit/{name}.csv", table)
     for name, table in (("adjudicate", open_cases), ("answers", sheet), ("judgements", judgements)):
-        run.store.write(f"audit/{name}.csv", lambda out, table=table: write_table(table, out))
+        run.store.write(f"audit/{name}.csv", lambda out, table=table: write_csv(table, out))  # every digit
     return [
-        *_told_annotators(judgements, schema),
-        *_told_tables(tables),
-        *_told_differences(open_cases, schema),
-        *told_bought,
+        *_annotator_lines(judgements, schema),
+        *_table_lines(tables),
+        *_difference_lines(open_cases, schema),
+        *certified_lines,
         f"{run.store.path(ANSWERS)}: {sheet['image_id'].nunique():,} images; give it to a run with --audit",
     ]
 
@@ -168,45 +170,45 @@ def _scores(run: Run, sheet: pd.DataFrame) -> pd.DataFrame | None:
     )
 
 
-def _told_annotators(judgements: pd.DataFrame, schema: Schema) -> list[str]:
+def _annotator_lines(judgements: pd.DataFrame, schema: Schema) -> list[str]:
     first = judgements[judgements["repeat"] == 0]
-    told = []
+    lines = []
     for who, own in first.groupby("annotator", sort=False):
         judged = own[list(schema.names)].ne("").any(axis=1)
         if who == ADJUDICATED:
-            told.append(f"{who}: {int(judged.sum()):,} images, which come first")
+            lines.append(f"{who}: {int(judged.sum()):,} images, which come first")
             continue
         spent = pd.to_numeric(own["seconds"], errors="coerce")
         time = f", {spent.median():.0f} seconds an image" if spent.gt(0).any() else ""
-        told.append(f"{who}: {int(judged.sum()):,} of {len(own):,} images judged{time}")
+        lines.append(f"{who}: {int(judged.sum()):,} of {len(own):,} images judged{time}")
         seen = judged.groupby(own["stratum"]).any()
         if not seen.all():
-            told.append(
+            lines.append(
                 f"{who}: {int((~seen).sum()):,} of {len(seen):,} strata have no judged image yet, and the "
                 "answers do not speak for them"
             )
-    return told
+    return lines
 
 
-def _told_tables(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    told = []
+def _table_lines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    lines = []
     for row in tables["agreement"].query("statistic == 'agreement' and n > 0").itertuples():
-        told.append(f"{row.attribute}: {row.a} and {row.b} agree on {_share(row)}")
+        lines.append(f"{row.attribute}: {row.a} and {row.b} agree on {_share(row)}")
     again = tables["self_agreement"]
     for row in again[(again["statistic"] == SAME_ANSWER) & (again["n"] > 0)].itertuples():
-        told.append(f"{row.attribute}: {row.annotator} gave the same answer twice to {_share(row)}")
+        lines.append(f"{row.attribute}: {row.annotator} gave the same answer twice to {_share(row)}")
     if "scores" in tables:
         scores = tables["scores"].query("`class` == 'all' and weighting == 'design' and abstained == 'wrong'")
         for row in scores[(scores["statistic"] == "accuracy") & (scores["n"] > 0)].itertuples():
-            told.append(f"{row.attribute}: silver labels are right on {_share(row)}")
-    return told
+            lines.append(f"{row.attribute}: silver labels are right on {_share(row)}")
+    return lines
 
 
 def _share(row: tuple) -> str:
     return f"{row.value:.1%} ({row.low:.1%} to {row.high:.1%}, n = {row.n:,})"
 
 
-def _told_differences(cases: pd.DataFrame, schema: Schema) -> list[str]:
+def _difference_lines(cases: pd.DataFrame, schema: Schema) -> list[str]:
     if not len(cases):
         return []
     blank = int((cases[list(schema.names)] == "").to_numpy().sum())

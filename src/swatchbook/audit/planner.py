@@ -106,21 +106,15 @@ def plan_table(
     for design, size in product(designs, sizes):
         plan = _possible(split, labels, schema, design, size, attribute if design == "neyman" else None)
         for a, statistic in product(schema, STATISTICS):
-            row = {
-                "attribute": a.name,
-                "design": design,
-                "statistic": statistic,
-                "size": size,
-                "n": len(split),
-            }
-            if isinstance(plan, str) or a.name not in expected:
-                row["interval"] = plan if isinstance(plan, str) else UNLABELLED
-                rows.append(row | dict.fromkeys(("value", "low", "high"), np.nan))
-                continue
-            moments, source = expected[a.name]
-            widths = [z * _standard_error(plan, *moment[STATISTICS.index(statistic)]) for moment in moments]
-            row["interval"] = f"{level:.0%}, expected from {source}"
-            rows.append(row | {"value": widths[0], "low": min(widths), "high": max(widths)})
+            row = {"attribute": a.name, "design": design, "statistic": statistic, "size": size}
+            row |= {"n": len(split), "interval": plan if isinstance(plan, str) else UNLABELLED}
+            if not isinstance(plan, str) and a.name in expected:
+                moments, source = expected[a.name]
+                which = STATISTICS.index(statistic)
+                widths = [z * _standard_error(plan, *moment[which]) for moment in moments]
+                row |= {"value": widths[0], "low": min(widths), "high": max(widths)}
+                row["interval"] = f"{level:.0%}, expected from {source}"
+            rows.append(row)
     return pd.DataFrame(rows, columns=PLAN_COLUMNS)
 
 
@@ -161,13 +155,12 @@ def progress_table(
         estimates, both = influences(judged, label, k, now.weight)
         for statistic, estimate, influence in zip(STATISTICS, estimates, both, strict=True):
             row = {"attribute": name, "statistic": statistic, "estimate": estimate, "n": n}
-            if n < 2:
-                why = NO_HUMAN_LABEL if n == 0 else "not estimable: one judged image"
-                rows.append(row | dict.fromkeys(("value", "low", "high"), np.nan) | {"interval": why})
-                continue
-            half = z * np.sqrt(_variances(influence, now).sum())
-            row |= {"value": half, "low": max(estimate - half, 0.0), "high": min(estimate + half, 1.0)}
-            rows.append(row | {"interval": f"{level:.0%} normal, linearised, by strata"})
+            row["interval"] = NO_HUMAN_LABEL if n == 0 else "not estimable: one judged image"
+            if n >= 2:
+                half = z * np.sqrt(_variances(influence, now).sum())
+                row |= {"value": half, "low": max(estimate - half, 0.0), "high": min(estimate + half, 1.0)}
+                row["interval"] = f"{level:.0%} normal, linearised, by strata"
+            rows.append(row)
     return pd.DataFrame(rows, columns=PROGRESS_COLUMNS)
 
 

@@ -1,4 +1,4 @@
-"""What an audit needs of a run's folder, and the answers that were taken into it."""
+"""What an audit reads of a run's folder, and the answers that were imported into it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import pandas as pd
 from swatchbook.audit.answers import read_judgements
 from swatchbook.audit.sample import SAMPLE
 from swatchbook.data.strict_csv import DataError
-from swatchbook.pipeline.provenance import project_root
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 
 JUDGEMENTS = "audit/judgements.csv"
 ANSWERS = "audit/answers.csv"
-_DRAWS, _LEVEL = 2000, 0.95
+_REPLICATES, _LEVEL = 2000, 0.95
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,34 @@ class Run:
     @property
     def bootstrap(self) -> dict[str, object]:
         """Replicates and level, as the run's own tables have them."""
-        draws = int(self.settings.get("evaluation.bootstrap", _DRAWS))
+        draws = int(self.settings.get("evaluation.bootstrap", _REPLICATES))
         return {"draws": draws, "level": float(self.settings.get("evaluation.level", _LEVEL))}
 
+    def judgements(self, sample: str) -> pd.DataFrame | None:
+        """Judgements that were imported, or None.
 
-def open_run(run_dir: str | Path | None = None) -> Run:
-    """Open a run that has photographs.
+        Args:
+            sample: The fingerprint of the sample that they must answer.
 
-    Args:
-        run_dir: Its folder; ``runs/folder`` in the project (or here) by default.
+        Raises:
+            DataError: If they answer another sample, or are damaged.
+        """
+        path = self.store.path(JUDGEMENTS)
+        if not path.is_file():
+            return None
+        judgements = read_judgements(path, self.schema)
+        if set(judgements["sample"]) != {sample}:
+            raise DataError(f"{str(path)!r} holds answers to another sample than {SAMPLE}; move it away")
+        return judgements
+
+
+def open_run(run_dir: str | Path) -> Run:
+    """Open the folder of a run that has photographs.
 
     Raises:
         DataError: If there is no such run.
     """
-    store = Store(run_dir or (project_root() or Path()) / "runs" / "folder")
+    store, silver = Store(run_dir), None
     try:
         manifest = store.read_table("manifest.parquet")
         settings = json.loads(store.path("config.json").read_text(encoding="utf-8"))["settings"]
@@ -86,24 +99,8 @@ def open_run(run_dir: str | Path | None = None) -> Run:
             f"{str(store.root)!r} holds no run with photographs ({error}); allowed: --run-dir DIR of a run, "
             "such as swatchbook run --profile folder --images DIR makes"
         ) from None
-    silver = None
     if store.path("silver.parquet").is_file():
         silver = store.read_table("silver.parquet")
         unknown = [f"{a}_confidence" for a in schema.names if f"{a}_confidence" not in silver]
         silver = silver.assign(**dict.fromkeys(unknown, np.nan))
     return Run(store, manifest, silver, schema, settings)
-
-
-def earlier_judgements(run: Run, fingerprint: str) -> pd.DataFrame | None:
-    """Judgements that were imported before, or None.
-
-    Raises:
-        DataError: If they answer another sample than the one with this fingerprint, or are damaged.
-    """
-    path = run.store.path(JUDGEMENTS)
-    if not path.is_file():
-        return None
-    before = read_judgements(path, run.schema)
-    if set(before["sample"]) != {fingerprint}:
-        raise DataError(f"{str(path)!r} holds answers to another sample than {SAMPLE}; move it away")
-    return before

@@ -8,26 +8,30 @@ wrong line refuses the whole file, so that no audit is taken in half.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from swatchbook.audit.columns import (
+    CANNOT_TELL,
+    NO_CLASS,
+    NOT_JUDGED,
+    NOTE,
+    Problems,
+    outside_of,
+    wrong_cells,
+)
+from swatchbook.csv_io import unguard
 from swatchbook.data.strict_csv import DataError, read_csv
-from swatchbook.schema import Schema
+from swatchbook.schema import Attribute, Schema
 
-# What a person may see on a garment although a schema has no class for it. Where the schema in force has
-# the class it is used as it is; where it has not, the answer counts as "can't tell" and is reported.
-OUTSIDE: Mapping[str, tuple[str, ...]] = {"color": ("orange",), "pattern": ("polka_dot", "graphic")}
-OTHER = "other"  # likewise, of any attribute: "none of the classes"
-CANNOT_TELL = "can't tell"
-NO_CLASS = "no class of the schema"
 PERSON = "person"
 EVERYTHING = "all"  # the stratum of a simple random sample
-_OPTIONAL = ("annotator", "stratum", "weight", "note")
-_TOLD = 5
+_OPTIONAL = ("annotator", "stratum", "weight", NOTE)
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def read_sheet(path: Path, image_ids: Sequence[str], root: Path, schema: Schema)
     """
     sheet = check_sheet(path, image_ids, root, schema)
     if sheet.problems:
-        more = f"; and {len(sheet.problems) - _TOLD:,} more" if len(sheet.problems) > _TOLD else ""
-        raise DataError("; ".join(sheet.problems[:_TOLD]) + more)
+        more = f"; and {len(sheet.problems) - _SHOWN:,} more" if len(sheet.problems) > _SHOWN else ""
+        raise DataError("; ".join(sheet.problems[:_SHOWN]) + more)
     return sheet
 
 
@@ -76,57 +80,43 @@ def check_sheet(path: Path, image_ids: Sequence[str], root: Path, schema: Schema
     path = Path(path)
     if not path.is_file():
         raise DataError(f"audit {str(path)!r} is no file; allowed: a CSV file with path and attributes")
-    rows = read_csv(path, (_key(path),))
-    key = _check_columns(rows, path.name, schema)
-    problems: list[tuple[int, str]] = []
-    ids = _image_ids(rows[key], set(image_ids), Path(root), problems)
+    key = "image_id" if "image_id" in header_of(path) else "path"
+    rows = read_csv(path, (key,))
+    _check_columns(rows, path.name, schema)
+    ids, problems = _image_ids(rows[key], set(image_ids), Path(root))
     judged = pd.DataFrame({"image_id": ids, "annotator": PERSON}, index=rows.index)
     if "annotator" in rows:
-        judged["annotator"] = rows["annotator"]
-        _note_blank(rows["annotator"], "annotator", problems)
-    _note_repeated(judged, rows[key], problems)
-    judged["stratum"], judged["weight"] = _design(rows, problems)
+        judged["annotator"] = rows["annotator"].map(unguard)
+        problems += _blank(rows["annotator"])
+    problems += _judged_twice(judged, rows[key])
+    judged["stratum"], judged["weight"], wrong = _design(rows)
+    problems += wrong
     answers = []
     for attribute in schema:
         if attribute.name not in rows:
             judged[attribute.name] = None
-            answers.append((attribute.name, "", "not judged", 0))
+            answers.append((attribute.name, "", NOT_JUDGED, 0))
             continue
-        given = rows[attribute.name]
-        outside = [x for x in (*OUTSIDE.get(attribute.name, ()), OTHER) if x not in attribute.classes]
-        unknown = ~given.isin([*attribute.classes, *outside, ""])
-        allowed = f"{', '.join((*attribute.classes, *outside))}, or blank for {CANNOT_TELL}"
-        problems += [
-            (line, f"{attribute.name} {label!r}; allowed: {allowed}")
-            for line, label in given[unknown].items()
-        ]
+        given = rows[attribute.name].map(unguard)
+        known = [*attribute.classes, *outside_of(attribute)]
+        allowed = f"{', '.join(known)}, or blank for {CANNOT_TELL}"
+        problems += wrong_cells(given, ~given.isin([*known, ""]), allowed)
         judged[attribute.name] = given.astype(object).where(given.isin(attribute.classes), None)
-        answers += _counted(attribute.name, given, attribute.classes, outside)
-    told = tuple(f"{path.name}, line {line}: {what}" for line, what in sorted(problems))
+        answers += _counted(attribute, given)
+    wrong = tuple(f"{path.name}, line {line}: {what}" for line, what in sorted(problems))
     columns = ["attribute", "label", "taken_as", "n"]
-    return Sheet(judged.reset_index(drop=True), pd.DataFrame(answers, columns=columns), told)
+    return Sheet(judged.reset_index(drop=True), pd.DataFrame(answers, columns=columns), wrong)
 
 
-def sheet_in_words(path: Path, manifest: pd.DataFrame, root: Path, schema: Schema) -> tuple[list[str], bool]:
-    """Check an audit file against the photographs of a run, in words.
+def describe_sheet(sheet: Sheet, name: str, manifest: pd.DataFrame, schema: Schema) -> list[str]:
+    """Lines that say what an audit file holds, and whether it is accepted.
 
     Args:
-        path: The file.
+        sheet: As `check_sheet` gives it.
+        name: The file's.
         manifest: The run's, with ``image_id, split``.
-        root: The folder of images.
         schema: Gives attributes and classes.
-
-    Returns:
-        Lines to print, and whether the file is accepted.
-
-    Raises:
-        DataError: If the file cannot be read as an audit at all.
     """
-    sheet = check_sheet(path, manifest["image_id"].tolist(), root, schema)
-    return _told_lines(sheet, manifest, path.name, schema), not sheet.problems
-
-
-def _told_lines(sheet: Sheet, manifest: pd.DataFrame, name: str, schema: Schema) -> list[str]:
     judged = sheet.judged
     split = manifest.set_index("image_id")["split"].reindex(judged["image_id"].unique())
     lines = [
@@ -136,8 +126,8 @@ def _told_lines(sheet: Sheet, manifest: pd.DataFrame, name: str, schema: Schema)
     ]
     for attribute in schema:
         rows = sheet.answers[sheet.answers["attribute"] == attribute.name]
-        if (rows["taken_as"] == "not judged").any():
-            lines.append(f"{attribute.name}: not judged")
+        if (rows["taken_as"] == NOT_JUDGED).any():
+            lines.append(f"{attribute.name}: {NOT_JUDGED}")
             continue
         scored = rows[rows["taken_as"] == rows["label"]]
         classes = ", ".join(f"{row.label} {row.n}" for row in scored.itertuples())
@@ -163,14 +153,16 @@ def with_design(judged: pd.DataFrame, images: int) -> pd.DataFrame:
     return judged.assign(weight=weight * images / weight.groupby(judged["annotator"]).transform("sum"))
 
 
-def _key(path: Path) -> str:
-    """The column that names the images: what is asked for where neither is there."""
+def header_of(path: Path) -> list[str]:
+    """The columns that a file's first line names; none where there is no file."""
+    if not path.is_file():
+        return []
     with path.open("rb") as file:
-        header = file.readline().decode("utf-8", "replace").strip().replace('"', "").split(",")
-    return "image_id" if "image_id" in header else "path"
+        line = file.readline().decode("utf-8", "replace")
+    return line.removeprefix("\ufeff").strip().replace('"', "").split(",")
 
 
-def _check_columns(rows: pd.DataFrame, name: str, schema: Schema) -> str:
+def _check_columns(rows: pd.DataFrame, name: str, schema: Schema) -> None:
     allowed = ("path", "image_id", *schema.names, *_OPTIONAL)
     unknown = [column for column in rows if column not in allowed]
     if unknown:
@@ -181,59 +173,56 @@ def _check_columns(rows: pd.DataFrame, name: str, schema: Schema) -> str:
         raise DataError(f"{name} judges no attribute; allowed: a column for any of {', '.join(schema.names)}")
     if "stratum" in rows and "weight" not in rows:
         raise DataError(f"{name} has strata but no column weight; allowed: both, weight alone, or neither")
-    return "image_id" if "image_id" in rows else "path"
 
 
-def _image_ids(given: pd.Series, known: set[str], root: Path, problems: list[tuple[int, str]]) -> list[str]:
-    """Each line's image; a name that no image has is noted and kept."""
-    ids = []
+def _image_ids(given: pd.Series, known: set[str], root: Path) -> tuple[list[str], Problems]:
+    """Each line's image; a name that no image has is kept, and is a problem."""
+    ids, problems = [], []
     for line, name in given.items():
-        # A table written for a spreadsheet guards names such as =1.jpg with an apostrophe.
-        plain = name[1:] if name[:1] == "'" and name not in known else name
-        plain = plain.removeprefix("./").removeprefix(f"{root.as_posix()}/")
-        found = next((n for n in (name, plain, plain.removeprefix(f"{root.name}/")) if n in known), None)
-        if found is None:
+        # A table written for a spreadsheet guards names such as =1.jpg; by hand any name may be.
+        plain = [n.removeprefix("./").removeprefix(f"{root.as_posix()}/") for n in
+                 (name, unguard(name), name.removeprefix("'"))]  # fmt: skip
+        below = [n.removeprefix(f"{root.name}/") for n in plain]
+        match = next((n for n in (name, *plain, *below) if n in known), None)
+        if match is None:
             allowed = f"an image below {str(root)!r} that can be read, such as {min(known, default='')!r}"
             problems.append((line, f"{given.name} {name!r} is unknown; allowed: {allowed}"))
-        ids.append(found or name)
-    return ids
+        ids.append(match or name)
+    return ids, problems
 
 
-def _note_blank(column: pd.Series, name: str, problems: list[tuple[int, str]]) -> None:
-    blank = column[column.str.strip() == ""]
-    problems += [(line, f"{name} is blank; allowed: a name, or no such column") for line in blank.index]
+def _blank(column: pd.Series) -> Problems:
+    what = f"{column.name} is blank; allowed: a name, or no such column"
+    return [(line, what) for line in column.index[column.str.strip() == ""]]
 
 
-def _note_repeated(judged: pd.DataFrame, given: pd.Series, problems: list[tuple[int, str]]) -> None:
-    first: dict[tuple[str, str], int] = {}
-    for line, image, annotator in zip(judged.index, judged["image_id"], judged["annotator"], strict=True):
-        before = first.setdefault((image, annotator), line)
-        if before != line:
-            what = f"{given.name} {given[line]!r} was judged in line {before} already"
-            problems.append((line, f"{what}; allowed: each image once an annotator"))
+def _judged_twice(judged: pd.DataFrame, given: pd.Series) -> Problems:
+    lines = pd.Series(judged.index, index=judged.index)
+    first = lines.groupby([judged["image_id"], judged["annotator"]]).transform("first")
+    return [
+        (line, f"{given.name} {given[line]!r} was judged in line {first[line]} already; "
+         "allowed: each image once an annotator")
+        for line in lines[first != lines]
+    ]  # fmt: skip
 
 
-def _design(rows: pd.DataFrame, problems: list[tuple[int, str]]) -> tuple[pd.Series, pd.Series]:
-    """Stratum and weight of each line; without such columns "all" and NaN."""
-    stratum = pd.Series(EVERYTHING, index=rows.index, dtype=object)
+def _design(rows: pd.DataFrame) -> tuple[pd.Series, pd.Series, Problems]:
+    """Stratum and weight of each line, "all" and NaN without such columns; and what is wrong with them."""
+    stratum, problems = pd.Series(EVERYTHING, index=rows.index, dtype=object), []
     weight = pd.Series(np.nan, index=rows.index)
     if "stratum" in rows:
-        stratum = rows["stratum"]
-        _note_blank(stratum, "stratum", problems)
+        stratum = rows["stratum"].map(unguard)
+        problems += _blank(stratum)
     if "weight" in rows:
         weight = pd.to_numeric(rows["weight"], errors="coerce").astype(float)
         wrong = ~(np.isfinite(weight) & (weight > 0))
-        problems += [
-            (line, f"weight {given!r}; allowed: a number above 0")
-            for line, given in rows["weight"][wrong].items()
-        ]
-    return stratum, weight
+        problems += wrong_cells(rows["weight"], wrong, "a number above 0")
+    return stratum, weight, problems
 
 
-def _counted(
-    attribute: str, given: pd.Series, classes: Sequence[str], outside: Sequence[str]
-) -> list[tuple[str, str, str, int]]:
+def _counted(attribute: Attribute, given: pd.Series) -> list[tuple[str, str, str, int]]:
     counts = given.value_counts()
-    taken = [(label, label) for label in classes]
-    taken += [(label, f"{CANNOT_TELL}: {NO_CLASS}") for label in outside] + [("", CANNOT_TELL)]
-    return [(attribute, label, what, int(counts[label])) for label, what in taken if label in counts]
+    taken = [(label, label) for label in attribute.classes]
+    taken += [(label, f"{CANNOT_TELL}: {NO_CLASS}") for label in outside_of(attribute)]
+    taken += [("", CANNOT_TELL)]
+    return [(attribute.name, label, what, int(counts[label])) for label, what in taken if label in counts]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 import unicodedata
@@ -14,15 +12,15 @@ import anywidget
 import pandas as pd
 import traitlets
 
+from swatchbook.atomic import write_file
+from swatchbook.audit.answers import check_answers
+from swatchbook.audit.columns import NAME_LENGTH, NOTE, RESERVED, answer_columns, choices
 from swatchbook.audit.page import asset, picture, work_of
-from swatchbook.audit.sample import guard, unguard
+from swatchbook.csv_io import write_csv
 from swatchbook.data.decoding import UnreadableError
-from swatchbook.data.strict_csv import DataError, read_csv
+from swatchbook.data.strict_csv import DataError
 from swatchbook.schema import Schema
-from swatchbook.store import Store, StoreError
-
-NAME_LENGTH = 40
-_ABOUT = 4  # sample, item, image_id and annotator stand before the attributes
+from swatchbook.store import StoreError
 
 
 class AuditJudge(anywidget.AnyWidget):
@@ -67,27 +65,34 @@ class AuditJudge(anywidget.AnyWidget):
         missing = [image for image in work["names"] if image not in paths]
         if missing:
             raise DataError(f"paths: no file for image {missing[0]!r}; every image of the sample needs one")
-        self._paths, self._annotator = dict(paths), name
+        self._paths, self._annotator, self._schema = dict(paths), name, schema
         self.path = Path(folder) / answers_file(name)
-        blank = [_entry([""] * len(work["attributes"]), "", 0.0) for _ in work["names"]]
-        self._entries = _resumed(self.path, work, name) if self.path.is_file() else blank
-        self._at = next((k for k, entry in enumerate(self._entries) if "" in entry["labels"]), len(blank))
-        labels = self._entries[self._at]["labels"] if self._at < len(blank) else []
+        self._entries = [_entry([""] * len(schema.names), "", 0.0) for _ in work["names"]]
+        if self.path.is_file():
+            self._entries = _resumed(self.path, sample, schema, name)
+        self._at = next((k for k, each in enumerate(self._entries) if "" in each["labels"]), len(sample))
+        labels = self._entries[self._at]["labels"] if self._at < len(sample) else []
         self._active = labels.index("") if "" in labels else 0
         super().__init__(work=work)
-        self.on_msg(self._hear)
+        self.on_msg(self._on_message)
 
     @property
     def answers(self) -> pd.DataFrame:
         """What the file of answers holds, a row an item; blank is "not judged yet", seconds are numbers."""
-        rows = [_row(self.work, self._annotator, k, entry) for k, entry in enumerate(self._entries)]
-        table = pd.DataFrame(rows, columns=self.work["columns"])
-        names = [unguard(name) for name in table["image_id"]]
-        notes = [entry["note"] for entry in self._entries]
-        whole = table["item"].astype("int64")
-        return table.assign(item=whole, image_id=names, note=notes, seconds=table["seconds"].astype(float))
+        return self._table(self._entries)
 
-    def _hear(self, _: object, message: Mapping[str, object], __: object) -> None:
+    def _table(self, entries: list[dict]) -> pd.DataFrame:
+        about = {"sample": self.work["sample"], "item": range(1, len(entries) + 1)}
+        about |= {"image_id": self.work["names"], "annotator": self._annotator}
+        labels = zip(*(each["labels"] for each in entries), strict=True)
+        table = pd.DataFrame(about).assign(
+            **dict(zip(self._schema.names, labels, strict=True)),
+            note=[each["note"] for each in entries],
+            seconds=[each["seconds"] for each in entries],
+        )
+        return table[list(answer_columns(self._schema))]
+
+    def _on_message(self, _: object, message: Mapping[str, object], __: object) -> None:
         """Answer the view: its state, a picture, or that answers are saved."""
         kind = message.get("kind")
         if kind == "open":
@@ -98,7 +103,7 @@ class AuditJudge(anywidget.AnyWidget):
         elif kind == "answers":
             revision = message.get("revision")
             try:
-                self._take(message)
+                self._save(message)
             except (ValueError, StoreError) as error:
                 self.send({"kind": "failed", "revision": revision, "problem": str(error)})
             else:
@@ -113,16 +118,18 @@ class AuditJudge(anywidget.AnyWidget):
         else:
             self.send({"kind": "picture", "k": k}, [data])
 
-    def _take(self, message: Mapping[str, object]) -> None:
+    def _save(self, message: Mapping[str, object]) -> None:
         """Check all the entries of a message, write the file, and only then hold them for true."""
         entries = list(self._entries)
         count = len(entries)
         for given in message.get("entries") or ():
-            entries[_place(given["k"], count)] = _checked(self.work, given)
+            entries[_place(given["k"], count)] = _checked(self._schema, given)
         at = _place(message.get("at"), count + 1)
-        active = _place(message.get("active"), len(self.work["attributes"]))
+        active = _place(message.get("active"), len(self._schema.names))
         if entries != self._entries or not self.path.is_file():
-            _write(self.path, self.work, self._annotator, entries)
+            table = self._table(entries)
+            write = {"float_format": "%.1f", "line_end": "\r\n"}  # RFC 4180, as the page saves it
+            write_file(self.path, lambda partial: write_csv(table, partial, **write))
         self._entries, self._at, self._active = entries, at, active
 
 
@@ -141,7 +148,7 @@ def _name(annotator: str) -> str:
     """The person's name as it stands in the file."""
     name = unicodedata.normalize("NFC", annotator).strip()
     fits = 1 <= len(name) <= NAME_LENGTH and all(_is_written(c) or c in " ._'-" for c in name)
-    if not fits or name == "all" or unicodedata.category(name[0])[0] not in "LN":
+    if not fits or name in RESERVED or unicodedata.category(name[0])[0] not in "LN":
         raise ValueError(
             f"annotator: received {annotator!r}; allowed: 1 to {NAME_LENGTH} letters, digits, spaces and "
             '. _ \' -, a letter or digit first; but not "all", which stands for everybody'
@@ -159,15 +166,15 @@ def _place(k: object, end: int) -> int:
     return k
 
 
-def _checked(work: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+def _checked(schema: Schema, given: Mapping[str, object]) -> dict[str, object]:
     """An entry as the view sent it, with only what may be there."""
-    labels, note, seconds = (given.get(key) for key in ("labels", "note", "seconds"))
-    if not isinstance(labels, list) or len(labels) != len(work["attributes"]):
+    labels, note, seconds = (given.get(key) for key in ("labels", NOTE, "seconds"))
+    if not isinstance(labels, list) or len(labels) != len(schema.names):
         raise ValueError(f"labels {labels!r}; allowed: one an attribute")
-    for attribute, label in zip(work["attributes"], labels, strict=True):
-        allowed = ("", *attribute["classes"], work["cannot_tell"], work["several"])
-        if label not in allowed:
-            raise ValueError(f"{attribute['name']} {label!r}; allowed: {', '.join(allowed[1:])}, or blank")
+    for attribute, label in zip(schema, labels, strict=True):
+        if label not in ("", *choices(attribute)):
+            allowed = ", ".join(choices(attribute))
+            raise ValueError(f"{attribute.name} {label!r}; allowed: {allowed}, or blank")
     if not isinstance(note, str):
         raise ValueError(f"note {note!r}; allowed: a text")
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
@@ -176,54 +183,18 @@ def _checked(work: Mapping[str, object], given: Mapping[str, object]) -> dict[st
     return _entry(labels, note, float(seconds))
 
 
-def _row(work: Mapping[str, object], annotator: str, k: int, entry: Mapping[str, object]) -> list[str]:
-    name = guard(work["names"][k])
-    about = [work["sample"], str(k + 1), name, annotator]
-    return [*about, *entry["labels"], guard(entry["note"]), f"{entry['seconds']:.1f}"]
-
-
-def _write(path: Path, work: Mapping[str, object], annotator: str, entries: list[dict[str, object]]) -> None:
-    """The whole file, in RFC 4180, at once or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(work["columns"])
-    writer.writerows(_row(work, annotator, k, entry) for k, entry in enumerate(entries))
-    Store(path.parent).write(path.name, lambda partial: partial.write_bytes(text.getvalue().encode()))
-
-
-def _resumed(path: Path, work: Mapping[str, object], annotator: str) -> list[dict[str, object]]:
+def _resumed(path: Path, sample: pd.DataFrame, schema: Schema, annotator: str) -> list[dict[str, object]]:
     """The entries of a file that this person left earlier, perhaps saved by the page.
 
     Raises:
         DataError: If the file is not theirs, or not of this sample and schema.
     """
-    rows = read_csv(path, tuple(work["columns"]))
-    if list(rows) != work["columns"]:
-        raise DataError(
-            f"{path.name} has the columns {', '.join(rows)}; allowed: {', '.join(work['columns'])}"
-        )
-    entries = [_entry([""] * len(work["attributes"]), "", 0.0) for _ in work["names"]]
-    seen: set[int] = set()
-    for line, row in zip(rows.index, rows.itertuples(index=False, name=None), strict=True):
-        try:
-            k = _position(row, work, annotator)
-            if k in seen:
-                raise ValueError(f"item {k + 1} is there twice; allowed: once")
-            given = {"labels": list(row[_ABOUT:-2]), "note": unguard(row[-2]), "seconds": float(row[-1] or 0)}
-            entries[k] = _checked(work, given)
-            seen.add(k)
-        except ValueError as error:
-            raise DataError(f"{path.name}, line {line}: {error}") from None
-    return entries
-
-
-def _position(row: tuple[str, ...], work: Mapping[str, object], annotator: str) -> int:
-    sample, item, image, person = row[:_ABOUT]
-    if sample != work["sample"]:
-        raise ValueError(f"sample {sample!r}; allowed: {work['sample']!r}, the sample that is judged here")
-    if person != annotator:
-        raise ValueError(f"annotator {person!r}; allowed: {annotator!r}")
-    k = _place(int(item) - 1 if item.isascii() and item.isdigit() else item, len(work["names"]))
-    if unguard(image) != work["names"][k]:
-        raise ValueError(f"image_id {image!r}; allowed: {work['names'][k]!r}, which item {item} shows")
-    return k
+    judged, problems = check_answers(path, sample, schema, blank=True)
+    if judged is None:
+        raise DataError("; ".join(problems[:3]))
+    others = judged.loc[judged["annotator"] != annotator, "annotator"]
+    if len(others):
+        raise DataError(f"{path.name} is by the annotator {others.iloc[0]!r}; allowed: {annotator!r}")
+    labels = judged[list(schema.names)].to_numpy().tolist()
+    rows = zip(labels, judged[NOTE], judged["seconds"], strict=True)
+    return [_entry(list(row), note, float(seconds or 0)) for row, note, seconds in rows]

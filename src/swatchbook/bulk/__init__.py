@@ -1,4 +1,5 @@
-"""Labelling and prediction by many machines, as a Ray Data job; needs the extra ``ray``.
+"""Any folder of photographs → one table, on one machine or on many.
 
-`job` is what is called, `worker` is what each machine runs, `parts` are the files between them.
+`folder` has the public functions, `classifier` is a trained model as an encoder of images, `table` writes the
+answers as they come, `ray_cluster` spreads the encoding over machines (extra ``ray``).
 """

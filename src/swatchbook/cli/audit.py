@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # pandas takes a while to import, and --help needs none of it
+    from swatchbook.audit.run import Run
 
 COMMANDS = ("draw", "plan", "page", "import", "check", "export")
 SOURCES = ("csv", "labelstudio", "fiftyone")
@@ -20,7 +25,7 @@ def audit_parser(commands: argparse._SubParsersAction) -> None:
     """Add `audit` and its sub-commands to the command line."""
     audit = commands.add_parser(
         "audit",
-        help="have a person judge some photographs, and take the answers in",
+        help="have a person judge some photographs, and import the answers",
         description="An audit says how good the labels are: a person judges a sample, without seeing\n"
         "the labels. The steps: draw a sample, write the page to judge it on, import the answers.",
         epilog="example:\n"
@@ -116,12 +121,12 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
     parser = _step(
         steps,
         "import",
-        "take answers in: annotators merged, agreement, scores",
+        "import answers: annotators merged, agreement, scores",
         "answers-anna.csv answers-bo.csv --run-dir runs/folder",
-        "Take answers into the run: every file, or none if any line is wrong; wrong lines are listed. "
+        "Import answers into the run: every file, or none if any line is wrong; wrong lines are listed. "
         "Annotators imported earlier stay. Writes to audit/: answers.csv (for --audit of a run), "
         "agreement.csv, self_agreement.csv, scores.csv, and adjudicate.csv, where annotators differ: filled "
-        "in and imported it settles them. If the labels have confidences, also what the answers buy: "
+        "in and imported it settles them. If the labels have confidences, also the certified thresholds: "
         "thresholds.csv (for --set thresholds=FILE of a run), buys.csv and calibration.csv. Sheets with a "
         "column path or image_id, and the published study's, are taken too.",
     )
@@ -165,9 +170,9 @@ def _check_parser(steps: argparse._SubParsersAction) -> None:
     parser = _step(
         steps,
         "check",
-        "check a file of answers and take nothing in",
+        "check a file of answers and import nothing",
         "audit.csv --run-dir runs/folder",
-        "Check a file against the photographs of a run, say what it holds, and take nothing in. The file is "
+        "Check a file against the photographs of a run, say what it holds, and import nothing. The file is "
         "what the audit page saves, or a CSV with a column path (or image_id) and a column for each "
         "attribute that was judged, where a blank answer is “can't tell”. Exit status 1 if a line is wrong; "
         "each wrong line is listed.",
@@ -193,49 +198,49 @@ def _export_parser(steps: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=_export)
 
 
-def _draw(arguments: argparse.Namespace) -> int:
-    from swatchbook.audit import draw as handing_out
+def _run_of(arguments: argparse.Namespace) -> Run:
     from swatchbook.audit.run import open_run
+    from swatchbook.pipeline.provenance import project_root
+
+    return open_run(arguments.run_dir or (project_root() or Path()) / "runs" / "folder")
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    from swatchbook.audit.steps import draw
 
     asked = {name: getattr(arguments, name) for name in ("design", "n", "repeats", "seed", "replace")}
-    return _say(handing_out.draw(open_run(arguments.run_dir), **asked))
+    return _say(draw(_run_of(arguments), **asked))
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from swatchbook.audit import draw as handing_out
-    from swatchbook.audit.run import open_run
+    from swatchbook.audit.steps import plan
 
-    return _say(handing_out.plan(open_run(arguments.run_dir)))
+    return _say(plan(_run_of(arguments)))
 
 
 def _page(arguments: argparse.Namespace) -> int:
-    from swatchbook.audit import draw as handing_out
-    from swatchbook.audit.run import open_run
+    from swatchbook.audit.steps import write_page
 
-    return _say(handing_out.page(open_run(arguments.run_dir), arguments.out, arguments.title))
+    return _say(write_page(_run_of(arguments), arguments.out, arguments.title))
 
 
 def _import(arguments: argparse.Namespace) -> int:
     from swatchbook.audit.importing import import_files
-    from swatchbook.audit.run import open_run
 
     promise = {"alpha": arguments.alpha, "delta": arguments.delta}
-    return _say(*import_files(arguments.files, open_run(arguments.run_dir), arguments.source, **promise))
+    return _say(*import_files(arguments.files, _run_of(arguments), arguments.source, **promise))
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from swatchbook.audit.importing import check_file
-    from swatchbook.audit.run import open_run
 
-    return _say(*check_file(arguments.sheet, open_run(arguments.run_dir)))
+    return _say(*check_file(arguments.sheet, _run_of(arguments)))
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from swatchbook.audit import draw as handing_out
-    from swatchbook.audit.run import open_run
+    from swatchbook.audit.steps import export
 
-    run = open_run(arguments.run_dir)
-    return _say(handing_out.export(run, arguments.tool, arguments.out, arguments.answers))
+    return _say(export(_run_of(arguments), arguments.tool, arguments.out, arguments.answers))
 
 
 def _say(lines: list[str], accepted: bool = True) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from swatchbook.pipeline import ConfigError
 
 if TYPE_CHECKING:  # torch takes a while to import, and --help needs none of it
-    from swatchbook.bulk.ray_job import Machines
+    from swatchbook.bulk.ray_cluster import Machines
 
 
 def label_parser(commands: argparse._SubParsersAction) -> None:
@@ -103,7 +103,7 @@ def _machines(arguments: argparse.Namespace) -> Machines | None:
         if given:
             raise ConfigError(f"--{next(iter(given))} without --ray, which it is for")
         return None
-    from swatchbook.bulk.ray_job import Machines
+    from swatchbook.bulk.ray_cluster import Machines
 
     return Machines(**given)
 
@@ -115,18 +115,13 @@ def _label(arguments: argparse.Namespace) -> int:
 
     given = {
         "labeller": arguments.labeller,
-        "temperature": arguments.temperature,
+        "logit_scale": arguments.temperature,
         "abstain": not arguments.no_abstain,
         "html": None if arguments.html is None else Path(arguments.html),
         "log": _to_stderr,
     }
     schema = Schema.load(arguments.schema)
-    if machines is None:
-        written, broken = label_folder(arguments.folder, arguments.out, schema, **given)
-    else:
-        from swatchbook.bulk.ray_job import label_on_ray
-
-        written, broken = label_on_ray(arguments.folder, arguments.out, schema, machines, **given)
+    written, broken = label_folder(arguments.folder, arguments.out, schema, machines=machines, **given)
     _tell(written, len(broken), arguments.out)
     if arguments.html is not None:
         print(f"{arguments.html}: contact sheet")
@@ -138,12 +133,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from swatchbook.bulk.folder import predict_folder
 
     asked = (arguments.folder, arguments.out, arguments.model)
-    if machines is None:
-        written, broken = predict_folder(*asked, log=_to_stderr)
-    else:
-        from swatchbook.bulk.ray_job import predict_on_ray
-
-        written, broken = predict_on_ray(*asked, machines, log=_to_stderr)
+    written, broken = predict_folder(*asked, machines=machines, log=_to_stderr)
     _tell(written, len(broken), arguments.out)
     return 0
 

@@ -123,7 +123,8 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
 
 def _takers(option: str) -> str:
     """The profiles that take an option, in words."""
-    return " and ".join(name for name in PROFILES if option in spec_of(name).profiles[name].inputs)
+    *most, last = (name for name in PROFILES if option in spec_of(name).profiles[name].inputs)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, str]:
@@ -153,7 +154,7 @@ def _inputs(arguments: argparse.Namespace, settings: Mapping[str, str]) -> dict[
         given[key] = str(Path(value).absolute())
     for option in profile.required:
         if profile.inputs[option] not in {**settings, **given}:
-            raise ConfigError(f"profile {name!r} needs --{option}; see: swatchbook profiles")
+            raise ConfigError(f"profile {name!r} needs --{option}, and got none")
     return given
 
 
@@ -173,21 +174,21 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     study = _open(arguments)
-    from swatchbook.models.distributed import assembled, follow, tell
-    from swatchbook.models.training import train
+    trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
+    if not trained:
+        raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")
+    from swatchbook.models.distributed import joined
+    from swatchbook.studies.training import follow
 
-    with assembled() as team:
-        if not team.leads:
-            follow(train)
+    with joined() as processes:
+        if not processes.leads:
+            follow()
             return 0
-        trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
-        if not trained:
-            raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")
         study.save_config()
         for folder, stage in trained.items():
             study.ensure_stage(stage)
             print(study.store.path(folder))
-        tell(None)
+        processes.broadcast(None)
     return 0
 
 

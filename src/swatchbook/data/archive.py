@@ -2,7 +2,8 @@
 
 Only the content of regular files is taken. Names are checked by the rules of both POSIX and Windows, and
 contents are copied into new files of our own, so that owners, modes, links and devices of an archive
-have no effect.
+have no effect. The filter ``data`` of `tarfile` is laxer: it takes links, keeps modes and makes ``/etc/x``
+into ``etc/x``.
 """
 
 from __future__ import annotations
@@ -63,12 +64,7 @@ def fetch(file_id: str, target: Path, sizes: tuple[int, int], advice: str) -> Pa
         raise DataError(f"fetching {target.name} needs gdown: pip install gdown. Or {advice}") from None
     target.parent.mkdir(parents=True, exist_ok=True)
     begun = sum(part.stat().st_size for part in target.parent.glob(f"{escape(target.name)}*.part"))
-    free = shutil.disk_usage(target.parent).free
-    if free < sizes[0] - begun:
-        raise DataError(
-            f"{target.name} needs {(sizes[0] - begun) / 1e9:.1f} GB in {str(target.parent)!r}, where "
-            f"{free / 1e9:.1f} GB are free"
-        )
+    _check_room(target.name, sizes[0] - begun, target.parent)
     try:
         gdown.download(id=file_id, output=str(target), resume=True)
     except Exception as error:  # its own, requests' and the system's
@@ -135,14 +131,17 @@ def unpack(
         return into
     if not archive.is_file():
         raise DataError(f"archive {str(archive)!r} is not a file; allowed: a .tar.gz or .zip")
-    size = archive.stat().st_size
-    limit = int(min(max_bytes, max(max_ratio * size, _ANY_RATIO)))
-    partial = into.with_name(f".{into.name}.{_fingerprint(archive)}.partial")
+    about = archive.stat()
+    limit = int(min(max_bytes, max(max_ratio * about.st_size, _ANY_RATIO)))
+    # The name tells one state of an archive from another without reading it.
+    state = f"{archive.resolve()}|{about.st_size}|{about.st_mtime_ns}".encode("utf-8", "surrogateescape")
+    partial = into.with_name(f".{into.name}.{hashlib.sha256(state).hexdigest()[:8]}.partial")
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(into.with_name(f".{into.name}.lock"), timeout=0):
             if not (into.is_dir() and any(into.iterdir())):  # or another process has just made it
-                _check_room(archive, into.parent, partial)
+                have = sum(f.stat().st_size for f in partial.rglob("*") if f.is_file())
+                _check_room(f"unpacking {archive.name}", about.st_size - have, into.parent)
                 partial.mkdir(exist_ok=True)
                 _unpack_or_clear(archive, partial, limit, max_files)
                 if into.is_dir():
@@ -156,6 +155,14 @@ def unpack(
             f"is kept in {partial.name!r} for the next time"
         ) from error
     return into
+
+
+def _check_room(what: str, needed: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DataError(
+            f"{what} needs about {needed / 1e9:.1f} GB in {str(folder)!r}, where {free / 1e9:.1f} GB are free"
+        )
 
 
 def _unpack_or_clear(archive: Path, folder: Path, limit: int, max_files: int) -> None:
@@ -174,34 +181,15 @@ def _unpack_or_clear(archive: Path, folder: Path, limit: int, max_files: int) ->
         ) from None
 
 
-def _fingerprint(archive: Path) -> str:
-    """Eight digits that tell one state of an archive from another without reading it."""
-    about = archive.stat()
-    told = f"{archive.resolve()}|{about.st_size}|{about.st_mtime_ns}"
-    return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-
-
-def _check_room(archive: Path, folder: Path, partial: Path) -> None:
-    have = sum(f.stat().st_size for f in partial.rglob("*") if f.is_file()) if partial.is_dir() else 0
-    needed, free = archive.stat().st_size - have, shutil.disk_usage(folder).free
-    if free < needed:
-        raise DataError(
-            f"unpacking {archive.name} needs about {needed / 1e9:.1f} GB in {str(folder)!r}, where "
-            f"{free / 1e9:.1f} GB are free"
-        )
-
-
 def _unpack_all(archive: Path, folder: Path, limit: int, max_files: int) -> None:
     # On a disk that ignores case, x.jpg would replace X.jpg.
     ignores_case = folder.with_name(folder.name.upper()).exists()
     seen: set[str] = set()
     total = 0
-    entries = 0
     with tqdm(total=archive.stat().st_size, unit="B", unit_scale=True, desc="unpacking") as progress:
-        for member in _members(archive):
+        for count, member in enumerate(_members(archive), 1):
             progress.update(member.at - progress.n)
-            entries += 1
-            if entries > max_files:
+            if count > max_files:
                 raise DataError(f"{archive.name} has more than {max_files:,} entries; allowed: no more")
             parts = _inside(member.name, archive)
             if member.kind not in ("file", "folder"):
@@ -215,7 +203,14 @@ def _unpack_all(archive: Path, folder: Path, limit: int, max_files: int) -> None
             if key in seen:
                 raise DataError(f"{archive.name} holds {name!r} twice; allowed: once")
             seen.add(key)
-            total += _copy(member, folder.joinpath(*parts), limit - total, archive)
+            total += member.size
+            if total > limit:
+                raise DataError(
+                    f"{archive.name} ({archive.stat().st_size:,} bytes) holds more than the limits allow, as "
+                    "an archive made to fill a disk does; if it is sound, unpack it by hand and name the "
+                    "folder"
+                )
+            _copy(member, folder.joinpath(*parts))
         progress.update(progress.total - progress.n)
     if not seen:
         raise DataError(f"{archive.name} holds no file; allowed: an archive of images")
@@ -231,30 +226,14 @@ def _inside(name: str, archive: Path) -> tuple[str, ...]:
     return () if hidden else posix.parts
 
 
-def _copy(member: _Member, target: Path, left: int, archive: Path) -> int:
-    """Write a member's bytes, unless an earlier try has; returns how many there are."""
-    if member.size > left:
-        raise _bomb(archive)
-    if target.is_file() and target.stat().st_size == member.size:
-        return member.size
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with member.open() as source, target.open("wb") as file:
-        while chunk := source.read(_CHUNK):
-            written += len(chunk)
-            if written > left:  # the declared size may lie
-                raise _bomb(archive)
-            file.write(chunk)
-    if written != member.size:
-        raise EOFError(f"{member.name!r} has {written:,} of {member.size:,} bytes")
-    return written
-
-
-def _bomb(archive: Path) -> DataError:
-    return DataError(
-        f"{archive.name} ({archive.stat().st_size:,} bytes) holds more than the limits allow, as an archive "
-        "made to fill a disk does; if it is sound, unpack it by hand and name the folder"
-    )
+def _copy(member: _Member, target: Path) -> None:
+    """Write a member's bytes, unless an earlier try has; no more come than the size that is stated."""
+    if not (target.is_file() and target.stat().st_size == member.size):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with member.open() as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, _CHUNK)
+    if target.stat().st_size != member.size:
+        raise EOFError(f"{member.name!r} has {target.stat().st_size:,} of {member.size:,} bytes")
 
 
 def _members(archive: Path) -> Iterator[_Member]:

@@ -15,6 +15,7 @@ Nothing is mended: what cannot be read in full is refused with a reason.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
@@ -71,12 +72,20 @@ def read_bytes(path: str) -> bytes:
         raise UnreadableError(error.strerror or str(error)) from None
 
 
-def decode(data: bytes, enough: int | None = None) -> Image.Image:
+def content_digest(path: str) -> str:
+    """SHA-256 of an image file in hexadecimal, or why it cannot be read; only regular files are opened."""
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except UnreadableError as error:
+        return f"unreadable: {error}"
+
+
+def decode(data: bytes, short_side: int | None = None) -> Image.Image:
     """Bytes of an image file → an upright RGB picture, by the rules at the head of this module.
 
     Args:
         data: The file's content.
-        enough: Short side in pixels, at least 1, that suffices. A JPEG is then read at a half, a quarter or
+        short_side: In pixels, at least 1, that suffices. A JPEG is then read at a half, a quarter or
             an eighth of its size as long as its short side stays that long; every byte of it is still met.
             By default each picture is read in full.
 
@@ -87,8 +96,8 @@ def decode(data: bytes, enough: int | None = None) -> Image.Image:
 
     def decoded() -> Image.Image:
         image = _opened(data)
-        if enough:
-            image.draft(None, (enough, enough))  # does nothing to other formats
+        if short_side:
+            image.draft(None, (short_side, short_side))  # does nothing to other formats
         return _rgb(_upright(_loaded(image)))
 
     return _reasoned(decoded, data)
@@ -166,8 +175,8 @@ def _loaded(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        found = image.getexif().get(_ORIENTATION, 1)
-        return found if found in _TURNS else 1
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        return orientation if orientation in _TURNS else 1
     except Exception:  # a damaged block is no reason to lose sound pixels
         return 1
 

@@ -9,7 +9,7 @@ pHash, the colours of two pictures must agree as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -82,14 +82,14 @@ def pairs(
     others = np.setdiff1d(order, first)
     representative = np.empty(len(manifest), dtype=np.int64)
     representative[order] = first[code]
-    found = [(representative[others], others, np.zeros(len(others), dtype=np.int64))]
+    copies = [(representative[others], others, np.zeros(len(others), dtype=np.int64))]
     if pixels is not None:
         if len(pixels) != len(manifest):
             raise ValueError(f"pixels have {len(pixels):,} rows; allowed: the manifest's {len(manifest):,}")
-        found.append(_near(*perceptual_hash(pixels), np.sort(first), max_distance, max_colour))
+        copies.append(_near(*perceptual_hash(pixels), np.sort(first), max_distance, max_colour))
     tables = [
         _table(manifest, a, b, kind, distance)
-        for kind, (a, b, distance) in zip(("exact", "near"), found, strict=False)
+        for kind, (a, b, distance) in zip(("exact", "near"), copies, strict=False)
     ]
     return pd.concat(tables, ignore_index=True)
 
@@ -100,14 +100,14 @@ def _near(
     """Pairs among some rows, and their distances in bits."""
     rows = rows[np.ptp(colours[rows], axis=(1, 2)).max(axis=1) > _FLAT]
     signs = np.where(bits[rows], np.float32(1), np.float32(-1))
-    found = []
+    copies = []
     for start in range(0, len(rows), _BLOCK * 4):
         # The product of two signs is 1 where bits agree, so 64 − 2·distance is a matrix product.
         product = signs[start : start + _BLOCK * 4] @ signs[start:].T
         a, b = np.nonzero(product >= 64 - 2 * max_distance)
         distance = ((64 - product[a, b]) / 2).round().astype(np.int64)
-        found.append(np.stack([a + start, b + start, distance])[:, a < b])
-    a, b, distance = np.concatenate(found, axis=1) if found else np.zeros((3, 0), dtype=np.int64)
+        copies.append(np.stack([a + start, b + start, distance])[:, a < b])
+    a, b, distance = np.concatenate(copies, axis=1) if copies else np.zeros((3, 0), dtype=np.int64)
     a, b = rows[a], rows[b]
     step = 100_000
     apart = [
@@ -130,22 +130,40 @@ def _table(
     return table[_COLUMNS].sort_values(["image_id", "other"], ignore_index=True)
 
 
-def straddling(found: pd.DataFrame) -> pd.DataFrame:
+def straddling(copies: pd.DataFrame) -> pd.DataFrame:
     """The pairs whose images lie in different splits; an image without a split is in none."""
-    placed = found["split"].notna() & found["other_split"].notna()
-    return found[placed & (found["split"] != found["other_split"])].reset_index(drop=True)
+    placed = copies["split"].notna() & copies["other_split"].notna()
+    return copies[placed & (copies["split"] != copies["other_split"])].reset_index(drop=True)
 
 
-def refuse_straddling(found: pd.DataFrame) -> None:
+def label_conflicts(manifest: pd.DataFrame, found: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFrame:
+    """The pairs, with the attributes whose labels differ although the picture is one.
+
+    Args:
+        manifest: With ``image_id`` and a column an attribute.
+        found: As ``pairs`` gives it.
+        attributes: Names of the attributes. Where one of the two labels is null, nothing differs.
+
+    Returns:
+        ``found`` with ``conflicting``, names of attributes joined by "; ", empty where the labels agree.
+    """
+    labels = manifest.set_index("image_id")[list(attributes)].astype(object)
+    ours, theirs = labels.loc[found["image_id"]], labels.loc[found["other"]]
+    differ = (ours.to_numpy() != theirs.to_numpy()) & ours.notna().to_numpy() & theirs.notna().to_numpy()
+    names = ["; ".join(name for name, wrong in zip(attributes, row, strict=True) if wrong) for row in differ]
+    return found.assign(conflicting=np.array(names, dtype=object))
+
+
+def refuse_straddling(copies: pd.DataFrame) -> None:
     """Stop if an exact copy lies in two splits; near copies are for a person to look at.
 
     Args:
-        found: As ``pairs`` gives it.
+        copies: As ``pairs`` gives it.
 
     Raises:
         DataError: Names the first pair.
     """
-    exact = straddling(found[found["kind"] == "exact"])
+    exact = straddling(copies[copies["kind"] == "exact"])
     if len(exact):
         row = exact.iloc[0]
         raise DataError(
@@ -155,18 +173,18 @@ def refuse_straddling(found: pd.DataFrame) -> None:
         )
 
 
-def leave_out_copies(manifest: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+def leave_out_copies(manifest: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
     """Leave test as it is, and drop from validation and training what has a copy in a split before it.
 
     Args:
         manifest: With ``image_id, split`` (train, val or test).
-        found: As ``pairs`` gives it, exact and near; whatever is listed counts as a copy, and so does a
+        copies: As ``pairs`` gives it, exact and near; whatever is listed counts as a copy, and so does a
             copy of a copy.
 
     Returns:
         The manifest without these rows.
     """
-    group = groups(manifest, found)
+    group = groups(manifest, copies)
     rank = manifest["split"].map({"test": 0, "val": 1, "train": 2})
     if rank.isna().any():
         wrong = manifest.loc[rank.isna(), "split"].iloc[0]
@@ -174,19 +192,19 @@ def leave_out_copies(manifest: pd.DataFrame, found: pd.DataFrame) -> pd.DataFram
     return manifest[(rank == rank.groupby(group).transform("min")).to_numpy()].reset_index(drop=True)
 
 
-def groups(manifest: pd.DataFrame, found: pd.DataFrame) -> np.ndarray:
+def groups(manifest: pd.DataFrame, copies: pd.DataFrame) -> np.ndarray:
     """Number the groups of images that are linked by pairs; an image without a copy is a group.
 
     Args:
         manifest: With ``image_id``.
-        found: As ``pairs`` gives it.
+        copies: As ``pairs`` gives it.
 
     Returns:
         int64 of shape (images,), counted from 0 in the order of the manifest.
     """
     require(manifest, ("image_id",))
     index = pd.Index(manifest["image_id"])
-    a, b = index.get_indexer(found["image_id"]), index.get_indexer(found["other"])
+    a, b = index.get_indexer(copies["image_id"]), index.get_indexer(copies["other"])
     if min(a.min(initial=0), b.min(initial=0)) < 0:
         raise ValueError("pairs name images that the manifest lacks; allowed: pairs of this manifest")
     links = coo_array((np.ones(len(a)), (a, b)), shape=(len(index), len(index)))

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pandas as pd
 from tqdm import tqdm
 
-from swatchbook.data.decoding import UnreadableError, measure, read_bytes, threads
+from swatchbook.data.decoding import UnreadableError, content_digest, measure, read_bytes, threads
 from swatchbook.data.strict_csv import DataError
 
 SPLITS = ("train", "val", "test")
@@ -129,8 +129,8 @@ def examine(
         ValueError: If a column is missing or an image occurs twice.
     """
     require(listing, ("image_id", "path", "folder", "split"))
-    looks = in_parallel(_look, listing["path"].tolist(), workers, "reading images")
-    seen = pd.DataFrame(looks, columns=["sha256", "width", "height", "reason"], index=listing.index)
+    examined = in_parallel(_examined, listing["path"].tolist(), workers, "reading images")
+    seen = pd.DataFrame(examined, columns=["sha256", "width", "height", "reason"], index=listing.index)
     broken = seen["reason"].notna()
     quarantine = listing[["image_id", "path", "folder", "split"]].assign(reason=seen["reason"])[broken]
     quarantine = quarantine.reset_index(drop=True)
@@ -144,16 +144,12 @@ def fingerprint(root: Path) -> str:
     """SHA-256 over the names and the content of every image below a folder, in hexadecimal.
 
     Args:
-        root: The folder; `find` says which files are images.
+        root: The folder; `find` says which files are images. Of one that cannot be read the reason counts.
     """
     listing = find(root)
-    contents = in_parallel(_content, listing["path"].tolist(), None, "checking")
+    contents = in_parallel(content_digest, listing["path"].tolist(), None, "checking")
     lines = (f"{name}\0{content}\n" for name, content in zip(listing["image_id"], contents, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _content(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _too_many(quarantine: pd.DataFrame, images: int, limit: float) -> str:
@@ -165,7 +161,7 @@ def _too_many(quarantine: pd.DataFrame, images: int, limit: float) -> str:
     )
 
 
-def _look(path: str) -> tuple[str | None, int | None, int | None, str | None]:
+def _examined(path: str) -> tuple[str | None, int | None, int | None, str | None]:
     try:
         data = read_bytes(path)
         return hashlib.sha256(data).hexdigest(), *measure(data), None

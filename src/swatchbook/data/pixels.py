@@ -11,14 +11,16 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from swatchbook.atomic import write_file
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
 from swatchbook.data.images import require
 from swatchbook.data.strict_csv import DataError
@@ -30,15 +32,67 @@ _BLOCK = 256  # rows mapped at a time: 48 MiB
 _SPARE = 2**26  # bytes of disk left to others
 
 
-def square(image: Image.Image) -> np.ndarray:
-    """An RGB picture → ``Resize(256) → CenterCrop(256)``: uint8 array of shape (256, 256, 3)."""
-    width, height = image.size
-    long = int(SIZE * max(image.size) / min(image.size))
-    size = (SIZE, long) if width <= height else (long, SIZE)
+@dataclass(frozen=True)
+class Geometry:
+    """Where the points of a picture lie in its square: ``scale · point − offset``.
+
+    Coordinates are (x, y) in pixels and continuous: a picture covers [0, width] × [0, height], so that the
+    middle of its first pixel is (0.5, 0.5).
+
+    Attributes:
+        scale: Of x and of y; the two differ by rounding only.
+        offset: What the crop takes off at the left and at the top, in pixels of the square.
+    """
+
+    scale: tuple[float, float]
+    offset: tuple[int, int]
+
+    @classmethod
+    def of(cls, width: int, height: int) -> Geometry:
+        """The geometry of `square` for an upright picture of this size, as a manifest gives it."""
+        size = _scaled(width, height)
+        scale = (size[0] / width, size[1] / height)
+        return cls(scale, tuple(round((side - SIZE) / 2) for side in size))
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Points of the picture, shape (…, 2), in the square; outside of [0, 256] they were cropped off."""
+        return np.asarray(points, dtype=float) * self.scale - self.offset
+
+    def boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Boxes (left, top, right, bottom), shape (…, 4), in the square, cut off at its edges.
+
+        A box that lies outside has no area left.
+        """
+        boxes = np.asarray(boxes, dtype=float)
+        corners = self.points(boxes.reshape(*boxes.shape[:-1], 2, 2))
+        return np.clip(corners, 0, SIZE).reshape(boxes.shape)
+
+
+class Square(NamedTuple):
+    """A picture as it is stored, and how its coordinates got there.
+
+    Attributes:
+        pixels: uint8, shape (256, 256, 3).
+        geometry: For the boxes and landmarks of the picture.
+    """
+
+    pixels: np.ndarray
+    geometry: Geometry
+
+
+def square(image: Image.Image) -> Square:
+    """An RGB picture → ``Resize(256) → CenterCrop(256)``, with the geometry of both."""
+    size, geometry = _scaled(*image.size), Geometry.of(*image.size)
     if image.size != size:
         image = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (round((side - SIZE) / 2) for side in size)
-    return np.asarray(image.crop((left, top, left + SIZE, top + SIZE)))
+    left, top = geometry.offset
+    return Square(np.asarray(image.crop((left, top, left + SIZE, top + SIZE))), geometry)
+
+
+def _scaled(width: int, height: int) -> tuple[int, int]:
+    """Width and height once the short side is 256."""
+    long = int(SIZE * max(width, height) / min(width, height))
+    return (SIZE, long) if width <= height else (long, SIZE)
 
 
 def centre(pixels: np.ndarray, size: int = EVALUATED) -> np.ndarray:
@@ -60,9 +114,8 @@ def centre(pixels: np.ndarray, size: int = EVALUATED) -> np.ndarray:
 def build(manifest: pd.DataFrame, out: Path, *, workers: int | None = None) -> None:
     """Decode every image of a manifest into one ``.npy`` array of shape (images, 256, 256, 3), uint8.
 
-    The array is written through a memory map, a block of rows at a time, under a temporary name
-    (``.writing-…``) in the same folder, and gets its own name only when it is whole. The bytes do not
-    depend on the number of workers.
+    The array is written through a memory map, a block of rows at a time, and appears only when it is whole.
+    The bytes do not depend on the number of workers.
 
     Args:
         manifest: With ``image_id, path, sha256``, as ``images.examine`` gives it; row i becomes row i.
@@ -70,28 +123,16 @@ def build(manifest: pd.DataFrame, out: Path, *, workers: int | None = None) -> N
         workers: Threads; all cores by default.
 
     Raises:
-        DataError: If an image cannot be read or has changed since the manifest was made, or the disk is
-            full; nothing is left and what was at ``out`` is untouched.
+        DataError: If an image cannot be read or has changed since the manifest was made, or there is no
+            room; nothing is left and what was at ``out`` is untouched.
+        StoreError: If the disk is full all the same, or cannot be written.
         ValueError: If a column is missing, an image occurs twice or there is no image.
     """
     require(manifest, ("image_id", "path", "sha256"))
     out = Path(out)
     shape = (len(manifest), *ROW)
     _check_room(out.parent, int(np.prod(shape)))
-    try:
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=".writing-", suffix=".npy")
-        os.close(handle)
-        partial = Path(name)
-        try:
-            _fill(partial, manifest, shape, workers)
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.chmod(0o644)  # mkstemp makes private files
-            partial.replace(out)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f"{str(out)!r} cannot be written: {error.strerror or error}") from error
+    write_file(out, lambda partial: _fill(partial, manifest, shape, workers))
 
 
 def _check_room(folder: Path, needed: int) -> None:
@@ -139,7 +180,7 @@ def _row(image: tuple[str, str, str]) -> np.ndarray:
         data = read_bytes(path)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UnreadableError("the file has changed")
-        return square(decode(data))
+        return square(decode(data)).pixels
     except UnreadableError as error:
         raise DataError(
             f"image {image_id!r} is not as it was when the manifest was made ({error}); make the manifest "
@@ -161,14 +202,14 @@ def read(path: Path, images: int | None = None) -> np.memmap:
         DataError: If it is missing, cut off, holds Python objects, or has another shape or type.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{str(path)!r} is no array of pixels: {error}; build it again") from None
     wanted = f"uint8 ({'images' if images is None else images}, {', '.join(map(str, ROW))})"
-    right = isinstance(found, np.memmap) and found.dtype == np.uint8 and found.flags.c_contiguous
-    if not right or found.shape[1:] != ROW or images not in (None, len(found)):
-        shape = getattr(found, "shape", "several arrays")
+    right = isinstance(stored, np.memmap) and stored.dtype == np.uint8 and stored.flags.c_contiguous
+    if not right or stored.shape[1:] != ROW or images not in (None, len(stored)):
+        shape = getattr(stored, "shape", "several arrays")
         raise DataError(
-            f"{str(path)!r} holds {getattr(found, 'dtype', '')} {shape}; allowed: {wanted}; build it again"
+            f"{str(path)!r} holds {getattr(stored, 'dtype', '')} {shape}; allowed: {wanted}; build it again"
         )
-    return found
+    return stored

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from swatchbook.csv_io import unguard
+
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -19,12 +21,13 @@ class DataError(ValueError):
     """A data file cannot be had or says something impossible; the message names the file and the line."""
 
 
-def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def read_csv(path: Path, columns: tuple[str, ...], *, mark: bool = False) -> pd.DataFrame:
     """Read a UTF-8, comma-separated file with a header, every cell as text.
 
     Args:
         path: The file.
         columns: Columns that it must have; others are kept too.
+        mark: Whether a UTF-8 byte-order mark is taken off instead of refused.
 
     Returns:
         The rows, indexed by the line in the file on which each ends (the header is line 1).
@@ -34,11 +37,11 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
             missing or there twice; if a row has too many or too few fields; if the last line has no end,
             as in a file that was cut off; or if there are no rows.
     """
-    text = _text(path, columns)
+    text = _text(path, columns, mark)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows, lines = [], []
     try:
-        header = next(reader)
+        header = [unguard(name) for name in next(reader)]
         _check_header(header, columns, path.name)
         for row in reader:
             if len(row) != len(header):
@@ -84,8 +87,9 @@ def refuse_different(received: pd.Series, expected: pd.Series, name: str, reason
         refuse(wrong, name, received, f"{expected[wrong.to_numpy()].iloc[0]!r}, {reason}")
 
 
-def _text(path: Path, columns: tuple[str, ...]) -> str:
+def _text(path: Path, columns: tuple[str, ...], mark: bool) -> str:
     data = path.read_bytes()
+    data = data.removeprefix(BYTE_ORDER_MARKS[0]) if mark else data
     if data.startswith(BYTE_ORDER_MARKS):
         raise DataError(
             f"{path.name} starts with a byte-order mark, which would become part of its first column's name; "

@@ -2,34 +2,66 @@
 
 Every image of a batch gets its own crop, flip and jitter, from numbers that depend on nothing but the
 seed, the epoch and the image, so that neither the order of a batch nor its size changes them. Hue is
-never touched: colour is a label.
+never touched: colour is a label. A view comes with its geometry, so that boxes and points can follow.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 
+from swatchbook.models.geometry import Geometry
 from swatchbook.models.recipe import Recipe
 
 TRIES = 10  # crops drawn until one fits, as many as torchvision draws
-DICE = 6 + 2 * TRIES  # left, top, flip, brightness, contrast, saturation; then area and shape of each try
+COLUMNS = 6 + 2 * TRIES  # left, top, flip, brightness, contrast, saturation; then area and shape of each try
 LARGEST_RATIO = 4 / 3
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 
 
-def dice(seed: int, epoch: int, images: int) -> np.ndarray:
-    """The random numbers of an epoch: float32 in [0, 1), shape (images, DICE), a row an image.
+class View(NamedTuple):
+    """What the model sees of the images of a batch.
+
+    Attributes:
+        pixels: float32, about [0, 1], shape (n, 3, size, size).
+        geometry: Where it lies in the stored squares.
+    """
+
+    pixels: torch.Tensor
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How the views of a task are made.
+
+    Attributes:
+        training: Stored images (uint8, shape (n, S, S, 3)), their random numbers (shape (n, `columns`)), the
+            recipe and the side of the view in pixels → views; of each image alone, whatever its batch.
+        evaluation: Stored images and the recipe → views.
+        columns: Random numbers an image.
+    """
+
+    training: Callable[[torch.Tensor, torch.Tensor, Recipe, int], View]
+    evaluation: Callable[[torch.Tensor, Recipe], View]
+    columns: int
+
+
+def random_draws(seed: int, epoch: int, images: int, columns: int = COLUMNS) -> np.ndarray:
+    """The random numbers of an epoch: float32 in [0, 1), shape (images, columns), a row an image.
 
     Row i is the same however many images there are.
     """
-    return np.random.default_rng([seed, epoch, 2]).random((images, DICE), dtype=np.float32)
+    return np.random.default_rng([seed, epoch, 2]).random((images, columns), dtype=np.float32)
 
 
-def training_view(images: torch.Tensor, thrown: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+def training_view(images: torch.Tensor, draws: torch.Tensor, recipe: Recipe, size: int | None = None) -> View:
     """Random crop, flip and jitter of each image.
 
     In distribution these are torchvision's RandomResizedCrop (`crop_scale` to 1 of the area, a side ratio of
@@ -38,31 +70,33 @@ def training_view(images: torch.Tensor, thrown: torch.Tensor, recipe: Recipe) ->
 
     Args:
         images: uint8, shape (n, S, S, 3).
-        thrown: The images' rows of `dice`, shape (n, DICE), on the same device.
+        draws: The images' rows of `random_draws`, shape (n, COLUMNS), on the same device.
         recipe: Image size, crop and jitter settings.
+        size: Side of the view; the recipe's `image_size` by default.
 
     Returns:
-        float32, shape (n, 3, image_size, image_size), about [0, 1]. Jitter can leave that range:
-        clipping would shift the hue of bright colours.
+        The views. Jitter can leave [0, 1]: clipping would shift the hue of bright colours.
     """
     pixels = _floats(images, recipe)
-    left, top, flip, *jitter = thrown[:, :6].unbind(1)
-    width, height = _crop(thrown[:, 6:], recipe.crop_scale)
+    left, top, flip, *jitter = draws[:, :6].unbind(1)
+    width, height = _crop(draws[:, 6:], recipe.crop_scale)
     # Crops are upright, so columns and rows are looked up apart; `affine_grid` would multiply matrices.
-    size = recipe.image_size
+    size = size or recipe.image_size
     middles = (2 * torch.arange(size, device=images.device) + 1) / size - 1
     mirrored = torch.where(flip < recipe.flip, -width, width)
-    x = mirrored[:, None] * middles + ((1 - width) * (2 * left - 1))[:, None]
-    y = height[:, None] * middles + ((1 - height) * (2 * top - 1))[:, None]
+    across, down = (1 - width) * (2 * left - 1), (1 - height) * (2 * top - 1)
+    x = mirrored[:, None] * middles + across[:, None]
+    y = height[:, None] * middles + down[:, None]
     grid = torch.stack([x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
     view = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return _jitter(view, *jitter, recipe)
+    crops = torch.stack([mirrored, height], 1), torch.stack([across, down], 1)
+    return View(_jitter(view, *jitter, recipe), Geometry.of_crops(*crops, images.shape[1], size))
 
 
-def _crop(thrown: torch.Tensor, smallest: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _crop(draws: torch.Tensor, smallest: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Width and height of each image's crop, as shares of the image, each of shape (n,)."""
-    area = smallest + (1 - smallest) * thrown[:, 0::2]
-    ratio = torch.exp((2 * thrown[:, 1::2] - 1) * math.log(LARGEST_RATIO))
+    area = smallest + (1 - smallest) * draws[:, 0::2]
+    ratio = torch.exp((2 * draws[:, 1::2] - 1) * math.log(LARGEST_RATIO))
     # Width √(a·r) and height √(a/r) fit into the image as long as a ≤ r ≤ 1/a.
     fits = area <= torch.minimum(ratio, 1 / ratio)
     first = fits.int().argmax(1, keepdim=True)
@@ -72,21 +106,24 @@ def _crop(thrown: torch.Tensor, smallest: float) -> tuple[torch.Tensor, torch.Te
     return (area * ratio).sqrt(), (area / ratio).sqrt()
 
 
-def evaluation_view(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
+def evaluation_view(images: torch.Tensor, recipe: Recipe) -> View:
     """The centre crop; for images stored at 256 and a model at 224, no pixel is changed.
 
     Args:
         images: uint8, shape (n, S, S, 3).
         recipe: Image size and `crop_share`.
-
-    Returns:
-        float32 in [0, 1], shape (n, 3, image_size, image_size).
     """
     pixels = _floats(images, recipe)
+    side, size = pixels.shape[-1], recipe.image_size
     # Python's rounding of the half pixel, as in torchvision's CenterCrop.
-    start = round((pixels.shape[-1] - recipe.image_size) / 2)
-    stop = start + recipe.image_size
-    return pixels[..., start:stop, start:stop].contiguous()
+    start = round((side - size) / 2)
+    scale = torch.full((len(images), 2), size / side, device=images.device)
+    offset = torch.full_like(scale, (2 * start + size) / side - 1)
+    view = pixels[..., start : start + size, start : start + size].contiguous()
+    return View(view, Geometry.of_crops(scale, offset, images.shape[1], size))
+
+
+STANDARD = Augmentation(training_view, evaluation_view, COLUMNS)
 
 
 def working_side(recipe: Recipe) -> int:

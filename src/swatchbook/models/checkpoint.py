@@ -1,4 +1,4 @@
-"""A trained model on disk, and the state from which an interrupted training goes on.
+"""A trained model on disk, of whatever task, and the state from which an interrupted training goes on.
 
 A finished model is a folder with `model.safetensors`, `config.json` (written last) and `history.csv`.
 While it is being trained there is a folder `resume/` in it: the state at the end of the last epoch and
@@ -17,8 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from swatchbook.models.network import WEIGHTS, Network, build
-from swatchbook.schema import Schema
+from swatchbook.models.backbones import WEIGHTS
 from swatchbook.store import Store, sha256
 
 CONFIG = "config.json"
@@ -35,7 +34,9 @@ def save_weights(store: Store, artefact: str, network: nn.Module) -> None:
     store.write(artefact, lambda path: save_file(weights, path))
 
 
-def save_state(store: Store, network: nn.Module, optimizer: torch.optim.Optimizer, said: Mapping) -> None:
+def save_state(
+    store: Store, networks: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, progress: Mapping
+) -> None:
     """Write the state of a training at the end of an epoch, in one file, atomically.
 
     There is no random state to keep, as every epoch seeds itself, and no scheduler's, as the learning
@@ -43,57 +44,62 @@ def save_state(store: Store, network: nn.Module, optimizer: torch.optim.Optimize
 
     Args:
         store: Of the model's folder.
-        network: Its weights are saved.
+        networks: Name → what is saved of the weights: the network, and their average where there is one.
         optimizer: Its moments are saved.
-        said: All else, as JSON can say it.
+        progress: All else, as JSON can say it.
     """
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors = {
+        f"{kind}.{name}": tensor
+        for kind, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }
     for index, moments in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()})
     # One metadata key only: safetensors writes several in random order.
-    store.write(STATE, lambda path: save_file(_plain(tensors), path, {"said": json.dumps(said)}))
+    store.write(STATE, lambda path: save_file(_plain(tensors), path, {"progress": json.dumps(progress)}))
 
 
 def load_state(
-    store: Store, network: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str
+    store: Store, networks: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, fingerprint: str
 ) -> dict | None:
-    """Bring network and optimizer to the saved state.
+    """Bring networks and optimizer to the saved state.
 
     Args:
         store: Of the model's folder.
-        network: Receives the weights.
+        networks: Receive the weights, by the names that they were saved under.
         optimizer: Receives the moments.
         fingerprint: What the saved state must have been trained from.
 
     Returns:
-        What `save_state` was told; None, with nothing loaded, if there is no state, it is damaged or
+        The `progress` that was saved; None, with nothing loaded, if there is no state, it is damaged or
         belongs to other settings or data.
     """
     path = store.path(STATE)
     try:
         with safe_open(path, "pt") as file:
-            said = json.loads((file.metadata() or {}).get("said", "{}"))
-        if said.get("fingerprint") != fingerprint:
+            progress = json.loads((file.metadata() or {}).get("progress", "{}"))
+        if progress.get("fingerprint") != fingerprint:
             return None
         tensors = load_file(path)
     except (OSError, SafetensorError, ValueError):
         return None
     moments: dict[int, dict[str, torch.Tensor]] = {}
-    weights = {}
+    weights: dict[str, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         kind, _, name = key.partition(".")
-        if kind == "network":
-            weights[name] = tensor
-        else:
+        if kind == "optimizer":
             index, _, moment = name.partition(".")
             moments.setdefault(int(index), {})[moment] = tensor
-    network.load_state_dict(weights, strict=True)
+        else:
+            weights.setdefault(kind, {})[name] = tensor
+    for kind, network in networks.items():
+        network.load_state_dict(weights[kind], strict=True)
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     for parameter, kept in optimizer.state.items():
         for name, moment in kept.items():
             if moment.shape == parameter.shape:  # files hold one layout, a fused step wants the parameter's
                 kept[name] = torch.empty_like(parameter, requires_grad=False).copy_(moment)
-    return said
+    return progress
 
 
 def begin(store: Store) -> None:
@@ -110,55 +116,51 @@ def finish(store: Store, best: str, config: Mapping[str, object]) -> None:
     shutil.rmtree(store.path("resume"), ignore_errors=True)
 
 
-def load(model_dir: str | Path, schema: Schema) -> tuple[Network, dict]:
-    """Open a finished model.
-
-    Args:
-        model_dir: A folder that `train` has finished.
-        schema: Must have the model's attributes and classes, in its order.
-
-    Returns:
-        The network, on the CPU and ready to predict, and the content of its `config.json`.
+def read_config(model_dir: str | Path, task: str) -> dict:
+    """The content of a finished model's `config.json`.
 
     Raises:
-        CheckpointError: If the folder holds no finished model, its weights are a pickle, are damaged or
-            do not fit, or the schema is another one.
+        CheckpointError: If the folder holds no finished model, or one of another task.
     """
     folder = Path(model_dir)
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        heads, recipe, network = config["heads"], config["recipe"], config["network"]
-        wanted = config["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        written, _ = config.get("task", "heads"), (config["recipe"], config["network"], config["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder}: no finished model; {CONFIG} gives {error!r}") from None
-    path = folder / WEIGHTS
+    if written != task:
+        raise CheckpointError(f"{folder}: a model of the task {written!r}; {task!r} is needed")
+    return config
+
+
+def load_weights(model_dir: str | Path, config: Mapping, network: nn.Module) -> nn.Module:
+    """Give a network a finished model's weights, strictly.
+
+    Args:
+        model_dir: The model's folder.
+        config: As from `read_config`.
+        network: Of the shape that was trained.
+
+    Returns:
+        The network, in evaluation mode.
+
+    Raises:
+        CheckpointError: If the weights are a pickle, are damaged or do not fit.
+    """
+    path = Path(model_dir) / WEIGHTS
     if not path.is_file():
-        raise CheckpointError(f"{folder}: {WEIGHTS} is missing; other formats are not opened")
-    asked = [[a.name, list(a.classes)] for a in schema]
-    if heads != asked:
-        raise CheckpointError(
-            f"{folder}: the model answers {_describe(heads)}; the schema asks {_describe(asked)}"
-        )
-    if sha256(path) != wanted:
+        raise CheckpointError(f"{model_dir}: {WEIGHTS} is missing; other formats are not opened")
+    if sha256(path) != config["sha256"]:
         raise CheckpointError(
             f"{path} is not the file that {CONFIG} describes (SHA-256 differs); train or copy it again"
         )
-    built = build(network["architecture"], schema, pretrained=False, img_size=recipe["image_size"])
-    built.info.update(network)
     try:
-        weights = load_file(path)
-        built.load_state_dict(weights, strict=True)
+        network.load_state_dict(load_file(path), strict=True)
     except (SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} does not fit {network['architecture']}: {reason}") from None
-    for name in ("mean", "std"):
-        setattr(built, name, torch.tensor(network[name])[:, None, None])
-    return built.eval(), config
+        raise CheckpointError(f"{path} does not fit {config['network']['architecture']}: {reason}") from None
+    return network.eval()
 
 
 def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _describe(heads: list) -> str:
-    return "; ".join(f"{name} ({', '.join(classes)})" for name, classes in heads)

@@ -1,33 +1,31 @@
-"""Several processes that train one model: torch's DistributedDataParallel, started by `torchrun`.
+"""Several processes that train one model, started by `torchrun`: all run the same training.
 
-The first process does all that a run does. When it trains, it tells the others what, and each takes its
-share of every batch; the losses are divided by the labelled items of the whole batch, so that the gradient
-is that of one process on the whole batch. Only the first writes files, which all must be able to read.
+Each process takes its share of every batch, and losses are divided by the labelled items of the whole batch,
+so that the gradient is that of one process on the whole batch. Only the first writes files, which all must be
+able to read.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
 from timm.layers import convert_sync_batchnorm
 from torch import distributed, nn
 
-from swatchbook.models.network import Network
-
-# The others wait for as long as the first decodes, labels and draws figures.
+Rows = TypeVar("Rows", np.ndarray, torch.Tensor)
+# The others wait for as long as the first decodes and labels.
 _PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Team:
+class Processes:
     """One process's place among those that train together.
 
     Attributes:
@@ -40,14 +38,16 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes and speaks for all."""
+        """Whether this process writes and prints for all."""
         return self.rank == 0
 
-    def share(self, rows: np.ndarray) -> np.ndarray:
-        """This process's part of a batch."""
+    def share(self, rows: Rows) -> Rows:
+        """This process's part of the rows of a batch."""
         return rows[self.rank :: self.size]
 
-    def prepared(self, network: Network, device: str, log: Callable[[str], object]) -> Network:
+    def with_common_normalisation(
+        self, network: nn.Module, device: str, log: Callable[[str], object]
+    ) -> nn.Module:
         """The network with batch normalisation over all processes, where torch has it."""
         if self.size > 1 and any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
             if device == "cuda":
@@ -55,13 +55,22 @@ class Team:
             log("batch normalisation: on CPUs each process normalises its own part of a batch")
         return network
 
-    def wrap(self, network: nn.Module, device: str) -> nn.Module:
-        """The network whose gradients are averaged over all processes."""
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over all processes, in one message."""
         if self.size == 1:
-            return network
-        return nn.parallel.DistributedDataParallel(
-            network, device_ids=[torch.cuda.current_device()] if device == "cuda" else None
-        )
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        together = torch.cat([g.flatten() for g in gradients])
+        distributed.all_reduce(together)
+        means = (together / self.size).split([g.numel() for g in gradients])
+        for gradient, mean in zip(gradients, means, strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    def copy_buffers(self, network: nn.Module) -> None:
+        """Give all processes the first one's statistics of batch normalisation."""
+        if self.size > 1:
+            for buffer in network.buffers():
+                distributed.broadcast(buffer, src=0)
 
     def total(self, numbers: torch.Tensor) -> torch.Tensor:
         """The sum of a tensor over all processes."""
@@ -69,15 +78,30 @@ class Team:
             distributed.all_reduce(numbers)
         return numbers
 
-    def gathered(self, mine: Mapping[str, torch.Tensor], n: int) -> dict[str, torch.Tensor]:
-        """Rows that each process worked out of its `share`, in the order of the n rows of all."""
-        if self.size == 1:
-            return dict(mine)
-        parts: list[Any] = [None] * self.size
-        distributed.all_gather_object(parts, dict(mine))
-        places = np.concatenate([np.arange(n)[rank :: self.size] for rank in range(self.size)])
-        order = torch.from_numpy(np.argsort(places))
-        return {name: torch.cat([part[name] for part in parts])[order] for name in mine}
+    def gathered(self, mine: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Rows that each process worked out of its `share`, in the order of the rows of all.
+
+        A gradient of the result reaches the rows of this process only.
+        """
+        return {name: self._gathered(rows) for name, rows in mine.items()} if self.size > 1 else dict(mine)
+
+    def _gathered(self, mine: torch.Tensor) -> torch.Tensor:
+        n = int(self.total(torch.tensor(len(mine))))
+        places = [np.arange(n)[rank :: self.size] for rank in range(self.size)]
+        padded = mine.new_zeros(len(places[0]), *mine.shape[1:])
+        padded[: len(mine)] = mine.detach()
+        parts = [torch.empty_like(padded) for _ in places]
+        distributed.all_gather(parts, padded)
+        parts[self.rank] = mine
+        rows = torch.cat([part[: len(place)] for part, place in zip(parts, places, strict=True)])
+        return rows[torch.from_numpy(np.argsort(np.concatenate(places))).to(rows.device)]
+
+    def broadcast(self, value: object = None) -> object:
+        """The first process's value, for all; anything that can be pickled."""
+        values = [value]
+        if self.size > 1:
+            distributed.broadcast_object_list(values, src=0)
+        return values[0]
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -85,15 +109,15 @@ class Team:
             distributed.barrier()
 
 
-def team() -> Team:
-    """This process's place; alone where nothing was started by `assembled`."""
+def processes() -> Processes:
+    """This process's place; alone where nothing was started by `joined`."""
     if not distributed.is_available() or not distributed.is_initialized():
-        return Team()
-    return Team(distributed.get_rank(), distributed.get_world_size())
+        return Processes()
+    return Processes(distributed.get_rank(), distributed.get_world_size())
 
 
 @contextmanager
-def assembled(device: str = "auto") -> Iterator[Team]:
+def joined(device: str = "auto") -> Iterator[Processes]:
     """Join the processes that `torchrun` started, and part from them in the end.
 
     Args:
@@ -103,7 +127,7 @@ def assembled(device: str = "auto") -> Iterator[Team]:
         ValueError: If there are more processes on this machine than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Team()
+        yield Processes()
         return
     local = int(os.environ.get("LOCAL_RANK", "0"))
     backend = "gloo"
@@ -117,50 +141,6 @@ def assembled(device: str = "auto") -> Iterator[Team]:
         backend = "cpu:gloo,cuda:nccl"
     distributed.init_process_group(backend, timeout=_PATIENCE)
     try:
-        yield team()
+        yield processes()
     finally:
         distributed.destroy_process_group()
-
-
-def tell(task: Mapping[str, object] | None) -> None:
-    """Tell the others what to do; None sends them home. Called by the first process."""
-    if team().size > 1:
-        sent = task and {name: _packed(value) for name, value in task.items()}
-        distributed.broadcast_object_list([sent], src=0)
-
-
-def follow(work: Callable[..., object]) -> None:
-    """Do what the first process tells, until it sends all home.
-
-    Args:
-        work: Called with what `tell` was given, as keywords.
-    """
-    while True:
-        told: list[Any] = [None]
-        distributed.broadcast_object_list(told, src=0)
-        if told[0] is None:
-            return
-        work(**{name: _unpacked(value) for name, value in told[0].items()})
-
-
-@dataclass(frozen=True)
-class _Map:
-    """A memory map, which is opened again rather than sent."""
-
-    path: str
-    offset: int
-    shape: tuple[int, ...]
-    dtype: str
-
-
-def _packed(value: object) -> object:
-    # A part of a map is sent: it knows its file, but not where in it it begins.
-    if isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap) and value.flags.c_contiguous:
-        return _Map(str(value.filename), value.offset, value.shape, value.dtype.str)
-    return value
-
-
-def _unpacked(value: object) -> object:
-    if isinstance(value, _Map):
-        return np.memmap(value.path, np.dtype(value.dtype), "r", value.offset, value.shape)
-    return value

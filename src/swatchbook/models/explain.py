@@ -16,12 +16,11 @@ import numpy as np
 import torch
 
 from swatchbook.evaluation.grids import WINDOW
-from swatchbook.models import checkpoint
 from swatchbook.models.augment import evaluation_view
-from swatchbook.models.hardware import choose, fixed_threads
+from swatchbook.models.hardware import fixed_threads, placed
 from swatchbook.models.inputs import batches, checked_rows
-from swatchbook.models.pixel_loader import Feed
-from swatchbook.models.recipe import Recipe
+from swatchbook.models.pixel_loader import PixelLoader
+from swatchbook.models.tasks import heads as tasks
 from swatchbook.schema import Schema
 
 Answer = Callable[[torch.Tensor], dict[str, torch.Tensor]]
@@ -99,25 +98,24 @@ def explain(
     Raises:
         ValueError: If the folder holds no such model or pixels or rows are not as described.
     """
-    network, config = checkpoint.load(model_dir, schema)
+    network, config = tasks.load(model_dir, schema)
     rows = checked_rows(rows, pixels, "rows")
-    recipe = Recipe(**config["recipe"])
-    hardware = choose("auto" if recipe.precision == "auto" else "fp32", device)
-    network.place(hardware.device).eval()
-    feed = Feed(pixels, recipe, hardware.device, keep=False)
+    recipe, hardware = tasks.settings_of(config, device)
+    network = placed(network, hardware.device)
+    loader = PixelLoader(pixels, recipe, hardware.device, keep=False)
     heads, side = schema.names, recipe.image_size
 
     def answer(views: torch.Tensor) -> dict[str, torch.Tensor]:
         with hardware.autocast():
             logits = network(views)
-        return {name: torch.softmax(scores.float(), 1) for name, scores in logits.items()}
+        return {a.name: tasks.probabilities(logits[a.name].float(), a) for a in schema}
 
     seen = np.empty((len(rows), side, side, 3), np.uint8)
     falls = np.empty((len(rows), len(heads), cells, cells), np.float32)
     sure = np.empty((len(rows), len(heads)), np.float32)
     with fixed_threads(recipe.threads), torch.no_grad():
         for at in batches(np.arange(len(rows)), batch):
-            views = evaluation_view(feed(rows[at]), recipe)
+            views = evaluation_view(loader(rows[at]), recipe).pixels
             seen[at] = (views * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
             maps, p = occlusion(answer, views, cells), answer(views)
             falls[at] = torch.stack([maps[name] for name in heads], 1).numpy()

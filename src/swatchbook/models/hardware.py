@@ -7,8 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from swatchbook.memory import keep_freed
+
+# Share of a training step that compiling saves, and what it costs. Measured on one H200 at 224 px, batch 64:
+# DINOv2 ViT-B/14 1,687 → 2,399 images/s in bf16; ResNet-50 channels last 4,000 eager against 3,885 compiled.
+SAVED_BY_COMPILING = {"transformer": 0.30, "convolutional": 0.0}
+COMPILING = 60.0  # seconds, for the two sizes that batches have; an estimate
+MARGIN = 2.0  # how many times its cost it must save
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -74,6 +81,41 @@ def choose(precision: str = "auto", device: str = "auto") -> Hardware:
     if major >= 7:
         return Hardware("cuda", "fp16", f"cuda, fp16 with scaled gradients: {name} has no bf16 in hardware")
     return Hardware("cuda", "fp32", f"cuda, fp32: {name} has no tensor cores for less")
+
+
+def kind_of(network: nn.Module) -> str:
+    """``convolutional`` with more than one convolution, else ``transformer``, whose patches are one."""
+    return "convolutional" if sum(p.ndim == 4 for p in network.parameters()) > 1 else "transformer"
+
+
+def placed(network: nn.Module, device: str) -> nn.Module:
+    """The network on a device, in the memory layout that is fastest there for its kind."""
+    # Channels last: convolutions gain up to a half, on GPUs and CPUs alike; transformers nothing.
+    layout = torch.channels_last if kind_of(network) == "convolutional" else torch.preserve_format
+    return network.to(device).to(memory_format=layout)
+
+
+def compiling_pays(setting: str, device: str, network: nn.Module, seconds_left: float) -> tuple[bool, str]:
+    """Decide on `torch.compile` for the rest of a training.
+
+    Args:
+        setting: ``auto``, or ``yes`` or ``no`` to insist.
+        device: ``cuda`` or ``cpu``.
+        network: What is trained.
+        seconds_left: That the rest of the training would take as it is.
+
+    Returns:
+        Whether to compile, and one sentence that says why.
+    """
+    if setting != "auto":
+        return setting == "yes", f"torch.compile: {setting}, asked for"
+    if device == "cpu":
+        return False, "torch.compile: no, on a CPU it takes longer than it saves"
+    kind = kind_of(network)
+    saved = SAVED_BY_COMPILING[kind] * seconds_left
+    pays = saved > MARGIN * COMPILING
+    why = f"about {saved:.0f} of the {seconds_left:.0f} s left saved ({kind}), {COMPILING:.0f} s to compile"
+    return pays, f"torch.compile: {'yes' if pays else 'no'}, {why}"
 
 
 @contextmanager

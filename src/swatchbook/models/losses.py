@@ -2,6 +2,10 @@
 
 Every loss is a mean over the labelled items of a head. A head without a labelled item in the batch
 gives exactly 0 and a gradient of exactly 0, where a plain mean would give NaN.
+
+Targets are of three kinds: codes of shape (n,), negative (−1 or −100) where there is no label; probabilities
+of shape (n, K) and a floating type, NaN or all 0 where there are none; and, of attributes with several
+classes at once, memberships of shape (n, K) and an integer type, 1, 0, or −1 where it is not known.
 """
 
 from __future__ import annotations
@@ -12,10 +16,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 
-from swatchbook.models.recipe import LOSSES, Recipe
+from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 
 MASKED = -100
+
+
+def class_counts(codes: np.ndarray, classes: int) -> np.ndarray:
+    """How many items each class has: codes of shape (n,) or memberships of shape (n, K) → shape (K,)."""
+    if codes.ndim == 2:
+        return (codes == 1).sum(0)
+    return np.bincount(codes[codes >= 0], minlength=classes)
 
 
 def class_weights(
@@ -26,10 +37,11 @@ def class_weights(
     A class without items gets weight 0; `absent_classes` names it.
 
     Args:
-        codes: Attribute → codes of the training images, shape (n,), −1 where there is no label.
+        codes: Attribute → codes or memberships of the training images.
         schema: Gives the heads and the number of classes K.
         kind: ``weighted`` for N/(K·n_c), N being the labelled items; ``effective`` for weights in
-            proportion to (1 − β)/(1 − β^n_c), scaled so that the mean weight of an item is 1.
+            proportion to (1 − β)/(1 − β^n_c), scaled so that the mean weight of an item is 1. Memberships
+            get, of either kind, the weight of a positive against a negative, (N_c − n_c)/n_c.
         beta: β of ``effective``, in [0, 1).
 
     Returns:
@@ -43,10 +55,12 @@ def class_weights(
         raise ValueError(f"kind {kind!r} has no class weights; allowed: weighted, effective")
     weights = {}
     for a in schema:
-        counts = np.bincount(codes[a.name][codes[a.name] >= 0], minlength=len(a)).astype(float)
+        counts = class_counts(codes[a.name], len(a)).astype(float)
         seen = counts > 0
         raw = np.zeros(len(a))
-        if kind == "weighted":
+        if a.multiple:
+            raw[seen] = ((codes[a.name] == 0).sum(0) / np.maximum(counts, 1))[seen]
+        elif kind == "weighted":
             raw[seen] = counts.sum() / (len(a) * counts[seen])
         else:
             raw[seen] = (1 - beta) / (1 - beta ** counts[seen])
@@ -57,15 +71,41 @@ def class_weights(
 
 def absent_classes(codes: Mapping[str, np.ndarray], schema: Schema) -> dict[str, list[str]]:
     """Attribute → the classes of which there is no item, for the attributes where there are any."""
-    absent = {a.name: [c for k, c in enumerate(a.classes) if not (codes[a.name] == k).any()] for a in schema}
+    counts = {a.name: class_counts(codes[a.name], len(a)) for a in schema}
+    absent = {a.name: [c for c, n in zip(a.classes, counts[a.name], strict=True) if not n] for a in schema}
     return {name: classes for name, classes in absent.items() if classes}
 
 
+def logit_shifts(codes: Mapping[str, np.ndarray], schema: Schema, strength: float) -> dict[str, torch.Tensor]:
+    """What is added to the logits of each head in training: τ·log of its class frequencies.
+
+    A class without items counts as if it had half an item.
+
+    Args:
+        codes: Attribute → codes or memberships of the training images.
+        schema: Gives the heads.
+        strength: τ; at 1 with ``plain`` this is the balanced softmax.
+
+    Returns:
+        Attribute → float32 tensor of shape (K,); 0 for memberships, whose classes do not compete.
+
+    Source:
+        Menon et al. (2021), Long-tail learning via logit adjustment, arXiv 2007.07314, section 5; balanced
+        softmax: Ren et al. (2020), arXiv 2007.10740.
+    """
+    shifts = {}
+    for a in schema:
+        counts = np.maximum(class_counts(codes[a.name], len(a)), 0.5)
+        shift = np.zeros(len(a)) if a.multiple else strength * np.log(counts / counts.sum())
+        shifts[a.name] = torch.tensor(shift, dtype=torch.float32)
+    return shifts
+
+
 def is_labelled(targets: torch.Tensor) -> torch.Tensor:
-    """Which items have a target, shape (n,): a code of 0 or more, or probabilities that are not all 0."""
+    """Which items have a target, shape (n,)."""
     if targets.is_floating_point():
         return torch.nan_to_num(targets).sum(1) > 0
-    return targets >= 0
+    return targets >= 0 if targets.ndim == 1 else (targets >= 0).any(1)
 
 
 def item_losses(
@@ -75,10 +115,10 @@ def item_losses(
 
     Args:
         logits: Shape (n, K).
-        targets: Codes of shape (n,), negative (−1 or −100) where there is no label; or probabilities
-            of shape (n, K), NaN or all 0 where there are none.
-        recipe: Its `loss`, `smoothing` and `gce_q` are used. Codes under ``soft`` (validation labels)
-            are scored by plain cross-entropy, which is the divergence from a certain label.
+        targets: Codes, probabilities or memberships.
+        recipe: Its `loss`, `smoothing`, `gce_q` and `focal_gamma` are used. Codes under ``soft`` (validation
+            labels) are scored by plain cross-entropy, which is the divergence from a certain label;
+            memberships, whatever the loss, by the mean binary cross-entropy of the classes that are known.
         weights: Shape (K,), of the kinds ``weighted`` and ``effective``.
 
     Returns:
@@ -86,7 +126,8 @@ def item_losses(
 
     Source:
         ``gce``: (1 − p_y^q)/q, Zhang & Sabuncu (2018), arXiv 1805.07836. ``soft``: KL(target ‖ softmax).
-        ``smooth``: Szegedy et al. (2016), (1 − ε)·CE + ε·mean over classes.
+        ``smooth``: Szegedy et al. (2016), (1 − ε)·CE + ε·mean over classes. Focal: (1 − p_y)^γ·CE, Lin et
+        al. (2017), arXiv 1708.02002.
     """
     logits = logits.float()
     mask = is_labelled(targets)
@@ -94,46 +135,78 @@ def item_losses(
         targets = torch.nan_to_num(targets.float())
         divergence = torch.special.xlogy(targets, targets) - targets * F.log_softmax(logits, 1)
         return torch.where(mask, divergence.sum(1), 0.0)
+    if targets.ndim == 2:
+        return _membership_losses(logits, targets, recipe.focal_gamma, weights)
     targets = torch.where(mask, targets.long(), MASKED)
     if recipe.loss == "gce":
         log_p = F.log_softmax(logits, 1).gather(1, targets.clamp(min=0)[:, None])[:, 0]
         # p^q as exp(q·log p): the gradient of p^q itself is infinite at p = 0.
         return torch.where(mask, -torch.expm1(recipe.gce_q * log_p) / recipe.gce_q, 0.0)
     smoothing = recipe.smoothing if recipe.loss == "smooth" else 0.0
-    return F.cross_entropy(
+    losses = F.cross_entropy(
         logits, targets, weights, ignore_index=MASKED, reduction="none", label_smoothing=smoothing
     )
+    if recipe.focal_gamma:
+        p = F.softmax(logits, 1).gather(1, targets.clamp(min=0)[:, None])[:, 0]
+        losses = losses * (1 - p).clamp(min=1e-6) ** recipe.focal_gamma  # a finite gradient at p = 1
+    return losses
 
 
-def multi_head_loss(
+def _membership_losses(
+    logits: torch.Tensor, targets: torch.Tensor, gamma: float, weights: torch.Tensor | None
+) -> torch.Tensor:
+    known, wanted = targets >= 0, targets.clamp(min=0).float()
+    losses = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weights, reduction="none")
+    if gamma:
+        losses = losses * torch.sigmoid(torch.where(wanted > 0, -logits, logits)) ** gamma
+    return (losses * known).sum(1) / known.sum(1).clamp(min=1)
+
+
+def head_losses(
     logits: Mapping[str, torch.Tensor],
     targets: Mapping[str, torch.Tensor],
     recipe: Recipe,
     weights: Mapping[str, torch.Tensor] | None = None,
     labelled: Mapping[str, torch.Tensor | int] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """The loss of all heads together and of each.
+    """The loss of each head.
 
     The mean over the labelled items is a plain one: a batch of one rare class weighs as much as its
     class weight says, which a division by the sum of the weights would cancel.
 
     Args:
         logits: Head → shape (n, K).
-        targets: Head → codes or probabilities, as in `item_losses`.
-        recipe: Its `loss`, `combine`, `smoothing` and `gce_q` are used.
+        targets: Head → codes, probabilities or memberships.
+        recipe: As in `item_losses`.
         weights: Head → class weights; needed by ``weighted`` and ``effective``.
         labelled: Head → the number of labelled items to divide by, where the batch is a part of a
             larger one; counted in `targets` by default.
 
     Returns:
-        ``loss`` (sum or mean over heads) and an entry a head, each a scalar.
+        Head → a scalar.
     """
-    if recipe.loss not in LOSSES or (recipe.loss in ("weighted", "effective") and weights is None):
+    if recipe.loss in ("weighted", "effective") and weights is None:
         raise ValueError(f"loss {recipe.loss!r} needs class weights; received none")
     losses: dict[str, torch.Tensor] = {}
     for head, scores in logits.items():
         count = is_labelled(targets[head]).sum() if labelled is None else torch.as_tensor(labelled[head])
         items = item_losses(scores, targets[head], recipe, None if weights is None else weights[head])
         losses[head] = items.sum() / count.clamp(min=1)
-    total = torch.stack(list(losses.values())).sum()
-    return {"loss": total / len(losses) if recipe.combine == "mean" else total, **losses}
+    return losses
+
+
+def combined(parts: Mapping[str, torch.Tensor | float], recipe: Recipe) -> torch.Tensor | float:
+    """The loss of all parts together, by the recipe's `combine` and `part_weights`.
+
+    Raises:
+        ValueError: If the recipe weighs another number of parts.
+    """
+    values = list(parts.values())
+    if recipe.part_weights:
+        if len(recipe.part_weights) != len(values):
+            raise ValueError(
+                f"recipe.part_weights = {recipe.part_weights!r} for {len(values)} parts: {', '.join(parts)}"
+            )
+        values = [weight * value for weight, value in zip(recipe.part_weights, values, strict=True)]
+    total = torch.stack(values).sum() if isinstance(values[0], torch.Tensor) else sum(values)
+    return total / len(values) if recipe.combine == "mean" else total

@@ -21,7 +21,7 @@ SHARE = 0.25  # of the free memory; the rest is the model's, its gradients' and 
 _BLOCK = 256  # images brought to the device at a time
 
 
-class Feed:
+class PixelLoader:
     """Images of a data set, on the device and at the working side.
 
     Attributes:

@@ -1,6 +1,7 @@
 """How a model is trained: every setting with its published value, or ours where the publication is silent.
 
-The settings are numbers and words only, so that a configuration can hold, print and override them.
+One dataclass serves every task. The settings are numbers and words only, so that a configuration can hold,
+print and override them; a task leaves alone what it has no use for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 LOSSES = ("weighted", "plain", "smooth", "gce", "soft", "effective")
 COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+OPTIMIZERS = ("adamw", "adam")
+SCHEDULES = ("cosine", "exponential")
 
 
 @dataclass(frozen=True)
@@ -21,24 +24,49 @@ class Recipe:
         crop_share: Side of the evaluation crop as a share of the stored image's side, in (0, 1].
         crop_scale: Smallest share of the image's area that a training crop keeps, in (0, 1].
         flip: Probability of a horizontal flip.
+        flip_test: Average each evaluation over the view and its mirror image.
         brightness: Largest relative change of brightness, in [0, 1).
         contrast: Largest relative change of contrast, in [0, 1).
         saturation: Largest relative change of saturation, in [0, 1). There is no hue: colour is a label.
+        early: Share of the epochs, the first ones, that see images of `early_size`, in [0, 1].
+        early_size: Side of the model's input in those epochs, in pixels; small images teach most of it
+            faster.
         epochs: Passes over the training images, the warm-up included.
-        warmup_epochs: Epochs of linear warm-up before the cosine.
-        batch: Images an optimiser step.
+        warmup_epochs: Epochs of linear warm-up, whole or not.
+        schedule: ``cosine`` to 0 after the warm-up, or ``exponential``: times `epoch_factor` every epoch.
+        epoch_factor: In (0, 1]; of ``exponential`` only, where 1 keeps the learning rate constant.
+        batch: Images an optimiser step, over all processes.
+        micro_batch: Images a process computes at once; a larger batch is computed in parts, with the same
+            gradient. 0: as many as the memory holds.
         eval_batch: Images a forward pass without gradients.
+        optimizer: ``adamw`` or ``adam``.
+        beta1: Decay of the optimiser's first moment.
+        beta2: Decay of its second moment.
         backbone_lr: Peak learning rate of the backbone.
-        head_lr: Peak learning rate of the heads.
-        weight_decay: AdamW's decoupled decay, on every parameter.
+        head_lr: Peak learning rate of the heads and of whatever else is new.
+        weight_decay: Decoupled decay of ``adamw``; an L2 penalty under ``adam``.
+        decay_all: Whether every parameter decays; otherwise matrices and kernels only.
         clip: Largest norm of the gradient.
+        train_blocks: Blocks of the backbone, counted from its end, that are trained; the others are frozen.
+            None: all are trained, and the stem.
+        hidden: Widths of the layers between features and heads, which all heads share.
+        dropout: Share of the heads' inputs dropped, after each hidden layer or, without any, of the features.
+        ema: Decay a step of the exponential moving average of the weights that is kept; 0: none.
+        average_last: Epochs at the end whose weights are averaged and kept; 0: none.
+        sampling: Exponent s of class-balanced sampling: an image is drawn in proportion to the mean of
+            1/n^s over its labels, n being the images of that label. 0: every image once an epoch.
         loss: ``weighted`` (class-weighted cross-entropy), ``plain``, ``smooth`` (label smoothing), ``gce``
             (generalised cross-entropy), ``soft`` (given probabilities) or ``effective`` (weights by
             effective number).
-        combine: ``sum`` of the heads' losses, or their ``mean``.
+        combine: ``sum`` of the losses of all parts, or their ``mean``.
+        part_weights: A factor for the loss of each part, in the task's order; empty: all 1.
         smoothing: Share of the target spread over all classes; of ``smooth`` only.
         gce_q: Exponent in (0, 1]; of ``gce`` only. Towards 0 it is cross-entropy, at 1 absolute error.
         effective_beta: β in [0, 1); of ``effective`` only.
+        focal_gamma: Exponent γ of the focal loss's factor (1 − p)^γ; of ``weighted``, ``plain`` and
+            ``effective``. 0: none.
+        logit_adjustment: Strength τ of the shift τ·log(class frequency) on the logits that are trained.
+            0: none.
         precision: ``auto`` lets the hardware decide; ``fp32``, ``fp16`` and ``bf16`` insist.
         compile: ``auto`` compiles the network where that pays back within the run; ``yes``, ``no`` insist.
         threads: CPU threads, fixed because the bits of a result depend on them.
@@ -49,45 +77,91 @@ class Recipe:
     crop_share: float = 0.875  # published: Resize(256), CenterCrop(224)
     crop_scale: float = 0.7  # ours
     flip: float = 0.5  # ours
+    flip_test: bool = False  # for the challenge heads
     brightness: float = 0.2  # ours
     contrast: float = 0.2  # ours
     saturation: float = 0.1  # ours: slight, since a grey garment must stay grey
+    early: float = 0.0  # for the labeller
+    early_size: int = 112  # for the labeller
     epochs: int = 20  # published
-    warmup_epochs: int = 2  # published; that it is linear is ours
+    warmup_epochs: float = 2  # published; that it is linear is ours
+    schedule: str = "cosine"  # published
+    epoch_factor: float = 0.8  # for the landmark network: its published value
     batch: int = 64  # published
+    micro_batch: int = 0  # for the dual encoder's batch of 512
     eval_batch: int = 256  # ours: no gradients are kept, so more fits
+    optimizer: str = "adamw"  # published; the challenge and landmark systems use adam
+    beta1: float = 0.9  # torch's
+    beta2: float = 0.999  # torch's; the labeller's is .98
     backbone_lr: float = 1e-5  # published
     head_lr: float = 1e-4  # published
     weight_decay: float = 0.05  # ours
+    decay_all: bool = True  # ours; the labeller's and the dual encoder's spare biases and norms
     clip: float = 1.0  # ours
+    train_blocks: int | None = None  # for the challenge's ViT
+    hidden: tuple[int, ...] = ()  # for the challenge heads
+    dropout: float = 0.0  # for the challenge heads
+    ema: float = 0.0  # for the labeller
+    average_last: int = 0  # for the challenge heads
+    sampling: float = 0.0  # for the challenge heads
     loss: str = "weighted"  # published; the weights' formula, N/(K·n_c), is ours
     combine: str = "sum"  # published
+    part_weights: tuple[float, ...] = ()  # for the labeller, the challenge heads and the landmark network
     smoothing: float = 0.1  # ours
     gce_q: float = 0.7  # ours: the value of Zhang & Sabuncu (2018)
     effective_beta: float = 0.999  # ours: one of the values of Cui et al. (2019)
+    focal_gamma: float = 0.0  # for the challenge heads
+    logit_adjustment: float = 0.0  # for the challenge heads
     precision: str = "auto"  # published: fp16 on a T4, which is what the hardware's choice is there
     compile: str = "auto"  # ours
     threads: int = 2  # ours: what Colab has
     seed: int = 42  # ours
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "epochs", "batch", "eval_batch", "threads"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        for name in ("crop_share", "crop_scale", "gce_q"):
-            _require(0 < getattr(self, name) <= 1, name, getattr(self, name), "above 0 and at most 1")
-        for name in ("brightness", "contrast", "saturation", "smoothing", "effective_beta"):
-            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
-        for name in ("backbone_lr", "head_lr", "weight_decay", "seed"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        _require(0 <= self.flip <= 1, "flip", self.flip, "from 0 to 1")
-        _require(self.clip > 0, "clip", self.clip, "above 0")
-        _require(
-            0 <= self.warmup_epochs < self.epochs, "warmup_epochs", self.warmup_epochs, "below the epochs"
-        )
-        _require(self.loss in LOSSES, "loss", self.loss, f"one of {', '.join(LOSSES)}")
+        limits = {
+            "at least 1": (
+                ("image_size", "early_size", "epochs", "batch", "eval_batch", "threads"),
+                lambda value: value >= 1,
+            ),
+            "above 0 and at most 1": (
+                ("crop_share", "crop_scale", "gce_q", "epoch_factor"),
+                lambda value: 0 < value <= 1,
+            ),
+            "from 0 to below 1": (
+                (
+                    *("brightness", "contrast", "saturation", "smoothing", "effective_beta"),
+                    *("beta1", "beta2", "dropout", "ema"),
+                ),
+                lambda value: 0 <= value < 1,
+            ),
+            "from 0 to 1": (("flip", "early"), lambda value: 0 <= value <= 1),
+            "0 or more": (
+                (
+                    *("backbone_lr", "head_lr", "weight_decay", "seed", "micro_batch", "sampling"),
+                    *("focal_gamma", "logit_adjustment"),
+                ),
+                lambda value: value >= 0,
+            ),
+            "0 or more, or none": (("train_blocks",), lambda value: value is None or value >= 0),
+            "above 0": (("clip",), lambda value: value > 0),
+            "widths of at least 1": (("hidden",), lambda value: all(width >= 1 for width in value)),
+            "factors of 0 or more": (("part_weights",), lambda value: all(w >= 0 for w in value)),
+            "below the epochs": (("warmup_epochs",), lambda value: 0 <= value < self.epochs),
+            "from 0 to the epochs": (("average_last",), lambda value: 0 <= value <= self.epochs),
+            "0 beside an average of the last epochs": (("ema",), lambda v: not (v and self.average_last)),
+        }
+        for allowed, (names, holds) in limits.items():
+            for name in names:
+                _require(holds(getattr(self, name)), name, getattr(self, name), allowed)
+        words = {"loss": LOSSES, "compile": COMPILE, "precision": PRECISIONS}
+        words |= {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+        for name, allowed in words.items():
+            _require(
+                getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}"
+            )
         _require(self.combine in ("sum", "mean"), "combine", self.combine, "sum or mean")
-        _require(self.compile in COMPILE, "compile", self.compile, f"one of {', '.join(COMPILE)}")
-        _require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        plain = not self.focal_gamma or self.loss in ("weighted", "plain", "effective")
+        _require(plain, "focal_gamma", self.focal_gamma, f"0 beside the loss {self.loss!r}")
 
 
 def _require(holds: bool, name: str, received: object, allowed: str) -> None:

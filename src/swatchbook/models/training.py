@@ -1,4 +1,4 @@
-"""The training loop: plain torch, a CPU, a GPU or many, and the same bits after an interruption.
+"""The training loop: plain torch, any task, a CPU, a GPU or many, and the same bits after an interruption.
 
 Inside an epoch nothing waits for the device: images and targets are there, losses are added up there, and
 whether they stayed finite is asked when the epoch is over.
@@ -17,65 +17,46 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
-from swatchbook.evaluation.resample import table
-from swatchbook.evaluation.scores import macro_f1
-from swatchbook.models import checkpoint
-from swatchbook.models.augment import dice
-from swatchbook.models.compiling import pays_back
-from swatchbook.models.distributed import team, tell
-from swatchbook.models.hardware import choose, fixed_threads
+from swatchbook.models import checkpoint, distributed
+from swatchbook.models.augment import random_draws
+from swatchbook.models.hardware import Hardware, choose, compiling_pays, fixed_threads, placed
+from swatchbook.models.inference import outputs_of
 from swatchbook.models.inputs import batches, checked_split, fingerprint
-from swatchbook.models.losses import absent_classes, class_weights, is_labelled, multi_head_loss
-from swatchbook.models.network import build
-from swatchbook.models.pixel_loader import Feed
-from swatchbook.models.prediction import evaluation_logits
+from swatchbook.models.losses import combined
+from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.schedule import lr_factor, optimizer_of
-from swatchbook.models.step import Job, TrainingError, take_step
-from swatchbook.schema import Schema
+from swatchbook.models.schedule import WeightAverage, lr_factor, optimizer_of
+from swatchbook.models.step import Stepper, TrainingError
+from swatchbook.models.task import Batch, Task
 from swatchbook.store import Store
 
 
 def train(
+    task: Task,
     pixels: np.ndarray,
-    codes: Mapping[str, np.ndarray],
-    train_rows: np.ndarray,
-    val_rows: np.ndarray,
-    schema: Schema,
     recipe: Recipe,
-    backbone: str,
     out_dir: str | Path,
     *,
-    pretrained: bool = True,
-    cache_dir: str | Path | None = None,
-    soft: Mapping[str, np.ndarray] | None = None,
     device: str = "auto",
     log: Callable[[str], object] = print,
 ) -> Path:
-    """Train a backbone with a linear head an attribute; keep the epoch with the best validation score.
+    """Train a task's network; keep the epoch with the best validation score.
 
-    In a process that `torchrun` started and `team.assembled` joined, all processes train together.
+    In processes that `torchrun` started and `distributed.joined` joined, all call this with the same
+    arguments and train together.
 
-    The score is the mean over heads of macro-F1 on the labelled validation images. An interrupted
-    training that is called again with the same arguments goes on after its last whole epoch and, on a
-    CPU, ends in the same bytes as if nothing had happened.
+    An interrupted training that is called again with the same arguments goes on after its last whole epoch
+    and, on a CPU, ends in the same bytes as if nothing had happened.
 
     Args:
+        task: Targets, network, losses and score.
         pixels: uint8, shape (N, S, S, 3); a memory map will do.
-        codes: Attribute → codes of all images, shape (N,), −1 where there is no label.
-        train_rows: Rows to learn from.
-        val_rows: Rows to choose the epoch by; none of them in `train_rows`.
-        schema: Gives the heads and their classes.
         recipe: The settings.
-        backbone: As in `network.build`.
         out_dir: The model's folder; an unfinished training in it is resumed if it is this one.
-        pretrained: Start from the backbone's published weights.
-        cache_dir: The Hugging Face Hub cache.
-        soft: Attribute → probabilities of all images, shape (N, K), NaN or all 0 where there are none;
-            the targets of the ``soft`` loss.
         device: ``auto``, ``cuda`` or ``cpu``.
-        log: Receives the hardware's reason and one line an epoch.
+        log: Receives the hardware's reason and one line an epoch, in the first process.
 
     Returns:
         The model's folder: `model.safetensors`, `config.json`, and `history.csv` with a row an epoch
@@ -87,218 +68,260 @@ def train(
         TrainingError: If a loss is not finite, or one image is too much for the GPU's memory. The last
             good checkpoint is kept.
     """
-    train_rows, val_rows = checked_split(pixels, codes, train_rows, val_rows, schema, recipe, soft)
-    together = team()
-    if together.leads:
-        data = {"pixels": pixels, "codes": codes, "train_rows": train_rows, "val_rows": val_rows}
-        asked = {"schema": schema, "recipe": recipe, "backbone": backbone, "out_dir": out_dir}
-        more = {"pretrained": pretrained, "cache_dir": cache_dir, "soft": soft, "device": device}
-        tell({**data, **asked, **more})
-    else:
-        log = _silent
-    if recipe.batch < 2 * together.size:
+    rows = checked_split(pixels, task.train_rows, task.val_rows)
+    task.check(len(pixels), recipe)
+    processes = distributed.processes()
+    if recipe.batch < 2 * processes.size:
         raise ValueError(
-            f"recipe.batch = {recipe.batch} with {together.size} processes; "
-            f"at least {2 * together.size} is needed"
+            f"recipe.batch = {recipe.batch} with {processes.size} processes; "
+            f"at least {2 * processes.size} is needed"
         )
+    log = log if processes.leads else _silent
     hardware = choose(recipe.precision, device)
-    log(hardware.reason + (f"; {together.size} processes" if together.size > 1 else ""))
+    log(hardware.reason + (f"; {processes.size} processes" if processes.size > 1 else ""))
     seeds = torch.random.fork_rng() if hardware.device == "cuda" else torch.random.fork_rng(devices=[])
     with fixed_threads(recipe.threads), seeds:
         _seed(recipe.seed, 0)
-        network = build(
-            backbone, schema, pretrained=pretrained, cache_dir=cache_dir, img_size=recipe.image_size
-        ).place(hardware.device)
-        network = together.prepared(network, hardware.device, log)
-        seen = {name: codes[name][train_rows] for name in schema.names}
-        absent = absent_classes(seen, schema)
-        for name, classes in absent.items():
-            log(f"{name}: no training image is labelled {', '.join(classes)}; the model cannot learn it")
-        weights = None
-        if recipe.loss in ("weighted", "effective"):
-            weights = class_weights(seen, schema, recipe.loss, recipe.effective_beta)
-            weights = {name: w.to(hardware.device) for name, w in weights.items()}
-        feed = Feed(pixels, recipe, hardware.device, np.concatenate([train_rows, val_rows]))
-        log(feed.reason)
-        targets = {name: torch.from_numpy(np.array((soft or codes)[name])) for name in schema.names}
-        job = Job(
-            network=network,
-            forward=together.wrap(network, hardware.device),
-            optimizer=optimizer_of(network, recipe),
-            scaler=torch.amp.GradScaler(hardware.device, enabled=hardware.scales),
-            hardware=hardware,
-            recipe=recipe,
-            feed=feed,
-            targets={name: target.to(hardware.device) for name, target in targets.items()},
-            labelled={name: is_labelled(target).numpy() for name, target in targets.items()},
-            truth={name: codes[name][val_rows] for name in schema.names},
-            weights=weights,
-            train_rows=train_rows,
-            val_rows=val_rows,
-            log=log,
-            micro=recipe.batch,
-            team=together,
-        )
-        store = Store(out_dir)
-        key = fingerprint(pixels, codes, soft, train_rows, val_rows, schema, recipe, network.info)
-        best = _run(job, store, key)
-    said = {"absent_classes": absent, "side": pixels.shape[1], **_described(job, schema, best)}
-    if together.leads:
-        checkpoint.finish(store, best["weights"], said)
-    together.wait()
-    return store.root
+        return _Training(task, pixels, rows, recipe, hardware, log).run(Store(out_dir))
 
 
-def _run(job: Job, store: Store, key: str) -> dict:
-    """All epochs that are still to run; the best one's number, score and file of weights."""
-    said = checkpoint.load_state(store, job.network, job.optimizer, key)
-    job.team.wait()  # before the first process clears what all have just looked for
-    if said is None:
-        if job.team.leads:
-            checkpoint.begin(store)
-        best: dict = {"epoch": 0, "score": -math.inf, "weights": None}
-    else:
-        best, job.history, job.micro = said["best"], said["history"], said["micro"]
-        if said["scaler"]:
-            job.scaler.load_state_dict(said["scaler"])
-        job.log(f"resumed after epoch {len(job.history)} of {job.recipe.epochs}")
-    for epoch in range(len(job.history) + 1, job.recipe.epochs + 1):
-        kept = (
-            f"checkpoint of epoch {epoch - 1} in {store.root} is kept" if epoch > 1 else "no checkpoint yet"
+class _Training:
+    """One training: what it holds on the device, and how far it has come."""
+
+    def __init__(
+        self,
+        task: Task,
+        pixels: np.ndarray,
+        rows: tuple[np.ndarray, np.ndarray],
+        recipe: Recipe,
+        hardware: Hardware,
+        log: Callable[[str], object],
+    ) -> None:
+        self.task, self.recipe, self.hardware, self.log = task, recipe, hardware, log
+        self.processes, self.side = distributed.processes(), pixels.shape[1]
+        self.train_rows, self.val_rows = rows
+        network = placed(task.build(recipe), hardware.device)
+        self.network = self.processes.with_common_normalisation(network, hardware.device, log)
+        task.prepare(recipe, hardware.device, log)
+        self.loader = PixelLoader(pixels, recipe, hardware.device, np.concatenate(rows))
+        log(self.loader.reason)
+        self.targets = {
+            n: torch.from_numpy(np.array(t)).to(hardware.device) for n, t in task.targets().items()
+        }
+        self.labelled = task.labelled()
+        self.optimizer = optimizer_of(network.groups(), recipe)
+        averages = recipe.ema or recipe.average_last
+        self.average = WeightAverage(self.network, recipe.ema) if averages else None
+        shared = (self.optimizer, recipe, hardware, self.processes, self.side, log)
+        self.stepper = Stepper(task, self.network, *shared)
+        self.history: list[dict] = []
+        self.best: dict = {"epoch": 0, "score": -math.inf, "weights": None}
+        self.fingerprint = fingerprint(
+            [asdict(recipe), task.name, self.network.info], task.targets(), pixels, *rows
         )
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is validated and kept: the average of the weights, where there is one already."""
+        return self.average.network if self.average and self.average.count else self.network
+
+    @property
+    def _networks(self) -> dict[str, nn.Module]:
+        """What is saved of the weights to go on from."""
+        return {"network": self.network, **({"average": self.average.network} if self.average else {})}
+
+    def run(self, store: Store) -> Path:
+        """All epochs that are still to run, and the model's folder."""
+        self._resume(store)
+        for epoch in range(len(self.history) + 1, self.recipe.epochs + 1):
+            kept = (
+                f"checkpoint of epoch {epoch - 1} in {store.root} is kept"
+                if epoch > 1
+                else "no checkpoint yet"
+            )
+            began = time.perf_counter()
+            learnt, speed = self._train_epoch(epoch, kept)
+            row = {"epoch": epoch, **learnt, **self._validate()}
+            if not math.isfinite(row.get("val_loss", 0.0)):
+                raise TrainingError(f"epoch {epoch}: the validation loss is {row['val_loss']}; {kept}")
+            row |= {"seconds": time.perf_counter() - began, "images_per_s": speed}
+            self.history.append(row | {"micro_batch": self.stepper.micro_batch})
+            old, score = self.best["weights"], row.get(self.task.score)
+            if score is None or score > self.best["score"]:  # without a score, the last epoch is kept
+                weights = f"resume/best-{epoch:03d}.safetensors"
+                self.best = {"epoch": epoch, "score": score, "weights": weights}
+            if self.processes.leads:
+                self._save(store, old)
+            self.log(_line(row, self.best, self.recipe, self.task.score))
+            if epoch == len(self.history) == 1:
+                self._consider_compiling(row["seconds"] * (self.recipe.epochs - 1))
+        if self.processes.leads:
+            store.write_table("history.csv", pd.DataFrame(self.history))
+            checkpoint.finish(store, self.best["weights"], self._described())
+        self.processes.wait()
+        return store.root
+
+    def _resume(self, store: Store) -> None:
+        """Go on from the state that an interrupted training left, or clear the folder."""
+        progress = checkpoint.load_state(store, self._networks, self.optimizer, self.fingerprint)
+        self.processes.wait()  # before the first process clears what all have just looked for
+        if progress is None:
+            if self.processes.leads:
+                checkpoint.begin(store)
+            return
+        self.best, self.history = progress["best"], progress["history"]
+        self.stepper.micro_batch = progress["micro_batch"]
+        if self.average:
+            self.average.count = progress["averaged"]
+        if progress["scaler"]:
+            self.stepper.scaler.load_state_dict(progress["scaler"])
+        self.log(f"resumed after epoch {len(self.history)} of {self.recipe.epochs}")
+
+    def _save(self, store: Store, old: str | None) -> None:
+        """Keep the state after a whole epoch, and its weights if they are the best."""
+        if self.best["epoch"] == len(self.history):
+            checkpoint.save_weights(store, self.best["weights"], self.judged)
+        progress = {
+            "fingerprint": self.fingerprint,
+            "best": self.best,
+            "history": self.history,
+            "micro_batch": self.stepper.micro_batch,
+            "averaged": self.average.count if self.average else 0,
+            "scaler": self.stepper.scaler.state_dict(),
+        }
+        # The state names the best weights, so it comes after them, and the old ones go after it.
+        checkpoint.save_state(store, self._networks, self.optimizer, progress)
+        if old not in (None, self.best["weights"]):
+            store.path(old).unlink(missing_ok=True)
+        store.write_table("history.csv", pd.DataFrame(self.history))
+
+    def _consider_compiling(self, seconds_left: float) -> None:
+        """Compile the network for the epochs to come if that pays back; processes decide alike."""
+        seconds = float(self.processes.total(torch.tensor(seconds_left))) / self.processes.size
+        pays, reason = compiling_pays(self.recipe.compile, self.hardware.device, self.network, seconds)
+        self.log(reason)
+        if pays:
+            self.stepper.forward = torch.compile(self.network, dynamic=False)
+
+    def _train_epoch(self, epoch: int, kept: str) -> tuple[dict, float]:
+        """One pass over the training images: its part of the history's row, and images a second."""
         began = time.perf_counter()
-        learnt, speed = _train_epoch(job, epoch, kept)
-        row = {"epoch": epoch, **learnt, **_validate(job)}
-        if not math.isfinite(row["val_loss"]):
-            raise TrainingError(f"epoch {epoch}: the validation loss is {row['val_loss']}; {kept}")
-        row |= {"seconds": time.perf_counter() - began, "images_per_s": speed, "micro_batch": job.micro}
-        job.history.append(row)
-        old = best["weights"]
-        if row["macro_f1"] > best["score"]:
-            best = {
-                "epoch": epoch,
-                "score": row["macro_f1"],
-                "weights": f"resume/best-{epoch:03d}.safetensors",
-            }
-        if job.team.leads:
-            _save(job, store, best, old, key)
-        job.log(_line(row, best, job.recipe))
-        if epoch == len(job.history) == 1:
-            _consider_compiling(job, row["seconds"] * (job.recipe.epochs - 1))
-    if job.team.leads:
-        store.write_table("history.csv", pd.DataFrame(job.history))
-    return best
+        recipe, device, parts = self.recipe, self.hardware.device, list(self.labelled)
+        _seed(recipe.seed, epoch)
+        order, draws = self._order(epoch)
+        drawn = torch.from_numpy(draws).to(device)
+        places = list(batches(np.arange(len(order)), recipe.batch))
+        size = recipe.early_size if epoch <= round(recipe.early * recipe.epochs) else recipe.image_size
+        sums = {name: torch.zeros((), device=device) for name in parts}
+        wrong = {name: torch.full((), len(places), device=device) for name in parts}
+        rng = np.random.default_rng([recipe.seed, epoch, 3])
+        self.network.train()
+        for step, (_, images) in enumerate(
+            self.loader.ahead(self.processes.share(order[at]) for at in places)
+        ):
+            done = (epoch - 1) * len(places) + step
+            factor = lr_factor(done, len(places), recipe)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            batch = self._batch(order[places[step]], rng, done / (recipe.epochs * len(places)))
+            at = places[step]
+            losses = self.stepper.take(images, drawn[at[0] : at[-1] + 1], batch, size)
+            if self.average and recipe.ema:
+                self.average.update()
+            for name in parts:
+                sums[name] += losses[name] * batch.counts[name]
+                bad = ~torch.isfinite(losses[name])
+                wrong[name] = torch.where(bad & (wrong[name] == len(places)), step, wrong[name])
+        if self.average and epoch > recipe.epochs - recipe.average_last:
+            self.average.update()
+        totals = self.processes.total(torch.stack([sums[name] for name in parts])).tolist()
+        failed = {name: int(wrong[name]) for name, total in zip(parts, totals, strict=True) if total - total}
+        if failed:
+            first = min(failed.values())  # what failed later may have caught it from the weights
+            raise TrainingError(
+                f"epoch {epoch}, step {first + 1} of {len(places)}: the loss of "
+                f"{', '.join(name for name in failed if failed[name] == first)} is not finite; {kept}. "
+                "A lower learning rate or precision fp32 may help"
+            )
+        counts = {name: int(self.labelled[name][order].sum()) for name in parts}
+        means = {name: total / max(counts[name], 1) for name, total in zip(parts, totals, strict=True)}
+        speed = len(order) / (time.perf_counter() - began)
+        rates = {f"lr_{group['name']}": group["peak"] * factor for group in self.optimizer.param_groups}
+        by_part = {f"train_loss_{name}": means[name] for name in parts}
+        return {**rates, "train_loss": combined(means, recipe), **by_part}, speed
 
+    def _order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of an epoch in their order, and the random numbers of each one's view."""
+        recipe, columns = self.recipe, self.task.augmentation.columns
+        rng, often = np.random.default_rng([recipe.seed, epoch, 1]), self.task.sampling(recipe)
+        if often is None:
+            order = rng.permutation(self.train_rows)
+            return order, random_draws(recipe.seed, epoch, int(order.max()) + 1, columns)[order]
+        # An image that comes twice is seen differently each time.
+        order = rng.choice(self.train_rows, len(self.train_rows), p=often / often.sum())
+        return order, random_draws(recipe.seed, epoch, len(order), columns)
 
-def _save(job: Job, store: Store, best: Mapping, old: str | None, key: str) -> None:
-    """Keep the state after a whole epoch, and its weights if they are the best."""
-    if best["epoch"] == len(job.history):
-        checkpoint.save_weights(store, best["weights"], job.network)
-    state = {"fingerprint": key, "best": best, "history": job.history, "micro": job.micro}
-    # The state names the best weights, so it comes after them, and the old ones go after it.
-    checkpoint.save_state(store, job.network, job.optimizer, {**state, "scaler": job.scaler.state_dict()})
-    if old not in (None, best["weights"]):
-        store.path(old).unlink(missing_ok=True)
-    store.write_table("history.csv", pd.DataFrame(job.history))
+    def _batch(self, rows: np.ndarray, rng: np.random.Generator, progress: float) -> Batch:
+        """What belongs to the images of a whole batch, alike in all processes."""
+        at = torch.from_numpy(rows).to(self.hardware.device)
+        inputs, drawn = self.task.inputs(rows, rng)
+        counts = {name: int(units[rows].sum()) for name, units in self.labelled.items()}
+        targets = {name: target[at] for name, target in self.targets.items()}
+        return Batch({**targets, **drawn}, counts, inputs, progress)
 
-
-def _consider_compiling(job: Job, seconds_left: float) -> None:
-    """Compile the network for the epochs to come if that pays back; processes decide alike."""
-    seconds = job.team.total(torch.tensor(seconds_left)) / job.team.size
-    decision = pays_back(job.recipe.compile, job.hardware.device, job.network, float(seconds))
-    job.log(decision.reason)
-    if decision.compile:
-        job.forward = torch.compile(job.forward, dynamic=False)
-
-
-def _described(job: Job, schema: Schema, best: Mapping) -> dict:
-    """What `config.json` says of a finished training."""
-    return {
-        "network": job.network.info,
-        "heads": [[a.name, list(a.classes)] for a in schema],
-        "recipe": asdict(job.recipe),
-        "best_epoch": best["epoch"],
-        "val_macro_f1": best["score"],
-        "n_train": len(job.train_rows),
-        "n_val": len(job.val_rows),
-        "hardware": job.hardware.reason,
-        "micro_batch": job.micro,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "timm", "safetensors", "numpy")},
-        },
-    }
-
-
-def _train_epoch(job: Job, epoch: int, kept: str) -> tuple[dict, float]:
-    """One pass over the training images: its part of the history's row, and images a second."""
-    began = time.perf_counter()
-    recipe, names, device = job.recipe, job.network.names, job.hardware.device
-    _seed(recipe.seed, epoch)
-    order = np.random.default_rng([recipe.seed, epoch, 1]).permutation(job.train_rows)
-    thrown = torch.from_numpy(dice(recipe.seed, epoch, int(job.train_rows.max()) + 1)).to(device)
-    whole = list(batches(order, recipe.batch))
-    sums = {name: torch.zeros((), device=device) for name in names}
-    wrong = {name: torch.full((), len(whole), device=device) for name in names}
-    counts = {name: int(job.labelled[name][order].sum()) for name in names}
-    job.network.train()
-    for step, (rows, images) in enumerate(job.feed.ahead(job.team.share(rows) for rows in whole)):
-        factor = lr_factor((epoch - 1) * len(whole) + step, len(whole), recipe)
-        for group, peak in zip(job.optimizer.param_groups, (recipe.backbone_lr, recipe.head_lr), strict=True):
-            group["lr"] = peak * factor
-        labelled = {name: int(job.labelled[name][whole[step]].sum()) for name in names}
-        losses = take_step(job, rows, images, thrown, labelled)
-        for name in names:
-            sums[name] += losses[name] * labelled[name]
-            bad = ~torch.isfinite(losses[name])
-            wrong[name] = torch.where(bad & (wrong[name] == len(whole)), step, wrong[name])
-    totals = job.team.total(torch.stack([sums[name] for name in names])).tolist()
-    failed = {name: int(wrong[name]) for name, total in zip(names, totals, strict=True) if total - total}
-    if failed:
-        first = min(failed.values()) + 1
-        raise TrainingError(
-            f"epoch {epoch}, step {first} of {len(whole)}: the loss of {', '.join(failed)} is not finite; "
-            f"{kept}. A lower learning rate or precision fp32 may help"
+    def _validate(self) -> dict[str, float]:
+        """The task's losses and scores on the validation images."""
+        if not len(self.val_rows):
+            return {}
+        self.processes.copy_buffers(self.judged)
+        outputs = outputs_of(
+            self.judged,
+            self.loader,
+            self.processes.share(self.val_rows),
+            self.recipe,
+            self.hardware,
+            augmentation=self.task.augmentation,
+            inputs=lambda rows: self.task.inputs(rows, None)[0],
         )
-    means = {name: total / max(counts[name], 1) for name, total in zip(names, totals, strict=True)}
-    speed = len(order) / (time.perf_counter() - began)
-    rates = {"lr_backbone": recipe.backbone_lr * factor, "lr_heads": recipe.head_lr * factor}
-    by_head = {f"train_loss_{name}": means[name] for name in names}
-    return {**rates, "train_loss": _combined(means, recipe), **by_head}, speed
+        return self.task.validate(self.processes.gathered(outputs))
+
+    def _described(self) -> dict:
+        """What `config.json` has to say of a finished training."""
+        return {
+            "task": self.task.name,
+            **self.task.facts(),
+            "network": self.network.info,
+            "recipe": asdict(self.recipe),
+            "side": self.side,
+            "best_epoch": self.best["epoch"],
+            f"val_{self.task.score}": self.best["score"],
+            "n_train": len(self.train_rows),
+            "n_val": len(self.val_rows),
+            "hardware": self.hardware.reason,
+            "micro_batch": self.stepper.micro_batch,
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("torch", "timm", "safetensors", "numpy")},
+            },
+        }
 
 
-def _validate(job: Job) -> dict:
-    """Loss and macro-F1 of each head on the labelled validation images, and their sum and mean."""
-    recipe, names = job.recipe, job.network.names
-    mine = job.team.share(job.val_rows)
-    logits = evaluation_logits(job.network, job.feed, mine, recipe, job.hardware, recipe.eval_batch)
-    logits = job.team.gathered(logits, len(job.val_rows))
-    truth = {name: torch.from_numpy(job.truth[name]) for name in names}
-    weights = None if job.weights is None else {name: w.cpu() for name, w in job.weights.items()}
-    losses = multi_head_loss(logits, truth, recipe, weights)
-    scores = {}
-    for name in names:
-        k = logits[name].shape[1]
-        scores[name] = float(macro_f1(table(job.truth[name], logits[name].argmax(1).numpy(), (k, k))))
-    return {
-        "val_loss": float(losses["loss"]),
-        **{f"val_loss_{name}": float(losses[name]) for name in names},
-        "macro_f1": float(np.nanmean(list(scores.values()))),
-        **{f"macro_f1_{name}": score for name, score in scores.items()},
-    }
-
-
-def _combined(means: Mapping[str, float], recipe: Recipe) -> float:
-    return sum(means.values()) / (len(means) if recipe.combine == "mean" else 1)
-
-
-def _line(row: Mapping[str, float], best: Mapping, recipe: Recipe) -> str:
+def _line(row: Mapping[str, float], best: Mapping, recipe: Recipe, score: str) -> str:
+    rates = " ".join(f"{value:.1e}" for name, value in row.items() if name.startswith("lr_"))
+    losses = f"{row['train_loss']:.3f}" + (
+        f" (validation {row['val_loss']:.3f})" if "val_loss" in row else ""
+    )
+    scores = ""
+    if score in row:
+        best_one = f"(best {best['score']:.3f} at {best['epoch']})"
+        scores = f"  {_SCORES.get(score, score)} {row[score]:.3f} {best_one}"
     return (
-        f"epoch {row['epoch']:3d}/{recipe.epochs}  lr {row['lr_backbone']:.1e} {row['lr_heads']:.1e}  "
-        f"loss {row['train_loss']:.3f} (validation {row['val_loss']:.3f})  macro-F1 {row['macro_f1']:.3f} "
-        f"(best {best['score']:.3f} at {best['epoch']})  "
+        f"epoch {row['epoch']:3d}/{recipe.epochs}  lr {rates}  loss {losses}{scores}  "
         f"{row['seconds']:.0f} s, {row['images_per_s']:.0f} images/s"
     )
+
+
+_SCORES = {"macro_f1": "macro-F1", "macro_ap": "macro-AP"}
 
 
 def _seed(seed: int, epoch: int) -> None:
@@ -307,4 +330,4 @@ def _seed(seed: int, epoch: int) -> None:
 
 
 def _silent(line: str) -> None:
-    """Nothing: only the first process speaks."""
+    """Nothing: only the first process prints."""

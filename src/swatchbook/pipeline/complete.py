@@ -92,11 +92,7 @@ def narrative_stages(run: Run, root: Path) -> tuple[Stage, ...]:
         "report",
         ("report/index.html",),
         f"{HERE}:write_report",
-        code=(
-            "pipeline",
-            "report",
-            run.spec.report.partition(":")[0].removeprefix("swatchbook.").replace(".", "/") + ".py",
-        ),
+        code=("pipeline", "report", run.spec.report),
         arguments={
             "content": run.spec.report,
             "notebooks": [path.name for path in chosen],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 #: What every stage depends on: how tables are written and what is asked of an image.
-GROUND = ("pipeline/stage.py", "schema.py", "store.py")
+GROUND = ("pipeline/stage.py", "atomic.py", "csv_io.py", "schema.py", "store.py")
 
 
 @cache

@@ -74,8 +74,8 @@ def needs_of(notebook: Path) -> dict[str, list[str]]:
         isinstance(names, list) and all(isinstance(name, str) for name in names) for names in needs.values()
     ):
         raise ValueError(
-            f"{Path(notebook).name}: metadata 'swatchbook' is {dict(declared)!r}; allowed: lists of names under "
-            "'results' and 'figures'"
+            f"{Path(notebook).name}: metadata 'swatchbook' is {dict(declared)!r}; allowed: lists of "
+            "names under 'results' and 'figures'"
         )
     return needs
 

@@ -125,8 +125,8 @@ class Run:
             return None
         if self._trusting:
             raise RuntimeError(
-                f"this run did not bring {stage.name!r} up to date before it started this process; a notebook "
-                "names the results and figures that it shows in its metadata, under 'swatchbook'"
+                f"this run did not bring {stage.name!r} up to date before it started this process; a "
+                "notebook names the results and figures that it shows in its metadata, under 'swatchbook'"
             )
         stale = self._compare(stage)
         if stale is None:
@@ -186,7 +186,7 @@ class Run:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the run folder for a whole run; the processes that it starts may write, a second run may not."""
+        """Hold the run folder; the processes that this run starts may write, a second run may not."""
         with self.store.lock(), self.store.lend_lock():
             yield
 

@@ -23,8 +23,8 @@ def configure(spec: Spec, profile: str, overrides: Mapping[str, object] | None =
     Args:
         spec: The study.
         profile: One of its profiles.
-        overrides: Dotted key, or a last part that is unambiguous (``bootstrap``), → value. Strings are read as
-            the setting's own type, so that ``--set bootstrap=500`` works.
+        overrides: Dotted key, or a last part that is unambiguous (``bootstrap``), → value. Strings are read
+            as the setting's own type, so that ``--set bootstrap=500`` works.
 
     Returns:
         An instance of ``spec.config``.
@@ -77,7 +77,7 @@ def _full_key(key: str, known: Mapping[str, object]) -> str:
 
 
 def _read(config: type, key: str, value: object) -> object:
-    """What a command line cannot say in pydantic's own words: none, and lists; and no boolean for a number."""
+    """None and lists, which a command line cannot say in pydantic's words; no boolean is a number."""
     wanted: Any = config
     for part in key.split("."):
         wanted = typing.get_type_hints(wanted)[part]

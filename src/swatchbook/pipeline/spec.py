@@ -31,6 +31,11 @@ class Profile:
     private: bool = False
 
 
+def no_aliases(_: object) -> dict[str, str]:
+    """Every figure goes by its own name."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Spec:
     """A study.
@@ -56,5 +61,5 @@ class Spec:
     results: Mapping[str, tuple[str, str]]
     schema: Callable[[Any], Schema]
     report: str
-    aliases: Callable[[Any], dict[str, str]] = lambda config: {}
+    aliases: Callable[[Any], dict[str, str]] = no_aliases
     private: tuple[str, ...] = ("source",)

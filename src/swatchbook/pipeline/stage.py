@@ -1,7 +1,7 @@
 """A stage: what it writes, which function computes it, and what its result depends on.
 
-A stage is data. It names its function instead of importing it, so that a run can be opened, checked and handed to
-another process before anything that computes is loaded.
+A stage is data. It names its function instead of importing it, so that a run can be opened, checked and given
+to another process before anything that computes is loaded.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class Stage:
         name: What progress lines and records call it.
         produces: Artefacts that it writes; one that ends in ``/`` stands for a folder.
         compute: ``module:function``, called with a `Trace` and ``arguments``; it writes what it produces.
-        code: Files and folders of the package that the function's result depends on, such as
-            ``evaluation/scores.py``; the function's own module counts without being named.
+        code: What the function's result depends on: files and folders of the package, such as
+            ``evaluation/scores.py``, and ``module:function``s, which stand for their modules. The function's
+            own module counts without being named.
         arguments: Keyword arguments of ``compute`` and ``outside``, as JSON can say them.
         outside: ``module:function``, called likewise: what the result depends on outside the run folder, as
             name → hash; compared before each reuse.
@@ -52,8 +53,8 @@ class Stage:
 
     def code_hash(self) -> str:
         """SHA-256 over everything that its result depends on apart from settings and artefacts."""
-        own = [module_hash(self.compute.partition(":")[0])]
-        parts = [*own, *(content_hash(place) for place in sorted({*self.code, *GROUND}))]
+        places = sorted({self.compute, *self.code, *GROUND})
+        parts = [module_hash(p.partition(":")[0]) if ":" in p else content_hash(p) for p in places]
         known = json.dumps([parts, dict(self.arguments)], sort_keys=True)
         return hashlib.sha256(known.encode()).hexdigest()
 
@@ -104,7 +105,7 @@ class Trace:
         return value
 
     def location(self, key: str) -> Path | None:
-        """A setting that says where files lie. It is not recorded: what they hold matters (`Stage.outside`)."""
+        """A setting that says where files lie, unrecorded: what they hold matters (`Stage.outside`)."""
         value = self._source.settings[key]
         return None if value is None else Path(str(value))
 

@@ -149,7 +149,7 @@ def _small_copies(folder: Path, paths: Sequence[str]) -> dict[str, Copy | None]:
 
     def copied(path: str) -> Copy | None:
         try:
-            image = decode(read_bytes(f"{folder}/{path}"), enough=2 * SIDE)
+            image = decode(read_bytes(f"{folder}/{path}"), short_side=2 * SIDE)
         except UnreadableError:
             return None
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)

@@ -1,6 +1,6 @@
 """One file or folder a study: its settings, stages, tables, figures, claims and notebooks.
 
-A profile names a way to run a study. Nothing heavy is imported here, so that a command line can be read at once.
+A profile names a way to run a study. Nothing heavy is imported here: a command line is read at once.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def figure(name: str, table: str, drawer: str, *, pictures: str | None = None, *
         f"figure {name}",
         tuple(f"figures/{name}{suffix}" for suffix in SUFFIXES),
         f"{HERE}:draw_figure",
-        code=("report", "names.py", "evaluation/grids.py", "evaluation/labelling.py"),
+        code=("report", "evaluation", "names.py"),
         arguments={
             "name": name,
             "table": source,

@@ -1,4 +1,4 @@
-"""Steps that studies share where a labeller labels: cosines, which labeller it was, and what they depend on."""
+"""Steps that studies share where a labeller labels: cosines, the labeller, and what they depend on."""
 
 from __future__ import annotations
 

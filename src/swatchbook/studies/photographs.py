@@ -1,4 +1,4 @@
-"""Steps that studies share where a person's own photographs come in: listing them, and what was judged of them."""
+"""Steps that studies share where a person's photographs come in: their listing and their judgements."""
 
 from __future__ import annotations
 

@@ -2,34 +2,126 @@
 
 Only files are written and read; neither tool is needed. Pictures are copied under the number of their item,
 so that no file name has to survive another tool's paths. What is written to be judged holds no machine
-label, stratum or weight.
+label, stratum or weight. Each tool's module says how its JSON holds an item and an answer; files, pictures
+and checks are here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.audit.exchange.fiftyone import read_fiftyone, write_fiftyone
-from swatchbook.audit.exchange.label_studio import read_label_studio, write_label_studio
+from swatchbook.atomic import write_file
+from swatchbook.audit.columns import NOTE, answer_columns
+from swatchbook.audit.exchange import fiftyone, label_studio
+from swatchbook.audit.exchange.json_values import MalformedError
+from swatchbook.audit.sample import sample_id
+from swatchbook.data.strict_csv import DataError
 from swatchbook.schema import Schema
 
-__all__ = [
-    "READERS",
-    "WRITERS",
-    "read_fiftyone",
-    "read_label_studio",
-    "write_fiftyone",
-    "write_label_studio",
-]
+TOOLS = {"labelstudio": label_studio, "fiftyone": fiftyone}
 
-WRITERS: Mapping[str, Callable[..., list[Path]]] = {
-    "labelstudio": write_label_studio,
-    "fiftyone": write_fiftyone,
-}
-READERS: Mapping[str, Callable[[Path, Schema], pd.DataFrame]] = {
-    "labelstudio": read_label_studio,
-    "fiftyone": read_fiftyone,
-}
+
+def write_exchange(
+    tool: str,
+    sample: pd.DataFrame,
+    paths: Mapping[str, str | Path],
+    schema: Schema,
+    out: Path,
+    judgements: pd.DataFrame | None = None,
+) -> None:
+    """Write a sample for another tool.
+
+    Args:
+        tool: ``labelstudio`` or ``fiftyone``.
+        sample: The drawn sample, columns `columns.SAMPLE_COLUMNS`.
+        paths: Image id → file.
+        schema: Gives attributes and classes.
+        out: A folder that is empty or not there; see each tool's module for what it then holds.
+        judgements: Answers to write, columns `columns.judgement_columns`; None for a blind task.
+
+    Raises:
+        DataError: If a picture is missing, or the folder is not empty.
+        StoreError: If the folder cannot be written.
+    """
+    form, out, fingerprint = TOOLS[tool], Path(out), sample_id(sample)
+    names = _copy_pictures(sample, paths, out, form.PICTURES)
+    answers: dict[int, list[dict]] = {int(item): [] for item in sample["item"]}
+    if judgements is not None:
+        given = judgements[(judgements[[*schema.names, NOTE]] != "").any(axis=1)]
+        for row in given.to_dict("records"):
+            answers[row["item"]].append(row)
+    entries = []
+    for row, name in zip(sample.itertuples(), names, strict=True):
+        item = {"item": int(row.item), "sample": fingerprint, "image_id": row.image_id}
+        entries.append(form.entry(item, name, answers[item["item"]], schema, blind=judgements is None))
+    for name, content in form.files(entries, fingerprint, schema, blind=judgements is None).items():
+        text = content
+        if not isinstance(content, str):
+            text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        write_file(out / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+
+
+def read_exchange(tool: str, path: Path, schema: Schema) -> pd.DataFrame:
+    """Read answers that another tool wrote.
+
+    Args:
+        tool: ``labelstudio`` (its full export, "JSON") or ``fiftyone`` (a data set on disk, in the form that
+            `write_exchange` gives it or as FiftyOne itself exports it).
+        path: The file, or a folder that holds it.
+        schema: Gives the attributes.
+
+    Returns:
+        Text in the columns `columns.answer_columns`, a row an item and annotator, indexed by where it
+        stands.
+
+    Raises:
+        DataError: If it is no such file, holds no answer, or two by one annotator to one item.
+    """
+    form = TOOLS[tool]
+    path = path / form.ANSWERS if path.is_dir() else path
+    content = _read_json(path)
+    try:
+        rows = list(form.answers(content, schema))
+    except MalformedError as error:
+        raise DataError(f"{path.name}{error}") from None
+    if not rows:
+        raise DataError(f"{path.name} holds no annotation that was submitted")
+    index = pd.Index([where for where, _ in rows])
+    twice = index[index.duplicated()]
+    if len(twice):
+        raise DataError(f"{path.name}, {twice[0]}: there are two; allowed: one an annotator")
+    columns = list(answer_columns(schema))
+    return pd.DataFrame([row for _, row in rows], columns=columns, index=index, dtype=object).fillna("")
+
+
+def _copy_pictures(
+    sample: pd.DataFrame, paths: Mapping[str, str | Path], out: Path, folder: str
+) -> list[str]:
+    """Copy the picture of each item, named by its number, into a folder of ``out``; their paths below it."""
+    files = [Path(paths[image]) for image in sample["image_id"]]
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise DataError(f"{len(missing):,} pictures are not there, the first is {str(missing[0])!r}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"out {str(out)!r} is there already and not an empty folder; allowed: a new folder")
+    (out / folder).mkdir(parents=True)
+    names = [f"{item:04d}{path.suffix.lower()}" for item, path in zip(sample["item"], files, strict=True)]
+    for path, name in zip(files, names, strict=True):
+        shutil.copyfile(path, out / folder / name)
+    return [f"{folder}/{name}" for name in names]
+
+
+def _read_json(path: Path) -> object:
+    if not path.is_file():
+        raise DataError(f"annotations {str(path)!r} is no file")
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is not UTF-8 ({error.reason})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path.name} is not whole JSON ({error}); it may be cut off") from None

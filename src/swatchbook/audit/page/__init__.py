@@ -20,12 +20,12 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from swatchbook.audit.sample import SAMPLE_COLUMNS, SEVERAL, answer_columns, sample_id
-from swatchbook.audit.sheet import CANNOT_TELL
+from swatchbook.atomic import write_file
+from swatchbook.audit.columns import CANNOT_TELL, SAMPLE_COLUMNS, SEVERAL, answer_columns
+from swatchbook.audit.sample import sample_id
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes
 from swatchbook.data.strict_csv import DataError
 from swatchbook.schema import Schema
-from swatchbook.store import Store
 
 LONG_SIDE = 512  # pixels; enough to tell a weave from a knit at three-fold zoom
 QUALITIES = (90, 80, 68, 54, 40)  # of JPEG; below the last, texture is no longer to be judged
@@ -67,12 +67,12 @@ def write_audit_page(
     room = int(limit_mb * MEGABYTE) - len(_page(work, [], title, annotator_hint).encode())
     pictures = _pictures(files, room, limit_mb)
     page = _page(work, pictures, title, annotator_hint)
-    Store(out.parent).write(out.name, lambda partial: partial.write_bytes(page.encode()))
+    write_file(out, lambda partial: partial.write_bytes(page.encode()))
     return out
 
 
 def work_of(sample: pd.DataFrame, schema: Schema, title: str) -> dict[str, object]:
-    """What the judge is told: the sample's fingerprint, the questions and the images' names in order.
+    """What the judge shows: the sample's fingerprint, the questions and the images' names in order.
 
     Args:
         sample: As for `write_audit_page`.

@@ -5,7 +5,6 @@
 // A label "" means "not judged yet".
 
 const UNDO_STEPS = 300;
-const FORMULA = /^'*[=+\-@\t\r]/;
 
 function newEntry(work) {
   return { labels: work.attributes.map(() => ""), note: "", seconds: 0 };
@@ -82,13 +81,13 @@ function secondsLeft(state) {
 
 // ---- CSV (RFC 4180) ---------------------------------------------------------------------------------
 
-// Spreadsheets run a cell that begins like a formula; an apostrophe makes it text.
+// Spreadsheets run a cell that begins like a formula; an apostrophe makes it text, in each of its lines.
 function guard(text) {
-  return FORMULA.test(text) ? `'${text}` : text;
+  return text.replace(/^(?='*[\r\n])/, "'").replace(/(^|[\r\n])('*[=+\-@\t＝＋－＠])/g, "$1'$2");
 }
 
 function unguard(text) {
-  return text.startsWith("'") && FORMULA.test(text) ? text.slice(1) : text;
+  return text.replace(/^'(?='*[\r\n])/, "").replace(/(^|[\r\n])'('*[=+\-@\t＝＋－＠])/g, "$1$2");
 }
 
 function cell(text) {
@@ -97,10 +96,11 @@ function cell(text) {
 
 function toCsv(work, state) {
   const rows = state.entries.map((entry, k) => [
-    work.sample, String(k + 1), guard(work.names[k]), state.annotator,
-    ...entry.labels, guard(entry.note), entry.seconds.toFixed(1),
+    work.sample, String(k + 1), work.names[k], state.annotator,
+    ...entry.labels, entry.note, entry.seconds.toFixed(1),
   ]);
-  return [work.columns, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+  return [work.columns, ...rows.map((row) => row.map(guard))]
+    .map((row) => `${row.map(cell).join(",")}\r\n`).join("");
 }
 
 function answersFile(annotator) {
@@ -130,10 +130,10 @@ function fromCsv(work, text) {
     throw new Error(`its columns are “${header.join(",").slice(0, 80)}”; needed: ${work.columns.join(",")}`);
   const [, ...rows] = parseCsv(plain);
   if (!rows.length) throw new Error("it has a header and no answers");
-  const state = newState(work, rows[0][3] ?? "");
+  const state = newState(work, unguard(rows[0][3] ?? ""));
   const seen = new Set();
   rows.forEach((row, r) => {
-    const problem = readRow(work, state, row, seen);
+    const problem = readRow(work, state, row.map(unguard), seen);
     if (problem) throw new Error(`line ${r + 2}: ${problem}`);
   });
   state.at = firstOpen(state);
@@ -151,13 +151,13 @@ function readRow(work, state, row, seen) {
   if (sample !== work.sample) return "it belongs to another sample";
   if (!/^[1-9]\d*$/.test(item) || k >= work.names.length) return `there is no item “${item}”`;
   if (seen.has(k)) return `item ${item} is there twice`;
-  if (unguard(imageId) !== work.names[k]) return `item ${item} is another image`;
+  if (imageId !== work.names[k]) return `item ${item} is another image`;
   if (annotator !== state.annotator || nameProblem(annotator)) return `annotator “${annotator}”`;
   const wrong = labels.findIndex((label, a) => !allowed(work, a).includes(label));
   if (wrong >= 0) return `${work.attributes[wrong].name} “${labels[wrong]}” is no answer`;
   if (!/^\d*\.?\d*$/.test(seconds)) return `seconds “${seconds}”`;
   seen.add(k);
-  state.entries[k] = { labels, note: unguard(note), seconds: Number(seconds) };
+  state.entries[k] = { labels, note, seconds: Number(seconds) };
   return null;
 }
 

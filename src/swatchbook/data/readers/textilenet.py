@@ -7,14 +7,16 @@ becomes validation (``published.yaml`` and the study's ``manifest.json`` give th
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from swatchbook.data.archive import fetch, unpack
+from swatchbook.data.archive import fetch
 from swatchbook.data.images import find, require
+from swatchbook.data.source import locate
 from swatchbook.data.strict_csv import DataError
 from swatchbook.schema import Schema
 
@@ -62,19 +64,7 @@ def open_source(source: Path, into: Path | None = None) -> Path:
     Raises:
         DataError: If there is no such folder, or the archive cannot be unpacked.
     """
-    source = Path(source)
-    if not source.exists():
-        raise DataError(f"source {str(source)!r} does not exist; allowed: {ARCHIVE}, or its folder")
-    if source.is_file():
-        source = unpack(source, into if into is not None else source.with_name("fabric"))
-    below = sorted(p for p in source.iterdir() if p.is_dir() and not p.name.startswith("."))
-    homes = [p for p in (source, *below) if all((p / part).is_dir() for part in PARTS)]
-    if not homes or (homes[0] != source and len(homes) > 1):
-        received = ", ".join(p.name for p in (homes or below)[:5]) or "no folder"
-        raise DataError(
-            f"source {str(source)!r} holds {received}; allowed: one folder with train and test, as fabric"
-        )
-    return homes[0]
+    return locate(source, ARCHIVE, PARTS, into or Path(source).with_name("fabric"))
 
 
 def native_split(root: Path, schema: Schema, floor: int = FLOOR) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -214,3 +204,14 @@ def published_split(images: pd.DataFrame, published: pd.DataFrame) -> pd.DataFra
 
 def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(
+            "usage: python -m swatchbook.data.readers.textilenet TARGET, where the archive goes (12.1 GB)"
+        )
+    try:
+        print(fetch_archive(Path(sys.argv[1])))
+    except DataError as error:
+        sys.exit(f"swatchbook: {error}")

@@ -1,9 +1,9 @@
-"""What could be said of a drawn garment: many words for each class, many sentences around them.
+"""Captions of drawn garments: many words for each class, many sentences around them.
 
 A labeller trained on one sentence learns that sentence. Here every class has several words, every
-sentence one of many frames, and a caption mentions some of the attributes and keeps silent about the
-others; which ones it mentions is told beside it, so that a caption is right for every image that has
-those classes. The frames in ``HELD_OUT`` are never trained on: they show whether an unseen one works.
+sentence one of many frames, and a caption mentions some of the attributes and leaves out the others; it
+comes with the classes that it mentions, so that it is right for every image that has them. The frames in
+``HELD_OUT`` are never trained on: they show whether an unseen one works.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
         "vinyl": ("vinyl",),
     },
 }
-# The kind of garment is at random on purpose: naming one must not change what is said of its cloth.
+# The kind of garment is random on purpose: naming one must not change the words for its cloth.
 NOUNS = (
     *("garment", "clothing", "fabric", "cloth", "textile", "apparel", "item", "piece of clothing"),
     *("dress", "shirt", "skirt", "jumper", "coat", "jacket", "pair of trousers", "scarf", "t-shirt", "top"),
@@ -162,15 +162,15 @@ _WRAPPERS = (
 
 @dataclass(frozen=True)
 class Caption:
-    """A sentence and what it says.
+    """A sentence and the classes that it mentions.
 
     Attributes:
         text: The sentence.
-        says: Attribute → class of everything that the sentence mentions; at least one.
+        classes: Attribute → class of everything that it mentions; at least one.
     """
 
     text: str
-    says: Mapping[str, str]
+    classes: Mapping[str, str]
 
 
 def class_prompts(attribute: str, rng: np.random.Generator) -> list[str]:
@@ -189,7 +189,7 @@ def class_prompts(attribute: str, rng: np.random.Generator) -> list[str]:
     if attribute not in WORDS:
         raise ValueError(f"attribute {attribute!r} has no words; allowed: {', '.join(WORDS)}")
     frames = FRAMES[attribute] + FRAMES["any"]
-    # An attribute's own frames say what is asked; they get half of the draws.
+    # An attribute's own frames name what is asked; they get half of the draws.
     own = rng.random() < 0.5
     frame = _pick(FRAMES[attribute] if own else frames, rng).replace("{noun}", _pick(NOUNS, rng))
     # Half of the time the schema's own words, else any.
@@ -201,7 +201,7 @@ def caption(labels: Mapping[str, str], rng: np.random.Generator) -> Caption:
     """A sentence about an image, such as "a photo of a sheer navy striped chiffon dress".
 
     Args:
-        labels: Attribute → class; ``color``, ``pattern``, ``texture`` and ``folder`` are spoken of, other
+        labels: Attribute → class; ``color``, ``pattern``, ``texture`` and ``folder`` may be mentioned, other
             keys are ignored.
         rng: Source of randomness.
 
@@ -217,11 +217,11 @@ def caption(labels: Mapping[str, str], rng: np.random.Generator) -> Caption:
             raise ValueError(
                 f"labels: {name} is {labels.get(name)!r}; allowed: {', '.join(map(str, WORDS[name]))}"
             )
-    spoken = [name for name, asked in zip(order, rng.random(len(order)) < 0.6, strict=True) if asked]
-    spoken = spoken or [_pick(order, rng)]
-    words = " ".join(_pick(WORDS[name][labels[name]], rng) for name in spoken)
+    mentioned = [name for name, chosen in zip(order, rng.random(len(order)) < 0.6, strict=True) if chosen]
+    mentioned = mentioned or [_pick(order, rng)]
+    words = " ".join(_pick(WORDS[name][labels[name]], rng) for name in mentioned)
     text = _pick(_WRAPPERS, rng).format(f"{words} {_pick(NOUNS, rng)}")
-    return Caption(text, {name: labels[name] for name in spoken})
+    return Caption(text, {name: labels[name] for name in mentioned})
 
 
 def corpus(rng: np.random.Generator, n: int = 4000) -> list[str]:

@@ -28,8 +28,8 @@ def drawn_schema(*, held_out: bool = False) -> Schema:
     Args:
         held_out: Use the sentences that no labeller of ours was trained on instead of TextileNet's.
     """
-    asked = Schema.load("textilenet", folder_map="construction")
-    return Schema("drawn", tuple(_widened(a, HELD_OUT[a.name] if held_out else a.templates) for a in asked))
+    schema = Schema.load("textilenet", folder_map="construction")
+    return Schema("drawn", tuple(_widened(a, HELD_OUT[a.name] if held_out else a.templates) for a in schema))
 
 
 def drawn_quality(
@@ -51,12 +51,12 @@ def drawn_quality(
     labels = drawn_labels(n, seed)
     rule = Schema.load("textilenet", folder_map="construction").folders
     truth = labels.assign(material=labels["folder"].map(rule).astype(object))
-    found = labeller.encode(drawn_pictures(labels, seed))
+    embeddings = labeller.encode(drawn_pictures(labels, seed))
     weights = image_weights(n, draws, rng)
     parts = []
     for prompts, held_out in (("schema", False), ("held out", True)):
         schema = drawn_schema(held_out=held_out)
-        parts.append(_scored(labeller, found, truth, schema, weights).assign(prompts=prompts))
+        parts.append(_scored(labeller, embeddings, truth, schema, weights).assign(prompts=prompts))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -76,27 +76,27 @@ def photograph_quality(
         As ``drawn_quality``.
     """
     audit = pd.read_csv(folder / "audit.csv", dtype=object)
-    found = labeller.encode([folder / path for path in audit["path"]])
+    embeddings = labeller.encode([folder / path for path in audit["path"]])
     whole = drawn_schema()
     patterns = {k: w for k, w in whole["pattern"].surface.items() if k in set(audit["pattern"].dropna())}
     schema = Schema("judged", (whole["color"], dataclasses.replace(whole["pattern"], surface=patterns)))
     weights = image_weights(len(audit), draws, rng)
-    table = _scored(labeller, found, audit, schema, weights)
+    table = _scored(labeller, embeddings, audit, schema, weights)
     return table.assign(prompts="schema")
 
 
-def cosines_of(labeller: Labeller, found: np.ndarray, schema: Schema) -> pd.DataFrame:
+def cosines_of(labeller: Labeller, embeddings: np.ndarray, schema: Schema) -> pd.DataFrame:
     """Cosines of embedded images with every class: a column ``<attribute>:<class>``.
 
     Args:
         labeller: The model that embedded them.
-        found: Embeddings of length 1, shape (images, dimensions).
+        embeddings: Of length 1, shape (images, dimensions).
         schema: Gives attributes, classes and prompts.
     """
     classes = labeller.class_embeddings(schema)
     return pd.concat(
         [
-            pd.DataFrame(found @ classes[a.name].T, columns=[f"{a.name}:{c}" for c in a.classes])
+            pd.DataFrame(embeddings @ classes[a.name].T, columns=[f"{a.name}:{c}" for c in a.classes])
             for a in schema
         ],
         axis=1,
@@ -110,12 +110,12 @@ def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:
 
 def _scored(
     labeller: Labeller,
-    found: np.ndarray,
+    embeddings: np.ndarray,
     truth: pd.DataFrame,
     schema: Schema,
     weights: np.ndarray,
 ) -> pd.DataFrame:
-    cosines = cosines_of(labeller, found, schema)
+    cosines = cosines_of(labeller, embeddings, schema)
     silver = silver_table(cosines, schema)
     silver["color"], _ = navy_as_blue(silver["color"], truth["color"])
     codes = {"labeller": schema.encode(silver, "silver")}

@@ -2,92 +2,102 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+from swatchbook.drawn.balanced import SIDE
 from swatchbook.labeller.training.tokenizer import VOCABULARY
+from swatchbook.models.recipe import Recipe
 
-CONFIG = "open_clip_config.json"
 MEAN = STD = 0.5
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Everything that determines the weights.
+class Design:
+    """What is trained, and on what; how it is trained is a `Recipe`.
 
     Attributes:
         images: Drawn images trained on.
-        epochs: Times that as many images as these are seen.
-        batch: Images in a step.
-        rate: Peak learning rate of AdamW.
-        decay: Its weight decay, on matrices only.
-        pixels: Side of the images in the other epochs.
         seen_pixels: Side of the images that the finished model takes. Random crops show things larger than
-            they are seen later, so this is larger than ``pixels`` (Touvron et al. 2019, arXiv 1906.06423).
-        early_pixels: Side in the first ``early`` epochs; small images teach most of it faster.
-        early: Share of the epochs at ``early_pixels``, 0…1.
-        averaging: Decay of the running average of the weights, which is what is kept.
+            they are seen later, so this is larger than in training (Touvron et al. 2019, arXiv 1906.06423).
         tower: Image tower, a model of timm.
         embed: Dimensions of the shared space.
         width: Width of the text tower.
         layers: Its layers.
         plain: How many times as often a plain garment is seen as one of any other pattern.
-        seed: Seed of images, captions, weights and order.
     """
 
     images: int = 24_000
-    epochs: int = 28
-    batch: int = 64
-    rate: float = 5e-3
-    decay: float = 0.05
-    pixels: int = 128
     seen_pixels: int = 160
-    early_pixels: int = 112
-    early: float = 0.65
-    averaging: float = 0.995
     tower: str = "test_resnet"
     embed: int = 128
     width: int = 96
     layers: int = 2
     plain: float = 3.0
-    seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("images", "epochs", "batch", "embed", "width", "layers"):
+        for name in ("images", "embed", "width", "layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; received {getattr(self, name)}")
-        if not (math.isfinite(self.plain) and self.plain > 0):
+        if not 0 < self.plain < float("inf"):
             raise ValueError(f"plain must be above 0; received {self.plain}")
-        if self.images < self.batch:
-            raise ValueError(f"images must be at least batch={self.batch}; received {self.images}")
-        for name in ("pixels", "seen_pixels", "early_pixels"):
-            if getattr(self, name) % 16:
-                raise ValueError(f"{name} must be a multiple of 16; received {getattr(self, name)}")
+        if self.seen_pixels % 16:
+            raise ValueError(f"seen_pixels must be a multiple of 16; received {self.seen_pixels}")
 
 
-def model_config(recipe: Recipe) -> dict:
+# Options of the command → settings of the recipe.
+OPTIONS = {
+    "epochs": "epochs",
+    "batch": "batch",
+    "rate": "backbone_lr",
+    "decay": "weight_decay",
+    "pixels": "image_size",
+    "early_pixels": "early_size",
+    "early": "early",
+    "averaging": "ema",
+    "seed": "seed",
+}
+RECIPE = Recipe(
+    image_size=128,
+    crop_share=128 / SIDE,  # the drawn images are not resized before they are cropped
+    early=0.65,
+    early_size=112,
+    epochs=28,
+    warmup_epochs=1,
+    batch=64,
+    beta2=0.98,
+    backbone_lr=5e-3,
+    head_lr=5e-3,
+    weight_decay=0.05,
+    decay_all=False,
+    ema=0.995,
+    part_weights=(1.0, 1.0, 1.5, 1.0, 0.25, 1.0),  # colour, pattern, texture, material, folder, captions
+    seed=1,
+)
+
+
+def model_config(design: Design) -> dict:
     """The content of ``open_clip_config.json``."""
     return {
         "model_cfg": {
-            "embed_dim": recipe.embed,
+            "embed_dim": design.embed,
             "init_logit_bias": -10,
             "custom_text": True,
             "vision_cfg": {
-                "timm_model_name": recipe.tower,
+                "timm_model_name": design.tower,
                 "timm_model_pretrained": False,
                 "timm_pool": "avg",
                 "timm_proj": "linear",
                 "timm_proj_bias": True,
-                "image_size": recipe.seen_pixels,
+                "image_size": design.seen_pixels,
             },
             "text_cfg": {
                 "context_length": 24,
                 "vocab_size": VOCABULARY,
                 "hf_tokenizer_name": "swatchbook",
                 "tokenizer_kwargs": {"clean": "lower"},
-                "width": recipe.width,
-                "heads": recipe.width // 32,
-                "layers": recipe.layers,
+                "width": design.width,
+                "heads": design.width // 32,
+                "layers": design.layers,
                 "no_causal_mask": True,
                 "proj_bias": True,
                 "pool_type": "last",

@@ -42,11 +42,11 @@ def write_tokenizer(sentences: list[str], folder: Path) -> None:
         single=f"$A {_SPECIAL[1]}", special_tokens=[(_SPECIAL[1], 1)]
     )
     tokenizer.save(str(folder / "tokenizer.json"))
-    told = {
+    config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": _SPECIAL[0],
         "eos_token": _SPECIAL[1],
         "unk_token": _SPECIAL[2],
         "model_max_length": 24,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -22,11 +22,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from swatchbook.drawn.balanced import drawer_sha256
+from swatchbook.drawn.balanced import SIDE, drawer_sha256
 from swatchbook.labeller import BUNDLED, WEIGHTS
-from swatchbook.labeller.training.contrastive import train
 from swatchbook.labeller.training.quality import drawn_quality, photograph_quality
-from swatchbook.labeller.training.recipe import Recipe
+from swatchbook.labeller.training.recipe import OPTIONS, RECIPE, Design
+from swatchbook.labeller.training.task import train
 from swatchbook.labeller.zero_shot import Labeller, write_fixture
 
 LARGEST = 16 * 2**20  # bytes of weights that the package may carry
@@ -62,8 +62,8 @@ calibration error of the confidences (15 bins). Prompts: the schema's, or senten
 
 ## What it cannot do
 
-- It knows only what it was taught: {classes}. Of anything else it will say one of these.
-- It was taught drawings. Where photographs differ (several garments, people, prints, dim light), expect
+- It knows only what it was trained on: {classes}. Of anything else it will answer one of these.
+- It was trained on drawings. Where photographs differ (several garments, people, prints, dim light), expect
   errors, and confidences that are too high.
 - Two colours that share a boundary (navy and black, beige and white, blue and navy) are told apart where a
   drawing's palette puts the boundary.
@@ -74,17 +74,18 @@ calibration error of the confidences (15 bins). Prompts: the schema's, or senten
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure and write a labeller; see ``--help``."""
     options = _parser().parse_args(arguments)
-    recipe = Recipe(**{f.name: getattr(options, f.name) for f in dataclasses.fields(Recipe)})
-    torch.set_num_threads(options.threads or torch.get_num_threads())
-    started = time.perf_counter()
-    train(
-        recipe,
-        options.out,
-        options.work,
-        options.device,
-        bfloat16=options.bfloat16,
-        workers=options.workers,
+    design = Design(**{f.name: getattr(options, f.name) for f in dataclasses.fields(Design)})
+    chosen = {setting: getattr(options, option) for option, setting in OPTIONS.items()}
+    recipe = dataclasses.replace(
+        RECIPE,
+        **chosen,
+        head_lr=options.rate,
+        crop_share=min(1.0, options.pixels / SIDE),
+        precision="bf16" if options.bfloat16 else "fp32",
+        threads=options.threads or torch.get_num_threads(),
     )
+    started = time.perf_counter()
+    train(design, recipe, options.out, options.work, options.device, workers=options.workers)
     seconds = time.perf_counter() - started
     size = (options.out / WEIGHTS).stat().st_size
     if size > LARGEST:
@@ -94,8 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rng = np.random.default_rng(recipe.seed)
     drawn = drawn_quality(labeller, options.judged, _JUDGE_SEED, rng)
     photographs = photograph_quality(labeller, options.photographs, rng) if options.photographs else None
-    told = {
-        "recipe": dataclasses.asdict(recipe),
+    facts = {
+        "recipe": {**dataclasses.asdict(design), **{name: getattr(options, name) for name in OPTIONS}},
         "device": options.device,
         "bfloat16": options.bfloat16,
         "seconds_of_last_run": round(seconds),
@@ -108,17 +109,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "photographs": None if photographs is None else _records(photographs),
         "photographs_consulted": options.consulted,
     }
-    (options.out / "recipe.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    card = model_card(told, size, drawn, photographs)
+    (options.out / "recipe.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    card = model_card(facts, size, drawn, photographs)
     (options.out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
     print(f"{options.out}: {size / 2**20:.1f} MiB of weights, card and recipe written", flush=True)
 
 
-def model_card(told: dict, size: int, drawn: pd.DataFrame, photographs: pd.DataFrame | None) -> str:
+def model_card(facts: dict, size: int, drawn: pd.DataFrame, photographs: pd.DataFrame | None) -> str:
     """The model card as Markdown.
 
     Args:
-        told: The content of ``recipe.json``.
+        facts: The content of ``recipe.json``.
         size: Bytes of weights.
         drawn: As from ``drawn_quality``.
         photographs: As from ``photograph_quality``, or None where none were given.
@@ -128,7 +129,7 @@ def model_card(told: dict, size: int, drawn: pd.DataFrame, photographs: pd.DataF
     if photographs is None:
         seen = "Not measured: no judged photographs were given (`--photographs`)."
     else:
-        times = told["photographs_consulted"]
+        times = facts["photographs_consulted"]
         seen = (
             "Colour and pattern of photographs judged by eye, every one labelled, `blue` accepting navy. "
             "They were never trained on, "
@@ -136,13 +137,13 @@ def model_card(told: dict, size: int, drawn: pd.DataFrame, photographs: pd.DataF
             f"{_markdown(photographs)}"
         )
     return _CARD.format(
-        **told["recipe"],
-        parameters=told["parameters"] / 1e6,
+        **facts["recipe"],
+        parameters=facts["parameters"] / 1e6,
         megabytes=size / 1e6,
-        n=told["judged_images"],
+        n=facts["judged_images"],
         interval=f"95 % intervals: {drawn['interval'].iloc[0]}",
         drawn=_markdown(drawn),
-        useless=_told_useless(drawn),
+        useless=_useless(drawn),
         photographs=seen,
         classes="; ".join(f"{attribute}: {labels}" for attribute, labels in by_attribute.items()),
     )
@@ -153,9 +154,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--work", type=Path, required=True, help="folder of drawn images and training state")
     parser.add_argument("--out", type=Path, default=BUNDLED, help="folder to write (default: the package's)")
-    for field in dataclasses.fields(Recipe):
-        option = "--" + field.name.replace("_", "-")
-        parser.add_argument(option, type=type(field.default), default=field.default, help="(%(default)s)")
+    defaults = {field.name: field.default for field in dataclasses.fields(Design)}
+    defaults |= {option: getattr(RECIPE, setting) for option, setting in OPTIONS.items()}
+    for name, default in defaults.items():
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=type(default), default=default, help="(%(default)s)")
     parser.add_argument("--device", default="cpu", help="such as cpu or cuda (%(default)s)")
     parser.add_argument("--bfloat16", action="store_true", help="faster on GPUs from Ampere on and some CPUs")
     parser.add_argument("--threads", type=int, help="threads of a CPU (default: all)")
@@ -168,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _told_useless(drawn: pd.DataFrame) -> str:
+def _useless(drawn: pd.DataFrame) -> str:
     """Which attributes it answers no better than by naming the commonest class, as a sentence."""
     whole = drawn[(drawn["class"] == "all") & (drawn["prompts"] == "schema")]
     by = whole.pivot_table(index="attribute", columns="metric", values="value")

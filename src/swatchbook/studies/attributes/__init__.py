@@ -97,14 +97,14 @@ STUDY = Spec(
             private=True,
         ),
         "paper": Profile(
-            "TextileNet (--source), FashionSigLIP's labels, DINOv2 against ResNet-50: as published, on a GPU.",
+            "TextileNet (--source), FashionSigLIP's labels, DINOv2 and ResNet-50: as published, on a GPU.",
             {"data": "textilenet"},
             STORY,
             ARCHIVE,
         ),
         # Weights by inverse frequency lend noise in rare classes more weight; GCE is robust to it.
         "best": Profile(
-            "The paper's data and models, trained with GCE and no class weights: our choice, not measured yet.",
+            "The paper's data and models, with GCE and no class weights: our choice, not measured yet.",
             {"data": "textilenet", "training.loss": "gce"},
             STORY,
             ARCHIVE,

@@ -15,10 +15,10 @@ LEADS = {
     "drawn": "Garments drawn with known colour, pattern, material and texture, labelled, audited and trained "
     "on as photographs would be. The truth is known, so every estimator can be seen to be right or wrong. "
     "The auditor is simulated.",
-    "textilenet": "TextileNet labelled by a zero-shot labeller, and two backbones trained on its labels under one "
-    "recipe.",
-    "folder": "Your own photographs, labelled by a labeller, and two models trained on its labels. A score against "
-    "silver labels is agreement with that labeller; only a person's audit says what is true.",
+    "textilenet": "TextileNet labelled by a zero-shot labeller, and two backbones trained on its labels by "
+    "one recipe.",
+    "folder": "Your own photographs, labelled by a labeller, and two models trained on its labels. A score "
+    "against silver labels is agreement with that labeller; only a person's audit says what is true.",
     "nobody": "Nobody audited these labels: every score is agreement with the labeller, and says nothing of "
     "what is true. --audit FILE gives an audit.",
 }

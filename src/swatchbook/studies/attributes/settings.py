@@ -19,7 +19,7 @@ class Config:
     Attributes:
         profile: The profile's name.
         data: Where images, labels and predictions come from: ``published`` (the published study's exports),
-            ``drawn`` (garments drawn with known truth), ``textilenet`` or ``folder`` (a person's photographs).
+            ``drawn`` (garments drawn with known truth), ``textilenet`` or ``folder`` (one's photographs).
         schema: Name of a shipped schema or path to a YAML file.
         material_map: Which folder → material rule of the schema is in force; None: its first, if it has any.
         seed: Seed of everything random.
@@ -55,7 +55,7 @@ class Config:
             raise ValueError(f"baseline = {self.baseline!r}; must be another name than the model's")
         if self.labelling.thresholds is not None and self.data == "published":
             raise ValueError(
-                f"labelling.thresholds = {self.labelling.thresholds!r}; must be none where nothing is labelled"
+                f"labelling.thresholds = {self.labelling.thresholds!r}; must be none, nothing is labelled"
             )
 
     @property

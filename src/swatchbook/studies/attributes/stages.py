@@ -13,21 +13,24 @@ LABELLING = "swatchbook.studies.labelling"
 PHOTOGRAPHS = "swatchbook.studies.photographs"
 # What the rooms of the functions rest on.
 DATA, DRAWN = ("data", "studies/labelling.py"), ("drawn",)
-LABELLER = ("labeller", "evaluation/resample.py", "studies/labelling.py")
+PIXELS = tuple(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv"))
+LABELLER = ("labeller", "data", "evaluation/resample.py", "studies/labelling.py")
 TABLES = (
+    "data",
     "evaluation",
     "drawn/latent.py",
     "drawn/worlds.py",
     "names.py",
     *(f"studies/attributes/{name}.py" for name in ("claims", "curation", "facts", "printed", "labels")),
-    "data/readers/published.py",
 )
 TRAINING = (
     "models",
-    "data/pixels.py",
+    "labeller/__init__.py",
     "evaluation/resample.py",
     "evaluation/scores.py",
     "studies/labelling.py",
+    "studies/training.py",
+    *PIXELS,
 )
 
 
@@ -92,7 +95,7 @@ def _drawn(config: Config) -> tuple[Stage, ...]:
             "simulated audit",
             ("audit.csv",),
             f"{HERE}.labels:simulate_audit",
-            code=("audit/sheet.py", "drawn/latent.py", "evaluation/audit.py", "studies/labelling.py"),
+            code=("audit", "data", "drawn/latent.py", "evaluation", *LABELLER),
             outside=f"{LABELLING}:classes_content",
         ),
         *_trainings(config),
@@ -115,7 +118,7 @@ def _textilenet(config: Config) -> tuple[Stage, ...]:
                     "audit sheet",
                     ("audit.csv", "tables/audit_answers.csv"),
                     f"{HERE}.labels:read_audit",
-                    code=("audit", *DATA, "studies/attributes/images.py"),
+                    code=("audit", *DATA, "studies/attributes/images.py", "studies/photographs.py"),
                     outside=f"{PHOTOGRAPHS}:audit_content",
                 )
             ]
@@ -165,17 +168,22 @@ def _folder(config: Config) -> tuple[Stage, ...]:
             "split",
             ("manifest.parquet", "tables/duplicates.csv", *(("audit.csv",) if audited else ())),
             f"{HERE}.folder:split_photographs",
-            code=("data", "audit/sheet.py"),
+            code=("data", "audit"),
         ),
         *_labels(listing),
-        Stage("notes", ("tables/notes.csv",), f"{HERE}.folder:take_notes", code=("audit/sheet.py",)),
+        Stage(
+            "notes",
+            ("tables/notes.csv",),
+            f"{HERE}.folder:take_notes",
+            code=("audit", "data/strict_csv.py"),
+        ),
         *_trainings(config),
     )
 
 
 def listed_photographs(audited: bool) -> tuple[Stage, ...]:
     """The stages that list a person's photographs and, where there are any, read judgements of them."""
-    code = (*DATA, "audit/sheet.py")
+    code = (*DATA, "audit")
     photographs = Stage(
         "photographs",
         ("listing.parquet", "tables/quarantine.csv"),
@@ -260,7 +268,7 @@ def _figures(config: Config) -> tuple[Stage, ...]:
 
 def _shown() -> tuple[Stage, ...]:
     """The stages that show labels, trainings and images; they come after those that make them."""
-    labels = ("studies/attributes/labels.py", "studies/labelling.py", "labeller")
+    labels = ("studies/attributes/labels.py", *LABELLER)
     pictures = "grids/pictures.npy"
     return (
         labeller_stage(),
@@ -276,13 +284,13 @@ def _shown() -> tuple[Stage, ...]:
             "grids",
             ("tables/grid.csv", pictures),
             f"{HERE}.grids:grids",
-            code=("evaluation/grids.py", "data/pixels.py", *labels),
+            code=("evaluation/grids.py", *labels),
         ),
         Stage(
             "explanations",
             ("tables/occlusion.csv", "grids/seen.npy"),
             f"{HERE}.grids:explanations",
-            code=("evaluation/grids.py", "models"),
+            code=("evaluation/grids.py", *TRAINING),
         ),
         figure("label_coverage", "coverage", "figures_labels:label_coverage"),
         figure("label_confidence", "confidence", "figures_labels:label_confidence"),
@@ -303,6 +311,6 @@ def labeller_stage() -> Stage:
         "labeller",
         ("tables/labeller.csv",),
         f"{LABELLING}:describe_labeller",
-        code=("labeller",),
+        code=LABELLER,
         outside=f"{LABELLING}:prompts_content",
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.data.readers import published
-from swatchbook.drawn import true_cramers_v
+from swatchbook.drawn.worlds import true_cramers_v
 from swatchbook.evaluation.agreement import agreement_table
 from swatchbook.evaluation.audit import audit_table, power_table
 from swatchbook.evaluation.collapse import collapse_table

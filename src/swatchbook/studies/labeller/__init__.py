@@ -18,7 +18,7 @@ from swatchbook.studies.settings import Evaluation, Labelling, Quality
 HERE = "swatchbook.studies.labeller"
 PROMPTS = "swatchbook.studies.labelling:prompts_content"
 SETS = ("drawn", "photographs")
-CODE = ("data", "drawn", "evaluation", "labeller", "audit/sheet.py", "studies/labelling.py")
+CODE = ("data", "drawn", "evaluation", "labeller", "audit", "studies/labelling.py")
 
 
 @section
@@ -124,7 +124,7 @@ STUDY = Spec(
     config=Config,
     profiles={
         "labeller": Profile(
-            "How good the labeller is: on images drawn for it, and on photographs (--images DIR --audit FILE).",
+            "How good the labeller is: on drawn images, and on photographs (--images DIR --audit FILE).",
             {},
             ("10",),
             {"images": "source", "source": "source", "audit": "labelling.audit"},

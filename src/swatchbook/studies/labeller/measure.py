@@ -217,7 +217,7 @@ def find_mistakes(trace: Trace, of: str) -> None:
     rule = f"the {SHOWN} {NAMES_OF_SETS[of]} with the surest wrong answer, whichever the attribute"
     table["rule"] = f"{rule}; {found.note}" if found.note else rule
     trace.write_table(f"tables/grid_{of}.csv", table)
-    shown = np.stack([pixels.square(p) for p in _pictures(trace, of, found.images, table["row"])])
+    shown = np.stack([pixels.square(p).pixels for p in _pictures(trace, of, found.images, table["row"])])
     trace.write(f"grids/{of}.npy", lambda out: np.save(out, shown))
 
 

@@ -35,7 +35,8 @@ def gain_claims(scores: pd.DataFrame) -> pd.DataFrame:
             said = "The threshold lies below every confidence: all labels are kept, and nothing is gained."
         if not row.n:
             said, verdict = "The threshold lies above every confidence: no label is kept.", "not estimable"
-        claim = f"On {NAMES_OF_SETS[row.images]}, the labels of {row.attribute} that are kept are right more often."
+        where = NAMES_OF_SETS[row.images]
+        claim = f"On {where}, the labels of {row.attribute} that are kept are right more often."
         rows.append({"printed": claim, "verdict": verdict, "sentence": said})
     return pd.DataFrame(rows, columns=["printed", "verdict", "sentence"])
 

@@ -1,11 +1,11 @@
-"""When compiling pays back, and that it is said."""
+"""When compiling pays, and that the reason is logged."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from swatchbook.models.compiling import pays_back
+from swatchbook.models.hardware import compiling_pays
 from swatchbook.models.network import build
 from swatchbook.schema import Schema
 from tests.models.test_training import TINY, history, run, weights
@@ -29,29 +29,29 @@ def networks():
     ],
 )
 def test_it_must_save_twice_what_it_costs(networks, backbone, left, expected):
-    decision = pays_back("auto", "cuda", networks[backbone], left)
-    assert decision.compile is expected
-    assert f"of the {left:.0f} s left" in decision.reason and "60 s to compile" in decision.reason
+    pays, reason = compiling_pays("auto", "cuda", networks[backbone], left)
+    assert pays is expected
+    assert f"of the {left:.0f} s left" in reason and "60 s to compile" in reason
 
 
-def test_a_cpu_does_not_compile_and_who_insists_is_heard(networks):
-    assert not pays_back("auto", "cpu", networks["test_vit"], 1e6).compile
-    assert pays_back("yes", "cpu", networks["test_vit"], 0.0).compile
-    assert not pays_back("no", "cuda", networks["test_vit"], 1e6).compile
+def test_a_cpu_does_not_compile_unless_it_is_asked_to(networks):
+    assert not compiling_pays("auto", "cpu", networks["test_vit"], 1e6)[0]
+    assert compiling_pays("yes", "cpu", networks["test_vit"], 0.0)[0]
+    assert not compiling_pays("no", "cuda", networks["test_vit"], 1e6)[0]
 
 
 def test_the_training_compiles_after_its_first_epoch_and_goes_on(schema, tmp_path, monkeypatch):
-    compiled, said = [], []
+    compiled, lines = [], []
 
     def watched(module, **how):
         compiled.append(how)
         return module
 
     monkeypatch.setattr(torch, "compile", watched)
-    folder = run(tmp_path / "yes", schema, replace(TINY, compile="yes"), log=said.append)
+    folder = run(tmp_path / "yes", schema, replace(TINY, compile="yes"), log=lines.append)
     assert compiled == [{"dynamic": False}]
-    first = next(k for k, line in enumerate(said) if line.startswith("epoch   1/2"))
-    assert said[first + 1] == "torch.compile: yes, asked for"
+    first = next(k for k, line in enumerate(lines) if line.startswith("epoch   1/2"))
+    assert lines[first + 1] == "torch.compile: yes, asked for"
     plain = run(tmp_path / "no", schema, replace(TINY, compile="no"))
     assert len(compiled) == 1
     assert history(folder)["train_loss"].tolist() == history(plain)["train_loss"].tolist()

@@ -1,4 +1,7 @@
-"""Handing the audit out: draw a sample, plan its size, write the page or another tool's files."""
+"""The steps of an audit up to a person: draw a sample, plan its size, write the page or another tool's files.
+
+Each returns lines that say what was done.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ import pandas as pd
 from swatchbook.audit.annotators import with_consensus
 from swatchbook.audit.answers import as_sheet, read_judgements
 from swatchbook.audit.designs import draw_audit
-from swatchbook.audit.exchange import WRITERS
+from swatchbook.audit.exchange import write_exchange
 from swatchbook.audit.page import write_audit_page
 from swatchbook.audit.planner import next_strata, plan_table, progress_table
-from swatchbook.audit.run import JUDGEMENTS, Run, earlier_judgements
+from swatchbook.audit.run import JUDGEMENTS, Run
 from swatchbook.audit.sample import SAMPLE, read_sample, sample_id, write_sample
 from swatchbook.data.strict_csv import DataError
 
@@ -28,7 +31,7 @@ def draw(
     seed: int = 0,
     replace: bool = False,
 ) -> list[str]:
-    """Draw the images that a person will judge, and write sample and key; see `evaluation.designs`.
+    """Draw the images that a person will judge, and write sample and key; see `audit.designs`.
 
     Args:
         run: The run.
@@ -40,7 +43,7 @@ def draw(
 
     Raises:
         DataError: If there is another sample already, or answers to it.
-        ValueError: As `evaluation.designs.draw_audit`.
+        ValueError: As `designs.draw_audit`.
     """
     drawn = {"design": design, "n": n, "repeats": repeats, "seed": seed}
     sample, strata = draw_audit(run.manifest, run.silver, run.schema, **drawn)
@@ -50,7 +53,10 @@ def draw(
             raise DataError(
                 f"{str(there)!r} holds another sample already; allowed: --replace, which gives it up"
             )
-        if run.store.path(JUDGEMENTS).is_file() and sample_id(sample) not in _samples(run):
+        judgements = run.store.path(JUDGEMENTS)
+        if judgements.is_file() and sample_id(sample) not in set(
+            read_judgements(judgements, run.schema)["sample"]
+        ):
             raise DataError(
                 f"{JUDGEMENTS} holds answers to another sample; move {str(run.folder)!r} away to start anew"
             )
@@ -62,10 +68,6 @@ def draw(
     ]
 
 
-def _samples(run: Run) -> list[str]:
-    return read_judgements(run.store.path(JUDGEMENTS), run.schema)["sample"].unique().tolist()
-
-
 def plan(run: Run) -> list[str]:
     """How wide intervals will be by number of images and design; and, with answers in, how wide they are.
 
@@ -74,7 +76,7 @@ def plan(run: Run) -> list[str]:
 
     Raises:
         DataError: If the run has no silver labels yet.
-        ValueError: As `evaluation.planner.plan_table`.
+        ValueError: As `planner.plan_table`.
     """
     if run.silver is None:
         raise DataError(f"{str(run.store.root)!r} has no silver labels to plan from; run the study first")
@@ -82,8 +84,12 @@ def plan(run: Run) -> list[str]:
     table = plan_table(run.manifest, run.silver, run.schema, level=level)
     with run.store.lock():
         run.store.write_table("audit/plan.csv", table)
-    told = ["± to be expected, by design and number of images (acc: accuracy; F1: macro-F1)"]
-    return [*told, *_plan_lines(table), f"all sizes: {run.store.path('audit/plan.csv')}", *_now(run)]
+    return [
+        "± to be expected, by design and number of images (acc: accuracy; F1: macro-F1)",
+        *_plan_lines(table),
+        f"all sizes: {run.store.path('audit/plan.csv')}",
+        *_progress_lines(run),
+    ]
 
 
 def _plan_lines(table: pd.DataFrame) -> list[str]:
@@ -100,12 +106,12 @@ def _plan_lines(table: pd.DataFrame) -> list[str]:
     return [head, *rows]
 
 
-def _now(run: Run) -> list[str]:
+def _progress_lines(run: Run) -> list[str]:
     """How wide the intervals are with the answers that are in, and where the next ones are worth most."""
     if not (run.folder / SAMPLE).is_file():
         return []
     sample = read_sample(run.folder)
-    judgements = earlier_judgements(run, sample_id(sample))
+    judgements = run.judgements(sample_id(sample))
     if judgements is None:
         return []
     sheet = as_sheet(with_consensus(judgements, run.schema), run.schema)
@@ -126,19 +132,19 @@ def _number(row: tuple) -> str:
     return f"{row.estimate:.3f} ± {row.value:.3f} (n = {row.n:,})"
 
 
-def page(run: Run, out: str | Path, title: str = "Audit", annotator_hint: str = "") -> list[str]:
-    """Write the page on which a person judges the drawn sample; see `labels.audit_page`."""
+def write_page(run: Run, out: str | Path, title: str = "Audit") -> list[str]:
+    """Write the page on which a person judges the drawn sample; see `audit.page`."""
     sample = read_sample(run.folder)
-    made = write_audit_page(sample, run.paths, run.schema, out, title=title, annotator_hint=annotator_hint)
-    size = Path(made).stat().st_size / 1e6
+    made = write_audit_page(sample, run.paths, run.schema, out, title=title)
     return [
-        f"{made}: {len(sample):,} cards, {size:.1f} MB; open it in a browser, it needs no network",
+        f"{made}: {len(sample):,} cards, {made.stat().st_size / 1e6:.1f} MB; open it in a browser, it needs "
+        "no network",
         f"next: swatchbook audit import answers-NAME.csv --run-dir {run.store.root}",
     ]
 
 
 def export(run: Run, tool: str, out: str | Path, answers: bool = False) -> list[str]:
-    """Write the drawn sample for another tool; see `labels.exchange`.
+    """Write the drawn sample for another tool; see `audit.exchange`.
 
     Args:
         run: The run.
@@ -147,22 +153,22 @@ def export(run: Run, tool: str, out: str | Path, answers: bool = False) -> list[
         answers: Whether to write the imported answers as well. Without, the task is blind.
 
     Raises:
-        DataError: If nothing was drawn, there are no answers to write, or as `labels.exchange`.
+        DataError: If nothing was drawn, there are no answers to write, or as `audit.exchange`.
     """
     sample, judgements, out = read_sample(run.folder), None, Path(out)
     if answers:
-        judgements = earlier_judgements(run, sample_id(sample))
+        judgements = run.judgements(sample_id(sample))
         if judgements is None:
             raise DataError(
                 f"{str(run.folder)!r} holds no answers to this sample; import some, or export without"
             )
-    WRITERS[tool](sample, run.paths, run.schema, out, judgements)
-    told = f"{out}: {len(sample):,} items{'' if judgements is None else ' with their answers'}; "
+    write_exchange(tool, sample, run.paths, run.schema, out, judgements)
+    done = f"{out}: {len(sample):,} items{'' if judgements is None else ' with their answers'}; "
     if tool == "fiftyone":
         load = f"fiftyone.Dataset.from_dir({str(out)!r}, dataset_type=fiftyone.types.FiftyOneDataset)"
-        return [f"{told}load it there by {load}"]
+        return [f"{done}load it there by {load}"]
     return [
-        f"{told}in Label Studio make a project with config.xml and import tasks.json",
+        f"{done}in Label Studio make a project with config.xml and import tasks.json",
         "Label Studio finds the photographs if it is started with "
         "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and "
         f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={out.resolve()}, and the project has the folder images as "

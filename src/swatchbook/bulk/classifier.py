@@ -1,0 +1,98 @@
+"""A trained model as an encoder of images: photographs → class probabilities."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from swatchbook.data.pixels import SIZE, square
+from swatchbook.models import checkpoint
+from swatchbook.models.hardware import placed
+from swatchbook.models.inference import outputs_of
+from swatchbook.models.pixel_loader import PixelLoader
+from swatchbook.models.tasks import heads
+from swatchbook.schema import Attribute, Schema
+from swatchbook.store import sha256
+
+
+class Classifier:
+    """A model that training has finished, as a `labeller.shards.Encoder`.
+
+    Args:
+        folder: The model's.
+        device: ``auto``, ``cuda`` or ``cpu``.
+
+    Attributes:
+        schema: The attributes and classes that it answers.
+        recipe: How it was trained.
+        columns: ``<attribute>:<class>`` of every class; the values are their probabilities.
+        hardware: Where it runs, and why.
+
+    Raises:
+        CheckpointError: If the folder holds no finished model.
+        ValueError: If it was trained on images of another size than this package stores.
+    """
+
+    short_side = None  # it was trained on images that were scaled from their full size
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        self.name, self.schema = f"model {folder}", schema_of(folder)
+        network, config = heads.load(folder, self.schema)
+        if config["side"] != SIZE:
+            raise ValueError(
+                f"{folder} was trained on images stored at {config['side']} pixels; allowed: {SIZE}"
+            )
+        self.recipe, self.hardware = heads.settings_of(config, device)
+        self.threads = self.recipe.threads
+        self.network = placed(network, self.hardware.device)
+        self.device, self.precision = self.hardware.device, self.hardware.precision
+        # The config names the weights' SHA-256, which loading has compared.
+        self.identity = {"model": sha256(folder / checkpoint.CONFIG)}
+        self.columns = [f"{a.name}:{label}" for a in self.schema for label in a.classes]
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """An RGB picture as it is stored for training: uint8, shape (256, 256, 3)."""
+        return torch.from_numpy(square(image).pixels.copy())
+
+    def encode(self, pictures: list[torch.Tensor]) -> np.ndarray:
+        """Class probabilities of such pictures, float32, shape (pictures, classes)."""
+        stored = torch.stack(pictures).numpy()
+        loader = PixelLoader(stored, self.recipe, self.device, keep=False)
+        rows = np.arange(len(stored))
+        logits = outputs_of(self.network, loader, rows, self.recipe, self.hardware)
+        return torch.cat([torch.softmax(logits[name], 1) for name in self.schema.names], 1).numpy()
+
+
+def most_probable(probabilities: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Class probabilities, a column ``<attribute>:<class>`` → the likeliest label and its probability."""
+    table = {}
+    for a in schema:
+        p = probabilities[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
+        table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
+        table[f"{a.name}_confidence"] = p.max(axis=1)
+    return pd.DataFrame(table, index=probabilities.index)
+
+
+def schema_of(model_dir: Path) -> Schema:
+    """The attributes and classes that a trained model answers.
+
+    Raises:
+        CheckpointError: If the folder holds no finished model.
+    """
+    try:
+        config = json.loads((model_dir / checkpoint.CONFIG).read_text(encoding="utf-8"))
+        asked = tuple(
+            Attribute(name, {label: label for label in classes}, ("{}",), "zero_shot", 0.0, "none")
+            for name, classes in config["heads"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise checkpoint.CheckpointError(
+            f"{model_dir}: no finished model ({checkpoint.CONFIG} gives {error!r}); allowed: a folder that "
+            "training has finished, such as runs/demo/models/resnet"
+        ) from None
+    return Schema("model", asked)

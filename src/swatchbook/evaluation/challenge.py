@@ -1,0 +1,216 @@
+"""The attribute challenge: overall accuracy, average class accuracy, and the same by group and class.
+
+Source: the challenge's rules; overall accuracy decided in 2021 and 2023, average class accuracy in 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from swatchbook.evaluation.comparison import discordant, mcnemar_p
+from swatchbook.evaluation.replicates import (
+    NUMBERS,
+    Replicates,
+    differences,
+    mean_of_defined,
+    tidy,
+    with_ones,
+)
+from swatchbook.evaluation.resample import cells, holm, tables
+from swatchbook.evaluation.scores import Codes, accuracy, all_right, f1, macro_f1, recall
+from swatchbook.schema import Schema
+
+Model = tuple[str, str]  # model and variant
+COLUMNS = ["model", "variant", "split", "group", "class", "metric", *NUMBERS]
+DIFFERENCES = [
+    "model", "variant", "baseline", "baseline_variant", "split", "group", "class", "metric", *NUMBERS, "p",
+    "p_holm",
+]  # fmt: skip
+HOW = "bootstrap of images"
+
+
+def challenge_statistics(
+    truth: Codes, answers: Codes, schema: Schema, weights: np.ndarray
+) -> dict[tuple, Replicates]:
+    """Every metric of one model's answers.
+
+    Args:
+        truth: Group → codes, shape (n,), none negative.
+        answers: Group → codes, shape (n,), none negative.
+        schema: Gives groups and classes.
+        weights: Bootstrap weights of the images, shape (B, n).
+
+    Returns:
+        (group, class, metric) → replicates. Of ("all", "all"): ``overall_accuracy``, the share of right
+        answers over images and groups; ``aca``, average class accuracy, the mean of the recalls of all
+        classes of all groups; and ``all_right``, the share of images right in every group. Of (group,
+        "all"): ``accuracy``, and ``recall`` and ``f1`` as means over classes. Of (group, class): ``recall``
+        and ``f1``. A class without an image is in no mean, and the note says so.
+
+    Raises:
+        ValueError: If an answer is missing, or a group has another number of images than the weights.
+    """
+    drawn = with_ones(weights)
+    by_group: dict[tuple, Replicates] = {}
+    right, total, recalls, absent = 0.0, 0.0, [], []
+    for a in schema:
+        for name, codes in (("truth", truth[a.name]), ("answers", answers[a.name])):
+            if np.shape(codes) != (drawn.shape[1],) or np.min(codes) < 0:
+                raise ValueError(
+                    f"{name}[{a.name!r}] has shape {np.shape(codes)} and least code {np.min(codes)}; "
+                    f"allowed: ({drawn.shape[1]},), a class for every image"
+                )
+        counts = tables(truth[a.name], answers[a.name], (len(a), len(a)), drawn)
+        right, total = right + np.trace(counts, axis1=1, axis2=2), total + counts.sum((1, 2))
+        of_class, harmonic, support = recall(counts), f1(counts), counts[0].sum(1).astype(int)
+        recalls.append(of_class)
+        missing = [label for label, size in zip(a.classes, support, strict=True) if not size]
+        absent += [f"{a.name}:{label}" for label in missing]
+        n, note = int(support.sum()), _without(missing, len(a))
+        by_group[a.name, "all", "accuracy"] = Replicates(accuracy(counts), n)
+        by_group[a.name, "all", "recall"] = Replicates(mean_of_defined(of_class), n, note)
+        by_group[a.name, "all", "f1"] = Replicates(macro_f1(counts), n, note)
+        for k, label in enumerate(a.classes):
+            by_group[a.name, label, "recall"] = Replicates(of_class[:, k], support[k])
+            by_group[a.name, label, "f1"] = Replicates(harmonic[:, k], support[k])
+    every = np.concatenate(recalls, axis=1)
+    hit = cells(all_right(truth, answers, schema), 2, drawn)
+    n = drawn.shape[1]
+    return {
+        ("all", "all", "overall_accuracy"): Replicates(right / total, n),
+        ("all", "all", "aca"): Replicates(mean_of_defined(every), n, _without(absent, every.shape[1])),
+        ("all", "all", "all_right"): Replicates(hit[:, 1] / hit.sum(1), n),
+        **by_group,
+    }
+
+
+def _without(absent: list[str], classes: int) -> str:
+    if not absent:
+        return ""
+    return f"; mean of {classes - len(absent)} of {classes} classes, without {', '.join(absent)} (no image)"
+
+
+def challenge_scores(
+    truth: Codes,
+    answers: Mapping[Model, Codes],
+    schema: Schema,
+    weights: np.ndarray,
+    *,
+    split: str,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """`challenge_statistics` of every model as a table with the columns `COLUMNS`.
+
+    Args:
+        truth: Group → codes, shape (n,).
+        answers: (model, variant) → group → codes, shape (n,).
+        schema: Gives groups and classes.
+        weights: Bootstrap weights of the images, shape (B, n).
+        split: Which images these are, for the column of that name.
+        level: Confidence level of the intervals.
+    """
+    statistics: dict[tuple, Replicates] = {}
+    for model, given in answers.items():
+        found = challenge_statistics(truth, given, schema, weights)
+        statistics |= {(*model, split, *key): value for key, value in found.items()}
+    return tidy(statistics, COLUMNS[:6], level=level, how=HOW)
+
+
+def challenge_differences(
+    truth: Codes,
+    answers: Mapping[Model, Codes],
+    schema: Schema,
+    weights: np.ndarray,
+    *,
+    model: Model,
+    baseline: Model,
+    split: str,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """A model's scores less a baseline's on the same images.
+
+    Args:
+        truth: Group → codes, shape (n,).
+        answers: (model, variant) → group → codes, shape (n,); must hold `model` and `baseline`.
+        schema: Gives groups and classes.
+        weights: Bootstrap weights of the images, shape (B, n); they serve both models.
+        model: Whose advantage is asked for.
+        baseline: What it is held against.
+        split: Which images these are.
+        level: Confidence level of the intervals.
+
+    Returns:
+        Columns `DIFFERENCES`. ``p`` is McNemar's exact two-sided value for the accuracy of each group,
+        ``p_holm`` adjusted over the groups, and for ``all_right``; answers of one image are not independent,
+        so that there is none for the overall accuracy.
+
+    Source:
+        McNemar (1947), exact form; Holm (1979).
+    """
+    ours, theirs = answers[model], answers[baseline]
+    found = [challenge_statistics(truth, given, schema, weights) for given in (ours, theirs)]
+    about = (*model, *baseline, split)
+    table = tidy(
+        {(*about, *key): value for key, value in differences(found[:1], found[1:]).items()},
+        DIFFERENCES[:8],
+        level=level,
+        how=f"paired {HOW}",
+    )
+    table["p"] = np.nan
+    p = {a.name: mcnemar_p(*discordant(truth[a.name], ours[a.name], theirs[a.name])) for a in schema}
+    whole = [all_right(truth, given, schema) for given in (ours, theirs)]
+    by_group = table["metric"] == "accuracy"
+    table.loc[by_group, "p"] = table.loc[by_group, "group"].map(p)
+    table.loc[table["metric"] == "all_right", "p"] = mcnemar_p(*discordant(np.ones(len(whole[0])), *whole))
+    table["p_holm"] = np.nan
+    table.loc[by_group, "p_holm"] = holm(table.loc[by_group, "p"].to_numpy())
+    return table[DIFFERENCES]
+
+
+def agreement_scores(
+    given: Mapping[str, Codes],
+    answers: Mapping[Model, Codes],
+    schema: Schema,
+    weights: np.ndarray,
+    *,
+    split: str,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """How often models give the same answers as somebody else, where nobody knows which are right.
+
+    Args:
+        given: Name → group → codes, shape (n,).
+        answers: (model, variant) → group → codes, shape (n,).
+        schema: Gives groups and classes.
+        weights: Bootstrap weights of the images, shape (B, n).
+        split: Which images these are.
+        level: Confidence level of the intervals.
+
+    Returns:
+        Columns `COLUMNS`, metric ``agreement with <name>``: overall and by group.
+    """
+    wanted = {"overall_accuracy", "accuracy"}
+    statistics: dict[tuple, Replicates] = {}
+    for name, theirs in given.items():
+        for model, ours in answers.items():
+            for (group, label, metric), value in challenge_statistics(theirs, ours, schema, weights).items():
+                if metric in wanted:
+                    statistics[(*model, split, group, label, f"agreement with {name}")] = value
+    return tidy(statistics, COLUMNS[:6], level=level, how=HOW)
+
+
+def constant_answers(train: Codes, schema: Schema, images: int) -> dict[str, np.ndarray]:
+    """The answers of a model that sees nothing: each group's most frequent class of the training images.
+
+    Args:
+        train: Group → codes of the training images.
+        schema: Gives groups and classes.
+        images: How many images to answer for.
+    """
+    return {
+        a.name: np.full(images, np.bincount(train[a.name], minlength=len(a)).argmax(), np.int16)
+        for a in schema
+    }

@@ -1,0 +1,204 @@
+"""The bundled labeller's task: drawn garments, class prompts and captions.
+
+Two kinds of loss are added. For each attribute a softmax over its classes, at the scale of 100 that the
+labels are made with later, so that its confidences mean something at once. And the sigmoid loss of
+SigLIP (Zhai et al. 2023, arXiv 2303.15343) between images and captions, where a caption is right for
+every image of the batch that has the classes it mentions, not only for its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pandas as pd
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+
+from swatchbook.drawn.balanced import training_images
+from swatchbook.labeller.files import CONFIG
+from swatchbook.labeller.training.augment import DRAWN
+from swatchbook.labeller.training.captions import WORDS, Caption, caption, class_prompts, corpus
+from swatchbook.labeller.training.recipe import Design, model_config
+from swatchbook.labeller.training.tokenizer import write_tokenizer
+from swatchbook.models import checkpoint, training
+from swatchbook.models.recipe import Recipe
+from swatchbook.models.task import Batch, Tensors
+from swatchbook.models.tasks.contrastive import Contrastive, ImageText, export
+from swatchbook.schema import Schema
+from swatchbook.store import Store
+
+PROMPTED = ("color", "pattern", "texture", "material", "folder")
+CAPTIONED = ("color", "pattern", "texture", "folder")
+SCALE = 100.0  # of cosines in the finished model
+_CAPTIONS = 24  # captions in a step; the text tower would outweigh the image tower with one an image
+# How many times as often a class is seen as others: near what wardrobes hold, since what cannot be told for
+# sure (white or grey in dim light, a flower or a figure) is best told by what is common.
+_OFTEN = {
+    "color": {"black": 1.6, "white": 1.8, "blue": 1.5, "navy": 1.2, "beige": 1.2, "orange": 0.8},
+    "pattern": {"floral": 1.4, "striped": 1.3, "checkered_plaid": 1.3, "geometric": 0.7, "animal_print": 0.6},
+}
+_INDIGO = ("denim", "chambray")  # cloths that are mostly blue
+
+
+class DrawnCaptions(Contrastive):
+    """Drawn images, and sentences about them; see `models.task.Task`. The last epoch is kept."""
+
+    augmentation = DRAWN
+
+    def __init__(self, folder: Path, labels: pd.DataFrame, plain: float) -> None:
+        """Describe the training.
+
+        Args:
+            folder: Holds the open_clip config and the tokenizer.
+            labels: Of the images, as from `drawn_labels`.
+            plain: See `Design`.
+        """
+        rule = Schema.load("textilenet", folder_map="construction").folders
+        worded = labels.assign(material=labels["folder"].map(rule))
+        self._codes = {n: pd.Index(list(WORDS[n])).get_indexer(worded[n]).astype(np.int64) for n in PROMPTED}
+        self._labels, self._plain = labels, plain
+        super().__init__(folder, np.empty((len(labels), 0), int), np.arange(len(labels)), np.array([], int))
+
+    def check(self, images: int, recipe: Recipe) -> None:
+        """See `Task`."""
+        super().check(images, recipe)
+        for name in ("image_size", "early_size"):
+            if getattr(recipe, name) % 16:
+                raise ValueError(f"recipe.{name} must be a multiple of 16; received {getattr(recipe, name)}")
+
+    def build(self, recipe: Recipe) -> ImageText:
+        """See `Task`."""
+        self._tokenizer = open_clip.get_tokenizer(f"local-dir:{self.folder}")
+        return super().build(recipe)
+
+    def targets(self) -> Mapping[str, np.ndarray]:
+        """See `Task`: class numbers over ``WORDS``, −1 where the folder has no material."""
+        return self._codes
+
+    def labelled(self) -> Mapping[str, np.ndarray]:
+        """See `Task`."""
+        return {**{name: codes >= 0 for name, codes in self._codes.items()}, **super().labelled()}
+
+    def sampling(self, recipe: Recipe) -> np.ndarray:
+        """See `Task`."""
+        labels = self._labels
+        often = np.where(labels["pattern"] == "solid", self._plain, 1.0)
+        for name, factors in _OFTEN.items():
+            often *= labels[name].map(factors).fillna(1.0).to_numpy(float)
+        blue = labels["color"].isin(["blue", "navy"])
+        return np.where(labels["folder"].isin(_INDIGO), np.where(blue, 3.0, 0.5), 1.0) * often
+
+    def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
+        """See `Task`: prompts, attribute by attribute, then captions; and what images those are right for."""
+        some = self._labels.iloc[rng.permutation(rows)[:_CAPTIONS]].to_dict("records")
+        captions = [caption(row, rng) for row in some]
+        prompts = [prompt for name in PROMPTED for prompt in class_prompts(name, rng)]
+        texts = self._tokenizer([*prompts, *(c.text for c in captions)])
+        right = torch.from_numpy(matches(self._labels.iloc[rows], captions))
+        return {"texts": texts.to(self._device)}, {"right": right.to(self._device)}
+
+    def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
+        """See `Task`."""
+        return drawn_losses(
+            outputs["image"],
+            outputs["text"],
+            batch,
+            bias=self.network.model.logit_bias,
+            scale=scale_at(batch.progress),
+        )
+
+
+def drawn_losses(
+    images: torch.Tensor, texts: torch.Tensor, batch: Batch, *, bias: torch.Tensor, scale: float
+) -> Tensors:
+    """Softmax over the classes of each attribute, and sigmoid over image–caption pairs.
+
+    Args:
+        images: Embeddings of length 1, shape (n, D).
+        texts: Embeddings of the prompts, attribute by attribute, then of the captions.
+        batch: Its targets are class numbers or −1, shape (n,), and ``right``, shape (n, captions).
+        bias: Added to the scaled cosines of pairs.
+        scale: Factor of cosines.
+    """
+    right = batch.targets["right"]
+    attributes = [name for name in batch.targets if name != "right"]
+    *prompts, captions = texts.split([*(len(WORDS[name]) for name in attributes), right.shape[1]])
+    losses = {}
+    for name, part in zip(attributes, prompts, strict=True):
+        total = F.cross_entropy(
+            scale * images @ part.T, batch.targets[name], ignore_index=-1, reduction="sum"
+        )
+        losses[name] = total / max(batch.counts[name], 1)
+    pairs = F.binary_cross_entropy_with_logits(scale * images @ captions.T + bias, right, reduction="none")
+    wrong = 1 - right
+    # Halves of equal weight: most pairs are wrong ones.
+    losses["pairs"] = (pairs * right).sum() / right.sum() / 2 + (pairs * wrong).sum() / (
+        wrong.sum().clamp(min=1) * 2
+    )
+    return losses
+
+
+def matches(labels: pd.DataFrame, captions: list[Caption]) -> np.ndarray:
+    """Which captions are right for which images, float32 of shape (images, captions)."""
+    right = np.ones((len(labels), len(captions)), dtype=np.float32)
+    for name in CAPTIONED:
+        have = labels[name].to_numpy()[:, None]
+        mentioned = np.array([c.classes.get(name, "") for c in captions], dtype=object)[None]
+        right *= (mentioned == "") | (have == mentioned)
+    return right
+
+
+def scale_at(progress: float) -> float:
+    """16 while the classes are being told apart, then up to the 100 that labels are made with.
+
+    At 100 from the start a random model is as sure as it is wrong, and learns little.
+    """
+    return 16.0 * (SCALE / 16.0) ** min(1.0, max(0.0, (progress - 0.4) / 0.5))
+
+
+def train(
+    design: Design,
+    recipe: Recipe,
+    out: Path,
+    work: Path,
+    device: str = "auto",
+    *,
+    workers: int | None = None,
+) -> None:
+    """Train a labeller, resuming where an earlier run was stopped.
+
+    Args:
+        design: What to train.
+        recipe: How.
+        out: Folder for config, tokenizer and weights; made if absent.
+        work: Folder for the drawn images and the state after each epoch; made if absent.
+        device: ``auto``, ``cuda`` or ``cpu``.
+        workers: Processes that draw; all cores by default.
+
+    Raises:
+        ValueError: If ``work`` holds the images or the training of another recipe, or there are fewer images
+            than a batch.
+        TrainingError: If the loss stops being a number; the state of the last epoch is kept.
+    """
+    if design.images < recipe.batch:
+        raise ValueError(f"images must be at least batch={recipe.batch}; received {design.images}")
+    store, model = Store(work), work / "model"
+    wanted = json.loads(
+        json.dumps({"design": dataclasses.asdict(design), "recipe": dataclasses.asdict(recipe)})
+    )
+    noted = store.path("training.json")
+    if noted.is_file() and json.loads(noted.read_text(encoding="utf-8")) != wanted:
+        raise ValueError(f"{work} belongs to another recipe; remove it or name another")
+    images, labels = training_images(work / "images", design.images, recipe.seed, workers)
+    store.write_json("training.json", wanted)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CONFIG).write_text(json.dumps(model_config(design), indent=2) + "\n", encoding="utf-8")
+    write_tokenizer(corpus(np.random.default_rng([recipe.seed, 0])), out)
+    if not (model / checkpoint.CONFIG).is_file():
+        training.train(DrawnCaptions(out, labels, design.plain), images, recipe, model, device=device)
+    export(model, out, scale=SCALE)

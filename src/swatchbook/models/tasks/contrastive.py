@@ -1,0 +1,179 @@
+"""Images and texts in one space: an open_clip model and pairs of an image and a text.
+
+A finished model is exported as open_clip's own ``local-dir:`` folder, which the labeller and any user of
+open_clip can load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pandas as pd
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from safetensors.torch import save_file
+from torch import nn
+
+from swatchbook.labeller import WEIGHTS
+from swatchbook.labeller.files import CONFIG
+from swatchbook.models import checkpoint
+from swatchbook.models.augment import STANDARD
+from swatchbook.models.recipe import Recipe
+from swatchbook.models.task import Batch, Tensors
+from swatchbook.store import Store
+
+LARGEST_SCALE = 100.0  # of cosines, as CLIP has it
+RANKS = (1, 5, 10)
+_NEW = ("visual.head.", "text.proj", "text.text_projection", "logit_")  # what no tower brings with it
+
+
+class ImageText(nn.Module):
+    """An open_clip model as a training calls it.
+
+    Attributes:
+        model: The open_clip model.
+        info: What it is: `architecture`, and the `mean` and `std` that it normalises by.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make the model that a folder's config describes, with random weights."""
+        super().__init__()
+        written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        self.model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+        seen = {name: written["preprocess_cfg"][name] for name in ("mean", "std")}
+        self.info = {"architecture": written["model_cfg"]["vision_cfg"]["timm_model_name"], **seen}
+        for name, values in seen.items():
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, views: torch.Tensor, texts: torch.Tensor) -> Tensors:
+        """Views in [0, 1], shape (n, 3, side, side), and token ids, shape (m, L) → embeddings of length 1.
+
+        Returns:
+            ``image``, shape (n, D), and ``text``, shape (m, D), in float32.
+        """
+        views = (views - self.mean) / self.std
+        image = self.model.encode_image(views, normalize=True)
+        return {"image": image.float(), "text": self.model.encode_text(texts, normalize=True).float()}
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters by learning rate: those of the towers, and the projections and scale."""
+        named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        return {
+            "backbone": [p for name, p in named if not name.startswith(_NEW)],
+            "heads": [p for name, p in named if name.startswith(_NEW)],
+        }
+
+    def scale(self) -> torch.Tensor:
+        """The learnt factor of cosines, at most `LARGEST_SCALE`."""
+        return self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
+
+
+class Contrastive:
+    """Pairs of an image and a text; see `models.task.Task`.
+
+    The loss is the symmetric cross-entropy of telling each image's text among those of its batch, and each
+    text's image. The score is the mean reciprocal rank of the own one among all validation pairs, over both
+    directions.
+
+    Source:
+        Radford et al. (2021), Learning transferable visual models from natural language supervision, arXiv
+        2103.00020, figure 3.
+    """
+
+    name = "contrastive"
+    score = "mrr"
+    coupled = True
+    augmentation = STANDARD
+
+    def __init__(
+        self, folder: str | Path, texts: np.ndarray, train_rows: np.ndarray, val_rows: np.ndarray
+    ) -> None:
+        """Describe a training.
+
+        Args:
+            folder: Holds ``open_clip_config.json`` and whatever else its tokenizer needs.
+            texts: Token ids of each image's text, shape (N, L).
+            train_rows: Rows to learn from.
+            val_rows: Rows to choose the epoch by; none of them in `train_rows`.
+        """
+        self.folder, self.texts = Path(folder), np.asarray(texts)
+        self.train_rows, self.val_rows = train_rows, val_rows
+
+    def check(self, images: int, recipe: Recipe) -> None:
+        """See `Task`."""
+        shape, kind = self.texts.shape, self.texts.dtype
+        if len(shape) != 2 or shape[0] != images or not np.issubdtype(kind, np.integer):
+            raise ValueError(f"texts of {kind} and shape {shape}; integers of shape ({images}, L) are needed")
+
+    def build(self, recipe: Recipe) -> ImageText:
+        """See `Task`."""
+        self.network = ImageText(self.folder)
+        return self.network
+
+    def targets(self) -> Mapping[str, np.ndarray]:
+        """See `Task`."""
+        return {"texts": self.texts}
+
+    def labelled(self) -> Mapping[str, np.ndarray]:
+        """See `Task`; every pair counts."""
+        return {"pairs": np.ones(len(self.texts), int)}
+
+    def prepare(self, recipe: Recipe, device: str, log: Callable[[str], object]) -> None:
+        """See `Task`."""
+        self._device = device
+
+    def sampling(self, recipe: Recipe) -> np.ndarray | None:
+        """See `Task`."""
+        return None
+
+    def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
+        """See `Task`: the texts."""
+        return {"texts": torch.from_numpy(self.texts[rows]).to(self._device)}, {}
+
+    def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
+        """See `Task`."""
+        logits = self.network.scale() * outputs["image"] @ outputs["text"].T
+        own = torch.arange(len(logits), device=logits.device)
+        return {"pairs": (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2}
+
+    def validate(self, outputs: Tensors) -> dict[str, float]:
+        """See `Task`: mean reciprocal rank, and recall at several ranks each way."""
+        cosines = outputs["image"] @ outputs["text"].T
+        scores: dict[str, float] = {}
+        reciprocal = []
+        for direction, table in (("image_to_text", cosines), ("text_to_image", cosines.T)):
+            # A tie counts against us, so that an encoder that collapsed has no hits.
+            ranks = (table >= table.diagonal()[:, None]).sum(1).double()
+            reciprocal.append(float((1 / ranks).mean()))
+            scores |= {f"{direction}_r{k}": float((ranks <= k).double().mean()) for k in RANKS}
+        return {self.score: sum(reciprocal) / 2, **scores}
+
+    def predictions(self, outputs: Tensors, rows: np.ndarray) -> pd.DataFrame:
+        """See `Task`: the embeddings, a column a dimension."""
+        columns = {f"image:{k}": column.numpy() for k, column in enumerate(outputs["image"].T)}
+        return pd.DataFrame(columns, index=pd.Index(rows, name="row"))
+
+    def facts(self) -> dict[str, object]:
+        """See `Task`."""
+        return {"open_clip": json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))}
+
+
+def export(model_dir: str | Path, folder: str | Path, *, scale: float | None = None) -> None:
+    """Write a finished model's weights beside its open_clip config, as float16 safetensors.
+
+    Args:
+        model_dir: A folder that a training has finished.
+        folder: Holds ``open_clip_config.json``.
+        scale: Factor of cosines to write; the learnt one by default.
+    """
+    network = ImageText(Path(folder))
+    config = checkpoint.read_config(model_dir, Contrastive.name)
+    model = checkpoint.load_weights(model_dir, config, network).model
+    with torch.no_grad():
+        model.logit_scale.fill_(float(np.log(scale)) if scale else float(network.scale().log()))
+    weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
+    Store(folder).write(WEIGHTS, lambda path: save_file(weights, path))
