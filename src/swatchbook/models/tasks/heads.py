@@ -20,7 +20,6 @@ from sklearn.metrics import average_precision_score, f1_score
 from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import accuracy, macro_f1
 from swatchbook.models import checkpoint
-from swatchbook.models.augment import STANDARD
 from swatchbook.models.hardware import Hardware, choose, fixed_threads, placed
 from swatchbook.models.inference import outputs_of
 from swatchbook.models.inputs import checked_rows
@@ -36,14 +35,14 @@ from swatchbook.models.losses import (
 from swatchbook.models.network import Network, build
 from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.task import Batch, Tensors
+from swatchbook.models.task import Batch, Task, Tensors
 from swatchbook.schema import SEVERAL, Attribute, Schema
 
 SCORES = ("macro_f1", "macro_ap", "accuracy")
 _SOFT = "soft "  # before an attribute's name, its probabilities
 
 
-class Heads:
+class Heads(Task):
     """A backbone with a head an attribute; see `models.task.Task`.
 
     The loss's parts are the attributes. The score is the mean over attributes of macro-F1, of macro-averaged
@@ -51,8 +50,6 @@ class Heads:
     """
 
     name = "heads"
-    coupled = False
-    augmentation = STANDARD
 
     def __init__(
         self,
@@ -109,6 +106,8 @@ class Heads:
                 raise ValueError(
                     f"codes[{a.name!r}] from {code.min()} to {code.max()}; allowed: -1 to {most}"
                 )
+            if a.multiple and soft is not None:
+                raise ValueError(f"soft targets with {a.name!r}, which has several classes at once")
             given, needed = np.shape(soft.get(a.name)) if soft else (), (images, len(a))
             if soft is not None and given != needed:
                 raise ValueError(f"soft[{a.name!r}] has shape {given}; {needed} is needed")
@@ -132,8 +131,8 @@ class Heads:
 
     def labelled(self) -> Mapping[str, np.ndarray]:
         """See `Task`."""
-        learnt = self.soft or self.codes
-        return {n: is_labelled(torch.from_numpy(np.array(learnt[n]))).numpy() for n in self.schema.names}
+        targets = self.soft or self.codes
+        return {n: is_labelled(torch.from_numpy(np.array(targets[n]))).numpy() for n in self.schema.names}
 
     def prepare(self, recipe: Recipe, device: str, log: Callable[[str], object]) -> None:
         """See `Task`."""
@@ -162,10 +161,6 @@ class Heads:
         weights = total / np.maximum(labels, 1)
         weights[labels == 0] = weights[labels > 0].min()  # an image without a label is as common as can be
         return weights
-
-    def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
-        """See `Task`; there are none."""
-        return {}, {}
 
     def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
         """See `Task`."""
@@ -220,11 +215,11 @@ def load(model_dir: str | Path, schema: Schema) -> tuple[Network, dict]:
             do not fit, or the schema is another one.
     """
     config = checkpoint.read_config(model_dir, Heads.name)
-    asked, multiple = _described(schema), [a.name for a in schema if a.multiple]
-    if config.get("heads") != asked or config.get("multiple", []) != multiple:
+    wanted, multiple = _described(schema), [a.name for a in schema if a.multiple]
+    if config.get("heads") != wanted or config.get("multiple", []) != multiple:
         raise checkpoint.CheckpointError(
             f"{model_dir}: the model answers {_listed(config.get('heads', []), config.get('multiple', []))}; "
-            f"the schema asks {_listed(asked, multiple)}"
+            f"the schema asks {_listed(wanted, multiple)}"
         )
     info, recipe = config["network"], Recipe(**config["recipe"])
     shape = {**_shape(recipe), "classifier": config.get("classifier", False)}
