@@ -10,16 +10,17 @@ import pytest
 from swatchbook.drawn.latent import World, draw_rows
 from swatchbook.evaluation.association import cramers_v
 from swatchbook.evaluation.audit import audit_table, draw_sample
-from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, table
+from swatchbook.evaluation.rectified import rectified_table
+from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, table, with_estimate
 from swatchbook.evaluation.scores import accuracy, macro_f1
-from swatchbook.evaluation.truth import rectified_table, truth_table
+from swatchbook.evaluation.truth import truth_table
 from swatchbook.evaluation.truth_estimators import (
     metric_bound,
     post_stratified_tables,
     ppi_accuracy,
     pseudo_images,
 )
-from swatchbook.evaluation.weighted_scores import abstention_tables, with_estimate
+from swatchbook.evaluation.weighted_scores import abstention_tables
 from swatchbook.schema import Attribute, Schema
 
 STRATA = np.repeat(np.arange(21), [200] * 17 + [197, 60, 57, 46])

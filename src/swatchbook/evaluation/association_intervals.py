@@ -275,6 +275,5 @@ def _shares(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _slope(variance: np.ndarray, observed: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Linearised variance over φ²; that of a weak association, 4 / n, where φ² is 0."""
-    return np.divide(
-        variance, observed, out=np.asarray(4.0 / size) * np.ones_like(observed), where=observed > 1e-9
-    )
+    known = observed > 1e-9
+    return np.where(known, variance / np.where(known, observed, 1.0), 4.0 / size)

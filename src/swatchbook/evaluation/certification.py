@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from swatchbook.evaluation.weighted_scores import check_design
+from swatchbook.evaluation.survey import check_design
 from swatchbook.schema import Schema
 
 Codes = Mapping[str, np.ndarray]
@@ -173,9 +173,9 @@ def weighted_learn_then_test(
     several starts, spread evenly over the thresholds, each sequence is tested at δ / starts, and the promise
     holds for all of them together (fixed sequences with multiple starts, same source).
 
-    The p-value of "the weighted risk is above α" is the binomial tail at the effective number of accepted
-    items and of errors among them, both of which may be fractions. With equal weights and one stratum it is
-    the exact binomial test; else it is an approximation, a careful one in simulated audits.
+    The p-value of "the weighted risk is above α" is exact for the design. With equal weights it is the
+    binomial tail, which a sample within strata can only make safer (Hoeffding 1956, Ann. Math. Stat.
+    27:713–721). Else it is `betting_p`.
 
     Args:
         confidence: Shape (n,).
@@ -195,9 +195,10 @@ def weighted_learn_then_test(
         Methodology 24:193–201.
     """
     accepted, wrong = confidence >= thresholds[:, None], ~np.asarray(correct, dtype=bool)
-    risk, size = effective_risk(accepted, wrong, stratum, weight)
-    with np.errstate(invalid="ignore"):
-        p = binomial_tail(risk * size, size, alpha)
+    if np.ptp(weight) <= 1e-9 * np.max(weight, initial=0.0):
+        p = binomial_tail((accepted & wrong).sum(1).astype(float), accepted.sum(1).astype(float), alpha)
+    else:
+        p = betting_p(accepted * (alpha - wrong), weight, 1 - alpha)
     fails = np.flatnonzero(np.append(~(p <= delta / starts), True))
     firsts = np.arange(starts) * len(thresholds) // starts
     ends = fails[np.searchsorted(fails, firsts)]  # where each sequence breaks off
@@ -207,6 +208,29 @@ def weighted_learn_then_test(
     last = accepted[passed - 1]
     share = float(weight[last].sum() / weight.sum())
     return Threshold(float(thresholds[passed - 1]), share, int(last.sum()), int((last & wrong).sum()))
+
+
+def betting_p(gain: np.ndarray, weight: np.ndarray, most: float) -> np.ndarray:
+    """p-value of "the weighted total of the gains is not above 0", exact for a sample within strata.
+
+    Who bets the same share on every image of such a total multiplies the capital by 1 on average at most, as
+    a product of means is at most that of their mean, and drawing without replacement makes it no larger
+    (Maclaurin's inequality). The capital of ten shares is averaged; by Markov's inequality one over it is a
+    p-value.
+
+    Args:
+        gain: Gain of each image, at least −``most``, shape (T, n).
+        weight: What each image stands for, shape (n,).
+        most: The largest loss, above 0.
+
+    Source:
+        Waudby-Smith & Ramdas (2024), J. R. Stat. Soc. B 86:1–27.
+    """
+    stakes = np.arange(1, 11) / 10 / most
+    staked = gain * (weight / weight.max())
+    with np.errstate(divide="ignore"):
+        capital = np.stack([np.log1p(np.maximum(stake * staked, -1.0)).sum(1) for stake in stakes])
+    return np.exp(-np.maximum(special.logsumexp(capital, axis=0) - np.log(len(stakes)), 0.0))
 
 
 def effective_risk(

@@ -8,7 +8,7 @@ bound that silver agreement alone puts on true accuracy stands beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -124,7 +124,8 @@ def truth_table(
             ppi = _ppi(post, judged, label, agrees, split_agrees, weight, draws, rng, level)
             rows.append(of_head | _share_row("ppi", *ppi, len(post.truth), len(a), error))
             if model == "silver":
-                agreement[a.name] = post.accuracy.interval(draws, rng, level)
+                ends = post.accuracy.interval(draws, rng, level)
+                agreement[a.name] = (float(ends[0][0]), float(ends[1][0]))
             else:
                 bound = _bound(*agreement[a.name], float(split_agrees.mean()), level)
                 rows.append(of_head | _share_row("bound", *bound, len(post.truth), len(a), error))

@@ -18,7 +18,7 @@ POOLED = 0.5
 
 
 class Levels(NamedTuple):
-    """Scores as sums over the levels of agreement (disagreement, agreement), of which each has one error rate.
+    """Scores as sums over the levels of agreement (disagreement, agreement), each with one error rate.
 
     Attributes:
         value: The scores, shape (S,).
@@ -64,8 +64,8 @@ class PostStratified:
 
     Attributes:
         accuracy: `Levels` of the accuracy. Classes are collapsed: at each level one hit rate.
-        counts: Estimated human × predicted counts of the whole split, shape (K + 1, K + 1), the last class being
-            "no label"; sums to N. In each predicted class the hit rate of its judged images is shrunk to the
+        counts: Estimated human × predicted counts of the whole split, shape (K + 1, K + 1), the last class
+            being "no label"; sums to N. In each predicted class the hit rate of its judged images is shrunk to the
             pooled one of the level by `POOLED` images, and misses fall as the judged truth does.
 
     Raises:

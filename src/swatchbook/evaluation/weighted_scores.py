@@ -68,7 +68,7 @@ def abstention_tables(reference: np.ndarray, label: np.ndarray, k: int, weights:
 
 
 def stacked_scores(counts: np.ndarray, whole: tuple[str, ...], by_class: tuple[str, ...]) -> np.ndarray:
-    """Scores of tables from `abstention_tables`, shape (…, S): those of the head, then those of each class."""
+    """Scores of tables from `abstention_tables`, shape (…, S): the head's, then those of each class."""
     heads = [WHOLE_HEAD[name](counts)[..., None] for name in whole]
     return np.concatenate([*heads, *(BY_CLASS[name](counts)[..., :-1] for name in by_class)], axis=-1)
 
