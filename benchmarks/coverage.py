@@ -24,8 +24,7 @@ import pandas as pd
 from scipy import optimize
 
 from swatchbook.evaluation.agreement import agreement_table, cohen_kappa, gwet_ac1
-from swatchbook.evaluation.association import cramers_v, verdict
-from swatchbook.evaluation.association_intervals import v_interval
+from swatchbook.evaluation.association import cramers_v
 from swatchbook.evaluation.audit import audit_table
 from swatchbook.evaluation.certification import thresholds_at, weighted_learn_then_test
 from swatchbook.evaluation.comparison import comparison_table
@@ -87,12 +86,16 @@ WORLDS = {
 def schema(names: tuple[str, ...] = tuple(MARGINS)) -> Schema:
     """Attributes with the numbers of classes of the published study."""
     classes = {name: {f"{name} {i}": f"{name} {i}" for i in range(len(MARGINS[name]))} for name in names}
-    return Schema("coverage", tuple(Attribute(a, c, ("{}",), "zero_shot", 0.4, "ours") for a, c in classes.items()))
+    return Schema(
+        "coverage", tuple(Attribute(a, c, ("{}",), "zero_shot", 0.4, "ours") for a, c in classes.items())
+    )
 
 
 def draw(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A code for each row of probabilities."""
-    return (p.cumsum(-1) < rng.random((len(p), 1)) * p.sum(-1, keepdims=True)).sum(-1).clip(max=p.shape[-1] - 1)
+    return (
+        (p.cumsum(-1) < rng.random((len(p), 1)) * p.sum(-1, keepdims=True)).sum(-1).clip(max=p.shape[-1] - 1)
+    )
 
 
 def split(world: World, rng: np.random.Generator) -> tuple[np.ndarray, dict, dict, dict, np.ndarray]:
@@ -103,7 +106,10 @@ def split(world: World, rng: np.random.Generator) -> tuple[np.ndarray, dict, dic
         sizes = np.maximum((sizes / sizes.sum() * FABRICS.sum()).astype(int), 12)
     fabric = np.repeat(np.arange(21), sizes)
     n = len(fabric)
-    hard, shared = rng.normal(size=n) + 0.4 * rng.normal(size=21)[fabric], rng.dirichlet(np.full(6, 3.0), size=21)
+    hard, shared = (
+        rng.normal(size=n) + 0.4 * rng.normal(size=21)[fabric],
+        rng.dirichlet(np.full(6, 3.0), size=21),
+    )
     kind = draw(shared[fabric], rng)
     truth, silver, models = {}, {}, {"imitator": {}, "other": {}}
     for name, margin in MARGINS.items():
@@ -117,7 +123,9 @@ def split(world: World, rng: np.random.Generator) -> tuple[np.ndarray, dict, dic
         silver[name] = np.where(rng.random(n) < np.clip(0.12 * np.exp(0.8 * hard), 0, 0.7), -1, label)
         truth[name] = true
         for model, copies in (("imitator", 0.75), ("other", 0.25)):
-            own = np.where(rng.random(n) < np.clip(0.8 * chance + 0.02, 0, 0.9), draw(confusion[true], rng), true)
+            own = np.where(
+                rng.random(n) < np.clip(0.8 * chance + 0.02, 0, 0.9), draw(confusion[true], rng), true
+            )
             models[model][name] = np.where(rng.random(n) < copies, label, own)
     return fabric, truth, silver, models, hard + 0.5 * rng.normal(size=n)
 
@@ -135,7 +143,9 @@ def sample(
     size = np.bincount(stratum)
     least = min(4, world.n // len(size)) if world.neyman else 1
     wanted = np.minimum(np.maximum(np.round(world.n * share / share.sum()).astype(int), least), size)
-    chosen = np.concatenate([rng.choice(np.flatnonzero(stratum == h), m, replace=False) for h, m in enumerate(wanted)])
+    chosen = np.concatenate(
+        [rng.choice(np.flatnonzero(stratum == h), m, replace=False) for h, m in enumerate(wanted)]
+    )
     return chosen, stratum[chosen], (size / wanted)[stratum[chosen]]
 
 
@@ -158,8 +168,13 @@ class Tally:
             row = dict(zip(columns, key, strict=True)) | {"n": len(found), "estimable": known.mean()}
             if known.any():
                 inside = ((low <= true + 1e-9) & (true <= high + 1e-9))[known]
-                row |= {"value": inside.mean(), "error": np.sqrt(max(inside.mean() * (1 - inside.mean()), 1 / known.sum()) / known.sum())}
-                row |= {"bias": np.nanmean((value - true)[known]) if np.isfinite(value[known]).any() else np.nan}
+                row |= {
+                    "value": inside.mean(),
+                    "error": np.sqrt(max(inside.mean() * (1 - inside.mean()), 1 / known.sum()) / known.sum()),
+                }
+                row |= {
+                    "bias": np.nanmean((value - true)[known]) if np.isfinite(value[known]).any() else np.nan
+                }
                 row |= {"width": (high - low)[known].mean(), "zero_width": ((high - low)[known] <= 0).mean()}
             made.append(row)
         return made
@@ -184,14 +199,19 @@ def audits(world: World, replications: int, rng: np.random.Generator, tally: Tal
                 errs = rng.random(len(at)) < world.annotator
                 human[a.name] = (truth[a.name][at] + errs * rng.integers(1, len(a), len(at))) % len(a)
             humans.append(human)
-        of = {model: {x: codes[x][at] for x in s.names} for model, codes in (("silver", silver), *models.items())}
+        of = {
+            model: {x: codes[x][at] for x in s.names}
+            for model, codes in (("silver", silver), *models.items())
+        }
         design = {"stratum": stratum, "weight": weight}
         second = humans[1] if world.twice else None
         known = {m: {a.name: scores_of(truth[a.name], c[a.name], len(a)) for a in s}
                  for m, c in (("silver", silver), *models.items())}  # fmt: skip
         frame = audit_table(humans[0], of["silver"], s, **design, population=silver, second=second)
         frame = frame[(frame["abstained"] == "wrong") & (frame["weighting"] == "design")]
-        _record(frame.assign(model="silver", estimator="audit", head=frame["attribute"]), known, s, tally, name)
+        _record(
+            frame.assign(model="silver", estimator="audit", head=frame["attribute"]), known, s, tally, name
+        )
         frame = truth_table(humans[0], of["silver"], {m: of[m] for m in models}, {"silver": silver, **models}, s,
                             **design, draws=DRAWS, rng=rng, second=second)  # fmt: skip
         _record(frame[frame["estimator"].isin(["post_stratified", "ppi", "design"])], known, s, tally, name)
@@ -206,7 +226,9 @@ def audits(world: World, replications: int, rng: np.random.Generator, tally: Tal
         pair = {m: of[m] for m in models}
         frame = comparison_table(humans[0], pair, s, rao_wu_weights(stratum, DRAWS, rng), design=weight,
                                  model="other", baseline="imitator")  # fmt: skip
-        for row in frame[frame["statistic"].isin(["delta_accuracy", "delta_macro_f1"]) & (frame["head"] != "mean")].itertuples():
+        for row in frame[
+            frame["statistic"].isin(["delta_accuracy", "delta_macro_f1"]) & (frame["head"] != "mean")
+        ].itertuples():
             what = row.statistic.removeprefix("delta_")
             tally.add((name, "comparison", "other − imitator", row.head, row.statistic), row.value, row.low, row.high,
                       known["other"][row.head][what] - known["imitator"][row.head][what])  # fmt: skip
@@ -219,7 +241,9 @@ def _record(frame: pd.DataFrame, known: dict, s: Schema, tally: Tally, name: str
             continue
         if what == "f1":
             n = row["n"]
-            what = "f1, 1 to 3 judged" if n < 4 else "f1, 4 to 9 judged" if n < 10 else "f1, 10 or more judged"
+            what = (
+                "f1, 1 to 3 judged" if n < 4 else "f1, 4 to 9 judged" if n < 10 else "f1, 10 or more judged"
+            )
             true = {"f1": true["f1"][s[row["head"]].classes.index(row["class"])]}
             if not n:
                 continue
@@ -232,9 +256,16 @@ def agreements(replications: int, rng: np.random.Generator, tally: Tally) -> Non
     margin = MARGINS["pattern"] / MARGINS["pattern"].sum()
     s = schema(("pattern",))
     for apart in (0.15, 0.015):
-        joint = np.diag(margin * (1 - apart)) + apart * np.outer(margin, margin) * (1 - np.eye(6)) / (1 - (margin**2).sum())
+        joint = np.diag(margin * (1 - apart)) + apart * np.outer(margin, margin) * (1 - np.eye(6)) / (
+            1 - (margin**2).sum()
+        )
         both = (joint + joint.T) / 2
-        true = {"agreement": np.trace(both), "kappa": cohen_kappa(both), "ac1": gwet_ac1(both), "alpha": cohen_kappa(both)}
+        true = {
+            "agreement": np.trace(both),
+            "kappa": cohen_kappa(both),
+            "ac1": gwet_ac1(both),
+            "alpha": cohen_kappa(both),
+        }
         for n in (30, 60, 210):
             for _ in range(replications):
                 cell = rng.choice(36, size=n, p=both.ravel() / both.sum())
@@ -242,7 +273,13 @@ def agreements(replications: int, rng: np.random.Generator, tally: Tally) -> Non
                 sheet = pd.concat([pd.DataFrame({"image_id": np.arange(n), "annotator": who, "pattern": codes[x]})
                                    for who, x in zip("ab", np.divmod(cell, 6), strict=True)])  # fmt: skip
                 for row in agreement_table(sheet, s).itertuples():
-                    key = (f"agreement {np.trace(both):.3f}, {n}", "agreement", "annotators", "pattern", row.statistic)
+                    key = (
+                        f"agreement {np.trace(both):.3f}, {n}",
+                        "agreement",
+                        "annotators",
+                        "pattern",
+                        row.statistic,
+                    )
                     tally.add(key, row.value, row.low, row.high, float(true[row.statistic]))
 
 
@@ -283,14 +320,33 @@ def couplings(replications: int, rng: np.random.Generator, tally: Tally) -> list
                 keep = np.minimum(other / reference, 1).ravel()[cell] > rng.random(n)
                 rest = np.maximum(other - reference, 0).ravel()
                 moved = np.where(keep, cell, rng.choice(rest.size, size=n, p=rest / rest.sum()))
-                codes = [dict(zip(s.names, np.divmod(x, reference.shape[1]), strict=True)) for x in (cell, moved)]
+                codes = [
+                    dict(zip(s.names, np.divmod(x, reference.shape[1]), strict=True)) for x in (cell, moved)
+                ]
                 frame = coupling_table(codes[0], {"model": codes[1]}, s, weights=image_weights(n, 100, rng), rng=rng,
                                        permutations=1, null_draws=2)  # fmt: skip
-                frame = frame[(frame["a"] == "pattern") & (frame["rows"] == "identical")].set_index(["model", "statistic"])
-                delta, own = frame.loc[("model", "delta_v_corrected")], frame.loc[("reference", "v_corrected")]
+                frame = frame[(frame["a"] == "pattern") & (frame["rows"] == "identical")].set_index(
+                    ["model", "statistic"]
+                )
+                delta, own = (
+                    frame.loc[("model", "delta_v_corrected")],
+                    frame.loc[("reference", "v_corrected")],
+                )
                 world = f"V of {v:g}, ΔV .03, {n}"
-                tally.add((world, "coupling", "model", "pattern × texture", "delta_v"), delta["value"], delta["low"], delta["high"], 0.03)
-                tally.add((world, "coupling", "reference", "pattern × texture", "v"), own["value"], own["low"], own["high"], v)
+                tally.add(
+                    (world, "coupling", "model", "pattern × texture", "delta_v"),
+                    delta["value"],
+                    delta["low"],
+                    delta["high"],
+                    0.03,
+                )
+                tally.add(
+                    (world, "coupling", "reference", "pattern × texture", "v"),
+                    own["value"],
+                    own["low"],
+                    own["high"],
+                    v,
+                )
                 said.append(delta["verdict"] in ("equivalent", "different but within"))
             rows.append(_share(world, "equivalence test", "size", np.array(said), 0.05))
     return rows
@@ -304,13 +360,22 @@ def promises(replications: int, rng: np.random.Generator) -> list[dict]:
             for alpha, delta in ((0.1, 0.1), (0.1, 0.05), (0.2, 0.1)):
                 broken, nothing = [], []
                 for _ in range(replications):
-                    sizes = FABRICS if not uneven else np.maximum(np.exp(rng.normal(size=21) * 1.1) * 110, 12).astype(int)
+                    sizes = (
+                        FABRICS
+                        if not uneven
+                        else np.maximum(np.exp(rng.normal(size=21) * 1.1) * 110, 12).astype(int)
+                    )
                     fabric = np.repeat(np.arange(21), sizes)
                     sure = rng.beta(4, 1.2, size=len(fabric))
                     risk = np.clip((1 - sure) * np.exp(0.8 * rng.normal(size=21))[fabric], 0, 1)
                     right = rng.random(len(fabric)) >= risk
                     each = np.minimum(n // 21, sizes)
-                    at = np.concatenate([rng.choice(np.flatnonzero(fabric == f), m, replace=False) for f, m in enumerate(each)])
+                    at = np.concatenate(
+                        [
+                            rng.choice(np.flatnonzero(fabric == f), m, replace=False)
+                            for f, m in enumerate(each)
+                        ]
+                    )
                     chosen = weighted_learn_then_test(sure[at], right[at], thresholds_at(sure), fabric[at],
                                                       (sizes / each)[fabric[at]], alpha=alpha, delta=delta, starts=3)  # fmt: skip
                     nothing.append(chosen.accepted == 0)
@@ -334,14 +399,20 @@ def draw_figure(frame: pd.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    shown = frame[frame["promised"].eq(0.95) & frame["value"].notna() & (frame["n"] * frame["estimable"] >= 100)]
+    shown = frame[
+        frame["promised"].eq(0.95) & frame["value"].notna() & (frame["n"] * frame["estimable"] >= 100)
+    ]
     worlds = list(dict.fromkeys(shown["world"]))
     figure, axes = plt.subplots(figsize=(9, 0.34 * len(worlds) + 1.2), layout="constrained")
     axes.axvspan(0.93, 0.97, color="#dddddd", zorder=0)
     for i, (estimator, rows) in enumerate(shown.groupby("estimator", sort=False)):
         y = np.array([worlds.index(w) for w in rows["world"]]) + 0.09 * (i - 3)
-        axes.errorbar(rows["value"], y, xerr=2 * rows["error"], fmt="o", ms=3, lw=0.5, color=f"C{i}", label=estimator)
-    axes.set(yticks=range(len(worlds)), yticklabels=worlds, xlabel="share of 95 % intervals that hold the truth")
+        axes.errorbar(
+            rows["value"], y, xerr=2 * rows["error"], fmt="o", ms=3, lw=0.5, color=f"C{i}", label=estimator
+        )
+    axes.set(
+        yticks=range(len(worlds)), yticklabels=worlds, xlabel="share of 95 % intervals that hold the truth"
+    )
     axes.invert_yaxis()
     axes.legend(fontsize=7, loc="lower left")
     figure.savefig(path, dpi=130)

@@ -16,9 +16,7 @@ from swatchbook.evaluation.scores import accuracy, macro_f1
 from swatchbook.evaluation.truth import truth_table
 from swatchbook.evaluation.truth_estimators import (
     metric_bound,
-    post_stratified_tables,
     ppi_accuracy,
-    pseudo_images,
 )
 from swatchbook.evaluation.weighted_scores import abstention_tables
 from swatchbook.schema import Attribute, Schema
@@ -91,7 +89,7 @@ def test_silver_scored_as_a_model_equals_the_audit(rng):
     options = {"stratum": STRATA[drawn], "weight": weight, "draws": 40}
     frame = truth_of(FIVE, truth[drawn], silver[drawn], student[drawn], silver, student, **options)
     human, label = {"head": truth[drawn]}, {"head": silver[drawn]}
-    audit = audit_table(human, label, FIVE, rng=np.random.default_rng(7), **options)
+    audit = audit_table(human, label, FIVE, population={"head": silver}, stratum=STRATA[drawn], weight=weight)
     audit = audit[(audit["abstained"] == "wrong") & (audit["weighting"] == "design")]
     for statistic in ("accuracy", "macro_f1"):
         ours = row(frame, "silver", "design", statistic)

@@ -16,10 +16,9 @@ import pandas as pd
 
 from swatchbook.evaluation.intervals import wilson
 from swatchbook.evaluation.survey import error_rate
+from swatchbook.evaluation.weighted_scores import FEWEST
 from swatchbook.schema import Schema
 
-#: Images below which chance agreement is not known well enough to take it off.
-FEWEST = 10
 COLUMNS = ["attribute", "a", "b", "statistic", "value", "low", "high", "n", "interval"]
 
 

@@ -173,9 +173,10 @@ def weighted_learn_then_test(
     several starts, spread evenly over the thresholds, each sequence is tested at δ / starts, and the promise
     holds for all of them together (fixed sequences with multiple starts, same source).
 
-    The p-value of "the weighted risk is above α" is exact for the design. With equal weights it is the
-    binomial tail, which a sample within strata can only make safer (Hoeffding 1956, Ann. Math. Stat.
-    27:713–721). Else it is `betting_p`.
+    The p-value of "the weighted risk is above α" is the binomial tail where an image counts for its weight over
+    the heaviest one's. Keeping each image with that probability would make a sample of equal weights, for which
+    the tail is exact, and within strata only safer (Hoeffding 1956, Ann. Math. Stat. 27:713–721); the
+    expected counts vary less than kept ones would.
 
     Args:
         confidence: Shape (n,).
@@ -191,14 +192,11 @@ def weighted_learn_then_test(
         The loosest threshold certified, with the weighted share of the sample that it accepts, or `NOTHING`.
 
     Source:
-        Angelopoulos et al. (2021), arXiv 2110.01052; effective sizes as in Korn & Graubard (1998), Survey
-        Methodology 24:193–201.
+        Angelopoulos et al. (2021), arXiv 2110.01052.
     """
     accepted, wrong = confidence >= thresholds[:, None], ~np.asarray(correct, dtype=bool)
-    if np.ptp(weight) <= 1e-9 * np.max(weight, initial=0.0):
-        p = binomial_tail((accepted & wrong).sum(1).astype(float), accepted.sum(1).astype(float), alpha)
-    else:
-        p = betting_p(accepted * (alpha - wrong), weight, 1 - alpha)
+    part = weight / weight.max(initial=1e-300)
+    p = binomial_tail((accepted & wrong) @ part, accepted @ part, alpha)
     fails = np.flatnonzero(np.append(~(p <= delta / starts), True))
     firsts = np.arange(starts) * len(thresholds) // starts
     ends = fails[np.searchsorted(fails, firsts)]  # where each sequence breaks off
@@ -208,29 +206,6 @@ def weighted_learn_then_test(
     last = accepted[passed - 1]
     share = float(weight[last].sum() / weight.sum())
     return Threshold(float(thresholds[passed - 1]), share, int(last.sum()), int((last & wrong).sum()))
-
-
-def betting_p(gain: np.ndarray, weight: np.ndarray, most: float) -> np.ndarray:
-    """p-value of "the weighted total of the gains is not above 0", exact for a sample within strata.
-
-    Who bets the same share on every image of such a total multiplies the capital by 1 on average at most, as
-    a product of means is at most that of their mean, and drawing without replacement makes it no larger
-    (Maclaurin's inequality). The capital of ten shares is averaged; by Markov's inequality one over it is a
-    p-value.
-
-    Args:
-        gain: Gain of each image, at least −``most``, shape (T, n).
-        weight: What each image stands for, shape (n,).
-        most: The largest loss, above 0.
-
-    Source:
-        Waudby-Smith & Ramdas (2024), J. R. Stat. Soc. B 86:1–27.
-    """
-    stakes = np.arange(1, 11) / 10 / most
-    staked = gain * (weight / weight.max())
-    with np.errstate(divide="ignore"):
-        capital = np.stack([np.log1p(np.maximum(stake * staked, -1.0)).sum(1) for stake in stakes])
-    return np.exp(-np.maximum(special.logsumexp(capital, axis=0) - np.log(len(stakes)), 0.0))
 
 
 def effective_risk(

@@ -14,7 +14,6 @@ from scipy import stats
 
 from swatchbook.evaluation.resample import holm, percentile_interval, table, tables
 from swatchbook.evaluation.scores import Codes, accuracy, f1, macro_f1
-from swatchbook.evaluation.weighted_scores import FEWEST, TOO_FEW
 from swatchbook.schema import Schema
 
 COLUMNS = [
@@ -22,7 +21,9 @@ COLUMNS = [
     "reference",
 ]  # fmt: skip
 
-ALIKE = "not estimable: the models are alike on every judged image"
+#: Images of a sample, judged or right by one model only, below which no difference is estimable.
+FEWEST = 10
+TOO_FEW = f"not estimable: fewer than {FEWEST} images, judged or right by one model only"
 
 
 def comparison_table(
@@ -48,8 +49,8 @@ def comparison_table(
         model: The model whose advantage is tested.
         baseline: The model it is held against.
         design: What each image stands for, shape (n,), where the images are a sample; `weights` multiply it.
-            A class with fewer than `FEWEST` images is then not estimable, nor is a difference of models that
-            are alike on all of them.
+            A class with fewer than `FEWEST` images is then not estimable, nor is a head in which fewer than
+            `FEWEST` are right by one model only.
         level: Confidence level of the intervals; the tests' α is 1 − level.
         reference_name: What the reference is, for the column of that name.
         how: How `weights` resample, for the column `interval`.
@@ -77,39 +78,30 @@ def comparison_table(
     how = f"{how}, B={len(weights)}"
     if design is not None:
         weights = weights * design
-    by_class, by_head, counts, heads = [], [], [], []
+    by_class, by_head, counts, heads, differing = [], [], [], [], []
     for a in schema:
         truth, shape = reference[a.name], (len(a), len(a))
         estimates = [table(truth, p[a.name], shape, design) for p in (ours, theirs)]
         replicates = [tables(truth, p[a.name], shape, weights) for p in (ours, theirs)]
         support = table(truth, ours[a.name], shape).sum(1)
         delta, draws = f1(estimates[0]) - f1(estimates[1]), f1(replicates[0]) - f1(replicates[1])
+        only_ours, only_theirs = discordant(truth, ours[a.name], theirs[a.name])
+        behind = (
+            np.append(support, only_ours + only_theirs) if design is not None else np.full(len(a) + 1, np.inf)
+        )
+        differing.append(behind[-1])
         for k, label in enumerate(a.classes):
-            by_class.append(
-                _row(
-                    a.name,
-                    label,
-                    "delta_f1",
-                    delta[k],
-                    draws[:, k],
-                    support[k],
-                    level,
-                    how,
-                    design is not None,
-                )
-            )
+            about = (a.name, label, "delta_f1")
+            by_class.append(_row(about, delta[k], draws[:, k], support[k], behind[k], level, how))
         delta = macro_f1(estimates[0]) - macro_f1(estimates[1])
         draws = macro_f1(replicates[0]) - macro_f1(replicates[1])
         heads.append((delta, draws))
-        by_head.append(
-            _row(a.name, "all", "delta_macro_f1", delta, draws, support.sum(), level, how, design is not None)
-        )
+        about = (a.name, "all", "delta_macro_f1")
+        by_head.append(_row(about, delta, draws, support.sum(), behind[-1], level, how))
         delta = accuracy(estimates[0]) - accuracy(estimates[1])
         draws = accuracy(replicates[0]) - accuracy(replicates[1])
-        row = _row(
-            a.name, "all", "delta_accuracy", delta, draws, support.sum(), level, how, design is not None
-        )
-        only_ours, only_theirs = discordant(truth, ours[a.name], theirs[a.name])
+        about = (a.name, "all", "delta_accuracy")
+        row = _row(about, delta, draws, support.sum(), behind[-1], level, how)
         p = mcnemar_p(only_ours, only_theirs) if design is None else two_sided_p(draws)
         counts.append({**row, "p": np.nan if np.isnan(row["value"]) else p})
         for statistic, value in (("only_model_right", only_ours), ("only_baseline_right", only_theirs)):
@@ -120,31 +112,28 @@ def comparison_table(
             row["p_holm"] = adjusted
     delta, draws = (np.mean([head[i] for head in heads], axis=0) for i in (0, 1))
     scored = np.logical_or.reduce([reference[name] >= 0 for name in schema.names]).sum()
-    by_head.append(
-        _row("mean", "all", "delta_macro_f1", delta, draws, scored, level, how, design is not None)
-    )
+    about = ("mean", "all", "delta_macro_f1")
+    by_head.append(_row(about, delta, draws, scored, min(differing), level, how))
     frame = pd.DataFrame(by_class + by_head + counts + _verdicts(by_class, 1 - level, len(weights)))
     return frame.assign(model=model, baseline=baseline, reference=reference_name).reindex(columns=COLUMNS)
 
 
 def _row(
-    head: str,
-    label: str,
-    statistic: str,
+    about: tuple[str, str, str],
     delta: float,
     draws: np.ndarray,
     n: float,
+    behind: float,
     level: float,
     how: str,
-    sampled: bool,
 ) -> dict:
-    few = sampled and n < FEWEST
-    if few or np.isnan(delta) or (sampled and not np.ptp(draws[~np.isnan(draws)])):
-        return {"head": head, "class": label, "statistic": statistic, "value": np.nan, "n": n, "p": np.nan,
-                "interval": TOO_FEW if few and n else ALIKE if sampled and n else "not estimable"}  # fmt: skip
+    row = dict(zip(("head", "class", "statistic"), about, strict=True)) | {"n": n}
+    if behind < FEWEST or np.isnan(delta):
+        why = TOO_FEW if behind < FEWEST and n else "not estimable"
+        return row | {"value": np.nan, "p": np.nan, "interval": why}
     low, high = percentile_interval(draws, level)
-    return {"head": head, "class": label, "statistic": statistic, "value": delta, "low": float(low),
-            "high": float(high), "n": n, "p": bootstrap_p(draws), "interval": how}  # fmt: skip
+    ends = {"value": delta, "low": float(low), "high": float(high), "p": bootstrap_p(draws)}
+    return row | ends | {"interval": how}
 
 
 def bootstrap_p(draws: np.ndarray) -> float:

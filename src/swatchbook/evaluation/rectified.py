@@ -17,7 +17,7 @@ from swatchbook.schema import Schema
 Codes = Mapping[str, np.ndarray]
 COLUMNS = ["model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval"]
 #: Images judged in both attributes below which V of the truth is not estimable.
-FEWEST = 30
+FEWEST = {"v_rectified": 100, "v_direct": 30}
 _UNSEEN = 1.0  # errors of each attribute that the audit may have missed, see `_linear_sd`
 
 
@@ -76,7 +76,6 @@ def rectified_table(
             len(split_silver[a]),
             design[:, judged],
             np.unique(stratum[judged], return_inverse=True)[1],
-            draws,
             level,
         )
         rows += [of_pair | row for row in made]
@@ -90,31 +89,21 @@ def _pair_rows(
     size: int,
     design: np.ndarray,
     stratum: np.ndarray,
-    draws: int,
     level: float,
 ) -> Iterator[dict]:
     n = design.shape[1]
-    if n < FEWEST or min(split.shape) < 2:
-        few = f"not estimable: fewer than {FEWEST} judged images" if n else NO_HUMAN_LABEL
-        why = few if n < FEWEST else "not estimable: one class"
-        for statistic in ("v_rectified", "v_direct"):
+    for statistic, fewest in FEWEST.items():
+        if n < fewest or min(split.shape) < 2:
+            few = f"not estimable: fewer than {fewest} judged images" if n else NO_HUMAN_LABEL
+            why = few if n < fewest else "not estimable: one class"
             yield {"statistic": statistic, "interval": why} | dict.fromkeys(("value", "low", "high"), np.nan)
+    if n < FEWEST["v_direct"] or min(split.shape) < 2:
         return
     kept = design[design.sum(1) > 0]
     design = kept * (size / kept.sum(1, keepdims=True))
     human = tables(*truth, split.shape, design)
-    rectified = np.maximum(split + human - tables(*silver, split.shape, design), 0)
-    squared = cramers_v(rectified, correct=False) ** 2
-    centre = min(max(2 * squared[0] - squared[1:].mean(), 0.0), 1.0)
-    reach = z_value(level) * _linear_sd(rectified[0], truth, silver, stratum, design[0])
-    v, low, high = np.sqrt(np.clip([centre, centre - reach, centre + reach], 0, 1))
-    yield {
-        "statistic": "v_rectified",
-        "value": float(v),
-        "low": float(low),
-        "high": float(high),
-        "interval": f"root of V² ± z SD, linearised over the strata; bias by Rao–Wu bootstrap, B={draws}",
-    }
+    if n >= FEWEST["v_rectified"]:
+        yield _rectified_row(split, human, truth, silver, stratum, design, level)
     effective = float(kish_size(design[0]))
     scaled = human[0] * (effective / human[0].sum())
     value = float(cramers_v(scaled, size=effective))
@@ -125,6 +114,29 @@ def _pair_rows(
         "low": min(low, value),
         "high": max(high, value),
         "interval": f"{rule} at Kish's effective size",
+    }
+
+
+def _rectified_row(
+    split: np.ndarray,
+    human: np.ndarray,
+    truth: tuple[np.ndarray, np.ndarray],
+    silver: tuple[np.ndarray, np.ndarray],
+    stratum: np.ndarray,
+    design: np.ndarray,
+    level: float,
+) -> dict:
+    rectified = np.maximum(split + human - tables(*silver, split.shape, design), 0)
+    squared = cramers_v(rectified, correct=False) ** 2
+    centre = min(max(2 * squared[0] - squared[1:].mean(), 0.0), 1.0)
+    reach = z_value(level) * _linear_sd(rectified[0], truth, silver, stratum, design[0])
+    v, low, high = np.sqrt(np.clip([centre, centre - reach, centre + reach], 0, 1))
+    return {
+        "statistic": "v_rectified",
+        "value": float(v),
+        "low": float(low),
+        "high": float(high),
+        "interval": f"root of V² ± z SD, linearised over the strata; bias by Rao–Wu bootstrap, B={len(design) - 1}",
     }
 
 

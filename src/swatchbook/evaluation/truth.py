@@ -69,7 +69,9 @@ def truth_table(
     """Scores of the silver labels and of every model against a person's labels.
 
     Estimators: ``direct`` (unweighted, as a plain reader would), ``design`` (weighted by what each
-    image stands for), ``post_stratified`` (see `PostStratified`; the recommended one), ``ppi``
+    image stands for), ``post_stratified`` (see `PostStratified`; the recommended one; not by class, where too
+    few images lie in a post-stratum; silver labels all agree with themselves, so their macro-F1 is the design's),
+    ``ppi``
     (prediction-powered accuracy, see `ppi_accuracy`), ``bound`` (see `metric_bound`; value is NaN, low
     and high are the outer ends of the bound over the interval of silver–human agreement).
 
@@ -115,11 +117,14 @@ def truth_table(
                 found = head_estimates(
                     judged, label, len(a), stratum=stratum, weight=base, occurs=occurs, **given
                 )
-                made = score_rows(found, a.classes, WHOLE, BY_CLASS)
+                made = list(score_rows(found, a.classes, WHOLE, BY_CLASS))
                 rows += [of_head | {"estimator": estimator} | row for row in made]
             post = PostStratified(judged, label, agrees, split, split_agrees, len(a), weight, stratum)
-            found = _post_stratified(post, judged, draws, rng, level, error)
-            made = score_rows(found, a.classes, WHOLE, BY_CLASS)
+            found = _post_stratified(post, draws, rng, level, error)
+            macro_f1 = made[1] if model == "silver" else None
+            made = list(score_rows(found, (), WHOLE, ()))
+            if macro_f1:
+                made[1] = macro_f1
             rows += [of_head | {"estimator": "post_stratified"} | row for row in made]
             ppi = _ppi(post, judged, label, agrees, split_agrees, weight, draws, rng, level)
             rows.append(of_head | _share_row("ppi", *ppi, len(post.truth), len(a), error))
@@ -154,23 +159,20 @@ def _same(label: np.ndarray, teacher: np.ndarray) -> np.ndarray:
 
 def _post_stratified(
     post: PostStratified,
-    judged: np.ndarray,
     draws: int,
     rng: np.random.Generator,
     level: float,
     error: ErrorShare | None,
 ) -> Estimates:
-    """Post-stratified accuracy, macro-F1 and F1 of each class, with intervals from their posterior."""
+    """Post-stratified accuracy and macro-F1, with intervals from their posterior."""
     k, counts = post.k, post.counts
     support = np.bincount(post.truth, minlength=k)
     truth = counts.sum(1)[:k]
     one = inverse(np.where(truth > 0, truth + counts.sum(0)[:k], 0.0))
-    share = np.zeros((1 + k, k + 1))
-    share[0, :k] = one * inverse((truth > 0).sum())
-    share[1:, :k] = np.diag(one)
+    share = np.append(one * inverse((truth > 0).sum()), 0.0)[None]
 
     def score(table: np.ndarray) -> np.ndarray:
-        return stacked_scores(table, WHOLE, BY_CLASS)
+        return stacked_scores(table, WHOLE, ())
 
     value = score(counts)
     value[0] = post.accuracy.value[0]
@@ -178,7 +180,7 @@ def _post_stratified(
     ends.append(post.scores(share, np.nan_to_num(value[1:])).interval(draws, rng, level))
     low, high = np.concatenate(ends, axis=1)
     parts = corrected(value, low, high, k, lambda e: score(without_errors(counts, e)), error)
-    n = np.concatenate([[len(post.truth)] * 2, support])
+    n = np.full(2, len(post.truth))
     how = f"{level:.0%} posterior of the hit rates by agreement, B={draws}; {words(error)}"
     lacking = int(((truth > 0) & (support == 0)).sum())
     return estimates(parts, n, how, WHOLE, (lacking, max(int((truth > 0).sum()), 1)))
