@@ -195,7 +195,14 @@ def _group_rows(codes: np.ndarray, k: int, level: float) -> Iterator[dict]:
             yield row | {"low": np.nan, "high": np.nan, "interval": f"not estimable: {why}"}
             continue
         without = np.nan_to_num(score(total - each), nan=row["value"])
-        low, high = _ends(row["value"], without, differ, labels, _unit(total, score), level)
+        low, high = _ends(
+            row["value"],
+            without,
+            differ,
+            labels,
+            1.0 if statistic == "agreement" else _unit(total, score),
+            level,
+        )
         yield row | {"low": low, "high": high, "interval": f"{level:.0%} Wilson at the effective size"}
 
 

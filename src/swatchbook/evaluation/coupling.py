@@ -38,7 +38,6 @@ from swatchbook.evaluation.resample import (
     normal_interval,
     normal_words,
     tables,
-    z_value,
 )
 from swatchbook.schema import Schema
 
@@ -51,8 +50,6 @@ Codes = Mapping[str, np.ndarray]
 
 #: Replicates by which a design effect is shrunk to 1.
 _REPLICATES = 50
-#: V up to which a root of φ² is too crooked for the standard deviation of its replicates to be of use.
-_WEAK = 0.1
 
 
 def coupling_table(
@@ -365,11 +362,6 @@ def _delta_rows(pairs: Sequence[_Pair], n: int, run: _Run) -> list[dict]:
         ends[level] = (float(each[0, 0]), float(each[0, 1])) if len(pairs) == 1 else mean_ends(
             delta, *each.T, samples
         )  # fmt: skip
-        if (signed[:, :, 0] > _WEAK).all() and not all(pair.same for pair in pairs):
-            # Away from 0 a root is well-behaved, and the images' own spread may exceed the linear one.
-            reach = z_value(level) * float(samples.mean(1).std(ddof=1))
-            middle = float(delta.mean())
-            ends[level] = min(ends[level][0], middle - reach), max(ends[level][1], middle + reach)
     moved = float((plain[:, 0] - plain[:, 1]).mean())
     said = {"verdict": verdict(ends[0.90], ends[0.95], run.margin)}
     within = math.nan if math.isnan(moved) else float(abs(moved) <= run.margin)

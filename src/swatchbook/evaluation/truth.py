@@ -129,8 +129,9 @@ def truth_table(
             ppi = _ppi(post, judged, label, agrees, split_agrees, weight, draws, rng, level)
             rows.append(of_head | _share_row("ppi", *ppi, len(post.truth), len(a), error))
             if model == "silver":
-                ends = post.accuracy.interval(draws, rng, level)
-                agreement[a.name] = (float(ends[0][0]), float(ends[1][0]))
+                given |= {"whole": ("accuracy",), "by_class": (), "error": None}
+                own = head_estimates(judged, label, len(a), stratum=stratum, weight=weight, **given)
+                agreement[a.name] = (float(own.low[0]), float(own.high[0]))
             else:
                 bound = _bound(*agreement[a.name], float(split_agrees.mean()), level)
                 rows.append(of_head | _share_row("bound", *bound, len(post.truth), len(a), error))

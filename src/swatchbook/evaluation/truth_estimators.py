@@ -99,6 +99,7 @@ class PostStratified:
             )
         seen = np.flatnonzero(human >= 0)
         self.k, self.known = k, known.reshape(2, k + 1).astype(float)
+        self.judged = np.bincount(cell[seen], minlength=2 * k + 2).reshape(2, k + 1)
         self.level, self.predicted = np.divmod(cell[seen], k + 1)
         self.truth, self.weight, self.stratum = human[seen], weight[seen], stratum[seen]
         self.wrong = self.truth != self.predicted
@@ -128,9 +129,11 @@ class PostStratified:
         prior = np.empty((2, k + 1, k))
         prior[:, :k] = hit[:, None, None] * np.eye(k) + (1 - hit)[:, None, None] * others
         prior[:, k] = truth
-        self.unit = POOLED * (self.weight.mean() if len(self.weight) else 1.0)
+        # A post-stratum that was judged as a whole needs no pooling.
+        unjudged = 1 - self.judged * inverse(self.known)
+        self.unit = POOLED * (self.weight.mean() if len(self.weight) else 1.0) * unjudged
         self.size = seen.sum(-1) + self.unit
-        return (seen + self.unit * prior) / self.size[..., None]
+        return (seen + self.unit[..., None] * prior) * inverse(self.size)[..., None]
 
     def _accuracy(self) -> Levels:
         weight = (self.known[:, : self.k] / self.known.sum()).sum(1)
@@ -158,7 +161,7 @@ class PostStratified:
         weight = of_cell.sum(-1)
         rate = wrong.sum(-1) * inverse(weight)
         part = of_cell * inverse(weight)[..., None]
-        borrowed = self.unit / self.size[:, :k]
+        borrowed = (self.unit * inverse(self.size))[:, :k]
         here = np.minimum(self.predicted, k - 1)
         level_weight = self.weight @ self.in_level
         own = part[:, self.level, here] * self.weight / self.size[self.level, here]
