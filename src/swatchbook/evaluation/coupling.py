@@ -28,6 +28,7 @@ from swatchbook.evaluation.association_intervals import (
     gradient,
     mean_ends,
     of_counts,
+    v_ends,
     v_interval,
 )
 from swatchbook.evaluation.contingency import rake
@@ -266,6 +267,10 @@ class _Pair:
         """Ends of the interval of the model's V less the reference's."""
         if self.same:
             return 0.0, 0.0
+        if min(classes_in_use(self.counts[0])) < 2:
+            # A model that gives one answer has V = 0, and nothing of that is uncertain.
+            low, high = v_ends(self.known[1], level)
+            return -float(high), -float(low)
         low, high = difference_ends(*self.known, self.null_covariance, self.correlation, level)
         return float(low[0]), float(high[0])
 
