@@ -173,10 +173,10 @@ def weighted_learn_then_test(
     several starts, spread evenly over the thresholds, each sequence is tested at δ / starts, and the promise
     holds for all of them together (fixed sequences with multiple starts, same source).
 
-    The p-value of "the weighted risk is above α" is the binomial tail where an image counts for its weight over
-    the heaviest one's. Keeping each image with that probability would make a sample of equal weights, for which
-    the tail is exact, and within strata only safer (Hoeffding 1956, Ann. Math. Stat. 27:713–721); the
-    expected counts vary less than kept ones would.
+    The p-value of "the weighted risk is above α" is the binomial tail where an image counts for its weight
+    over the heaviest one. Keeping each image with that probability would make a sample of equal weights: its
+    tail is exact, and within strata only safer (Hoeffding 1956, Ann. Math. Stat. 27:713–721); the expected
+    counts vary less than kept ones would.
 
     Args:
         confidence: Shape (n,).

@@ -151,9 +151,17 @@ def error_rate(
 
 
 def ratio_influence(potential: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """First-order influence of each item on Σ potential · wrong / Σ potential; both of shape (n,)."""
-    share = potential * inverse(potential.sum())
-    return share * (wrong - share @ wrong)
+    """First-order influence of each item on Σ potential · wrong / Σ potential.
+
+    Args:
+        potential: Shape (n, S).
+        wrong: Shape (n,).
+
+    Returns:
+        Shape (n, S).
+    """
+    share = potential * inverse(potential.sum(0))
+    return share * (wrong[:, None] - wrong @ share)
 
 
 def inverse(x: np.ndarray) -> np.ndarray:

@@ -139,8 +139,7 @@ class PostStratified:
         weight = (self.known[:, : self.k] / self.known.sum()).sum(1)
         rate = 1 - self._level_rates()
         potential, wrong = self.weight[:, None] * self.in_level, self.wrong.astype(float)
-        influence = np.stack([ratio_influence(x, wrong) for x in potential.T], 1)
-        size = error_rate(potential, wrong, self.stratum, influence).above
+        size = error_rate(potential, wrong, self.stratum, ratio_influence(potential, wrong)).above
         return Levels(np.array([weight @ (1 - rate)]), weight[None], rate[None], size[None])
 
     def scores(self, share: np.ndarray, value: np.ndarray) -> Levels:

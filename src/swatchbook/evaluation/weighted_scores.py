@@ -164,26 +164,22 @@ def _error_rates(
     }
     f1 = np.append(2 * hits * one, 0.0)
     wrong = (t != s).astype(float)
-    potential = [w * (share[name][t] + share[name][s]) for name in whole]
-    influence = [ratio_influence(x, wrong) for x in potential]
+    of_truth, of_label = (w[:, None] * np.eye(k + 1)[code][:, :k] for code in (t, s))
+    domains = {"f1": np.maximum(of_truth, of_label), "recall": of_truth, "precision": of_label}
+    heads = [(w * (share[name][t] + share[name][s]))[:, None] for name in whole]
+    potential = np.concatenate([*heads, *(domains[name] for name in by_class)], axis=1)
+    influence = ratio_influence(potential, wrong)
     for i, name in enumerate(whole):
         if name != "accuracy":
             lost = f1[t] * share[name][t] + f1[s] * share[name][s] - 2 * (1 - wrong) * share[name][t]
             if name == "weighted_f1":
                 lost += truth @ f1[:k] / truth.sum() - f1[t]
-            influence[i] = w * lost / (held.sum() if name == "macro_f1" else truth.sum())
-    of_truth, of_label = (w[:, None] * np.eye(k + 1)[code][:, :k] for code in (t, s))
-    domains = {"f1": np.maximum(of_truth, of_label), "recall": of_truth, "precision": of_label}
-    for name in by_class:
-        potential += list(domains[name].T)
-        influence += [ratio_influence(x, wrong) for x in domains[name].T]
-    covered, unseen = np.ones(len(potential)), np.zeros(len(potential))
+            influence[:, i] = w * lost / (held.sum() if name == "macro_f1" else truth.sum())
+    covered, unseen = np.ones(potential.shape[1]), np.zeros(potential.shape[1])
     if "macro_f1" in whole:
         i = whole.index("macro_f1")
         covered[i], unseen[i] = 1 - lacking / classes, lacking / classes**2
-    rates = error_rate(
-        np.stack(potential, 1), wrong, h, np.stack(influence, 1), covered=covered, unseen=unseen
-    )
+    rates = error_rate(potential, wrong, h, influence, covered=covered, unseen=unseen)
     return rates, (lacking, classes)
 
 
