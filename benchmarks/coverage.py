@@ -4,11 +4,11 @@ Run it from the project's folder, in one process (about half an hour at the defa
 
     python benchmarks/coverage.py --out docs/results/coverage.csv --figure docs/results/coverage.png
 
-Audits: a split of 21 fabrics of 57 to 200 images and skewed margins, a labeller whose errors depend on the class
-and on the image and that abstains on hard images, and a model that imitates it. Worlds differ in the design of the
-audit, in the sizes of the fabrics, in rare classes and in how good the labels are. Then agreement of two
-annotators near 1, the size of the equivalence test at a true difference of exactly the margin, and how often
-Learn-then-Test breaks its promise. Every row has its Monte Carlo error.
+Audits: a split of 21 fabrics of 57 to 200 images and skewed margins, a labeller whose errors depend on the
+class and on the image and that abstains on hard images, and a model that imitates it. Worlds differ in the
+design of the audit, in the sizes of the fabrics, in rare classes and in how good the labels are. Then the
+agreement of two annotators near 1, the size of the equivalence test at a true difference of exactly the margin, and how
+often Learn-then-Test breaks its promise. Every row has its Monte Carlo error.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def scores_of(truth: np.ndarray, label: np.ndarray, k: int) -> dict[str, float |
 def audits(world: World, replications: int, rng: np.random.Generator, tally: Tally, name: str) -> None:
     """Audit, truth, V of the truth and the comparison of two models, over many splits."""
     s = schema()
-    for i in range(replications):
+    for _ in range(replications):
         fabric, truth, silver, models, hard = split(world, rng)
         at, stratum, weight = sample(world, fabric, silver, hard, rng)
         humans = []
@@ -205,15 +205,26 @@ def audits(world: World, replications: int, rng: np.random.Generator, tally: Tal
         }
         design = {"stratum": stratum, "weight": weight}
         second = humans[1] if world.twice else None
-        known = {m: {a.name: scores_of(truth[a.name], c[a.name], len(a)) for a in s}
-                 for m, c in (("silver", silver), *models.items())}  # fmt: skip
+        known = {
+            m: {a.name: scores_of(truth[a.name], c[a.name], len(a)) for a in s}
+            for m, c in (("silver", silver), *models.items())
+        }
         frame = audit_table(humans[0], of["silver"], s, **design, population=silver, second=second)
         frame = frame[(frame["abstained"] == "wrong") & (frame["weighting"] == "design")]
         _record(
             frame.assign(model="silver", estimator="audit", head=frame["attribute"]), known, s, tally, name
         )
-        frame = truth_table(humans[0], of["silver"], {m: of[m] for m in models}, {"silver": silver, **models}, s,
-                            **design, draws=DRAWS, rng=rng, second=second)  # fmt: skip
+        frame = truth_table(
+            humans[0],
+            of["silver"],
+            {m: of[m] for m in models},
+            {"silver": silver, **models},
+            s,
+            **design,
+            draws=DRAWS,
+            rng=rng,
+            second=second,
+        )
         _record(frame[frame["estimator"].isin(["post_stratified", "ppi", "design"])], known, s, tally, name)
         if world.annotator:
             continue
@@ -221,17 +232,34 @@ def audits(world: World, replications: int, rng: np.random.Generator, tally: Tal
         for row in frame.itertuples():
             a, b = row.a, row.b
             counts = table(truth[a], truth[b], (len(s[a]), len(s[b])))
-            tally.add((name, row.statistic, "truth", f"{a} × {b}", "v"), row.value, row.low, row.high,
-                      float(cramers_v(counts, correct=False)))  # fmt: skip
+            tally.add(
+                (name, row.statistic, "truth", f"{a} × {b}", "v"),
+                row.value,
+                row.low,
+                row.high,
+                float(cramers_v(counts, correct=False)),
+            )
         pair = {m: of[m] for m in models}
-        frame = comparison_table(humans[0], pair, s, rao_wu_weights(stratum, DRAWS, rng), design=weight,
-                                 model="other", baseline="imitator")  # fmt: skip
+        frame = comparison_table(
+            humans[0],
+            pair,
+            s,
+            rao_wu_weights(stratum, DRAWS, rng),
+            design=weight,
+            model="other",
+            baseline="imitator",
+        )
         for row in frame[
             frame["statistic"].isin(["delta_accuracy", "delta_macro_f1"]) & (frame["head"] != "mean")
         ].itertuples():
             what = row.statistic.removeprefix("delta_")
-            tally.add((name, "comparison", "other − imitator", row.head, row.statistic), row.value, row.low, row.high,
-                      known["other"][row.head][what] - known["imitator"][row.head][what])  # fmt: skip
+            tally.add(
+                (name, "comparison", "other − imitator", row.head, row.statistic),
+                row.value,
+                row.low,
+                row.high,
+                known["other"][row.head][what] - known["imitator"][row.head][what],
+            )
 
 
 def _record(frame: pd.DataFrame, known: dict, s: Schema, tally: Tally, name: str) -> None:
@@ -270,8 +298,12 @@ def agreements(replications: int, rng: np.random.Generator, tally: Tally) -> Non
             for _ in range(replications):
                 cell = rng.choice(36, size=n, p=both.ravel() / both.sum())
                 codes = np.array(s["pattern"].classes, dtype=object)
-                sheet = pd.concat([pd.DataFrame({"image_id": np.arange(n), "annotator": who, "pattern": codes[x]})
-                                   for who, x in zip("ab", np.divmod(cell, 6), strict=True)])  # fmt: skip
+                sheet = pd.concat(
+                    [
+                        pd.DataFrame({"image_id": np.arange(n), "annotator": who, "pattern": codes[x]})
+                        for who, x in zip("ab", np.divmod(cell, 6), strict=True)
+                    ]
+                )
                 for row in agreement_table(sheet, s).itertuples():
                     key = (
                         f"agreement {np.trace(both):.3f}, {n}",
@@ -323,8 +355,15 @@ def couplings(replications: int, rng: np.random.Generator, tally: Tally) -> list
                 codes = [
                     dict(zip(s.names, np.divmod(x, reference.shape[1]), strict=True)) for x in (cell, moved)
                 ]
-                frame = coupling_table(codes[0], {"model": codes[1]}, s, weights=image_weights(n, 100, rng), rng=rng,
-                                       permutations=1, null_draws=2)  # fmt: skip
+                frame = coupling_table(
+                    codes[0],
+                    {"model": codes[1]},
+                    s,
+                    weights=image_weights(n, 100, rng),
+                    rng=rng,
+                    permutations=1,
+                    null_draws=2,
+                )
                 frame = frame[(frame["a"] == "pattern") & (frame["rows"] == "identical")].set_index(
                     ["model", "statistic"]
                 )
@@ -376,8 +415,16 @@ def promises(replications: int, rng: np.random.Generator) -> list[dict]:
                             for f, m in enumerate(each)
                         ]
                     )
-                    chosen = weighted_learn_then_test(sure[at], right[at], thresholds_at(sure), fabric[at],
-                                                      (sizes / each)[fabric[at]], alpha=alpha, delta=delta, starts=3)  # fmt: skip
+                    chosen = weighted_learn_then_test(
+                        sure[at],
+                        right[at],
+                        thresholds_at(sure),
+                        fabric[at],
+                        (sizes / each)[fabric[at]],
+                        alpha=alpha,
+                        delta=delta,
+                        starts=3,
+                    )
                     nothing.append(chosen.accepted == 0)
                     broken.append(chosen.accepted > 0 and (~right[sure >= chosen.value]).mean() > alpha)
                 world = f"{'uneven' if uneven else 'even'} fabrics, α {alpha:g}, δ {delta:g}, {n}"
@@ -388,8 +435,16 @@ def promises(replications: int, rng: np.random.Generator) -> list[dict]:
 
 def _share(world: str, estimator: str, statistic: str, hits: np.ndarray, promised: float) -> dict:
     p = hits.mean()
-    return {"world": world, "estimator": estimator, "statistic": statistic, "n": len(hits), "estimable": 1.0, "value": p,
-            "error": np.sqrt(max(p * (1 - p), 1 / len(hits)) / len(hits)), "promised": promised}  # fmt: skip
+    return {
+        "world": world,
+        "estimator": estimator,
+        "statistic": statistic,
+        "n": len(hits),
+        "estimable": 1.0,
+        "value": p,
+        "error": np.sqrt(max(p * (1 - p), 1 / len(hits)) / len(hits)),
+        "promised": promised,
+    }
 
 
 def draw_figure(frame: pd.DataFrame, path: Path) -> None:
@@ -419,6 +474,7 @@ def draw_figure(frame: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
+    """Read the arguments, simulate, write the table and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replications", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)

@@ -51,7 +51,7 @@ def annotator_error(first: np.ndarray, second: np.ndarray, k: int, level: float 
         level: Confidence level in (0, 1).
 
     Returns:
-        The share; None where fewer than `FEWEST_TWICE` images were given a class twice, or there is one class.
+        The share; None where fewer than `FEWEST_TWICE` images got a class twice, or there is one class.
 
     Source:
         The case of equal error rates of Dawid & Skene (1979), J. R. Stat. Soc. C 28:20–28.

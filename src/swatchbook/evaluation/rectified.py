@@ -1,4 +1,4 @@
-"""True Cramér's V of every pair: silver counts of the whole split, corrected by the images that were judged."""
+"""True Cramér's V of every pair: silver counts of the whole split, corrected by the judged images."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _rectified_row(
         "value": float(v),
         "low": float(low),
         "high": float(high),
-        "interval": f"root of V² ± z SD, linearised over the strata; bias by Rao–Wu bootstrap, B={len(design) - 1}",
+        "interval": f"root of V² ± z SD, linearised by strata; bias by Rao–Wu bootstrap, B={len(design) - 1}",
     }
 
 
@@ -156,8 +156,8 @@ def _linear_sd(
     not taken for the truth.
 
     Source:
-        Linearisation: Deville (1999), Survey Methodology 25:193–203. Pseudo-items for events not seen: Agresti
-        & Coull (1998), Am. Stat. 52:119–126.
+        Linearisation: Deville (1999), Survey Methodology 25:193–203. Pseudo-items for unseen events:
+        Agresti & Coull (1998), Am. Stat. 52:119–126.
     """
     share, slope = counts / counts.sum(), gradient(counts)
     moved = weight * (slope[truth] - slope[silver]) * ((silver[0] >= 0) & (silver[1] >= 0))

@@ -70,7 +70,7 @@ def truth_table(
 
     Estimators: ``direct`` (unweighted, as a plain reader would), ``design`` (weighted by what each
     image stands for), ``post_stratified`` (see `PostStratified`; the recommended one; not by class, where too
-    few images lie in a post-stratum; silver labels all agree with themselves, so their macro-F1 is the design's),
+    few images lie in a post-stratum; silver labels agree with themselves, so their macro-F1 is the design's),
     ``ppi``
     (prediction-powered accuracy, see `ppi_accuracy`), ``bound`` (see `metric_bound`; value is NaN, low
     and high are the outer ends of the bound over the interval of silver–human agreement).
@@ -219,7 +219,7 @@ def _ppi(
 
 
 def _bound(low: float, high: float, agreement: float, level: float) -> tuple[float, float, float, str]:
-    """No value, the outer ends of the bound, and words; the agreement of model and silver label is counted."""
+    """No value, outer ends of the bound, and words; agreement of model and silver label is counted."""
     least, _ = metric_bound(low, agreement)
     _, most = metric_bound(np.clip(agreement, low, high), agreement)
     how = f"outer ends of the bound over the {level:.0%} interval of silver–human agreement"

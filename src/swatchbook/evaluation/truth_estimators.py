@@ -65,8 +65,8 @@ class PostStratified:
     Attributes:
         accuracy: `Levels` of the accuracy. Classes are collapsed: at each level one hit rate.
         counts: Estimated human × predicted counts of the whole split, shape (K + 1, K + 1), the last class
-            being "no label"; sums to N. In each predicted class the hit rate of its judged images is shrunk to the
-            pooled one of the level by `POOLED` images, and misses fall as the judged truth does.
+            being "no label"; sums to N. In each predicted class the hit rate of its judged images is shrunk
+            to the pooled one of the level by `POOLED` images, and misses fall as the judged truth does.
 
     Raises:
         ValueError: If the split holds fewer images of a post-stratum than were judged.
