@@ -267,7 +267,7 @@ class _Pair:
         """Ends of the interval of the model's V less the reference's."""
         if self.same:
             return 0.0, 0.0
-        if min(classes_in_use(self.counts[0])) < 2:
+        if self.counts[0].sum() > 0 and min(classes_in_use(self.counts[0])) < 2:
             # A model that gives one answer has V = 0, and nothing of that is uncertain.
             low, high = v_ends(self.known[1], level)
             return -float(high), -float(low)
