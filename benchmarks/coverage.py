@@ -7,8 +7,8 @@ Run it from the project's folder, in one process (about half an hour at the defa
 Audits: a split of 21 fabrics of 57 to 200 images and skewed margins, a labeller whose errors depend on the
 class and on the image and that abstains on hard images, and a model that imitates it. Worlds differ in the
 design of the audit, in the sizes of the fabrics, in rare classes and in how good the labels are. Then the
-agreement of two annotators near 1, the size of the equivalence test at a true difference of exactly the margin,
-and how often Learn-then-Test breaks its promise. Every row has its Monte Carlo error.
+agreement of two annotators near 1, the size of the equivalence test at a true difference of the margin, and
+how often Learn-then-Test breaks its promise. Every row has its Monte Carlo error.
 """
 
 from __future__ import annotations
