@@ -194,6 +194,7 @@ def _group_rows(codes: np.ndarray, k: int, level: float) -> Iterator[dict]:
         if why:
             yield row | {"low": np.nan, "high": np.nan, "interval": f"not estimable: {why}"}
             continue
+        how = "Wilson score interval" if statistic == "agreement" else "Wilson at the effective size"
         without = np.nan_to_num(score(total - each), nan=row["value"])
         low, high = _ends(
             row["value"],
@@ -203,7 +204,7 @@ def _group_rows(codes: np.ndarray, k: int, level: float) -> Iterator[dict]:
             1.0 if statistic == "agreement" else _unit(total, score),
             level,
         )
-        yield row | {"low": low, "high": high, "interval": f"{level:.0%} Wilson at the effective size"}
+        yield row | {"low": low, "high": high, "interval": f"{level:.0%} {how}"}
 
 
 def _unit(total: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> float:
