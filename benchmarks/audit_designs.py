@@ -22,9 +22,9 @@ from scipy import stats
 from swatchbook.audit.designs import DESIGNS, Design, draw_within, make_design
 from swatchbook.drawn.latent import draw_rows
 from swatchbook.evaluation.certification import halves, thresholds_at, weighted_learn_then_test
-from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights
+from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, with_estimate
 from swatchbook.evaluation.scores import accuracy, macro_f1
-from swatchbook.evaluation.weighted_scores import abstention_tables, with_estimate
+from swatchbook.evaluation.weighted_scores import abstention_tables
 from swatchbook.schema import Schema
 
 PUBLISHED = np.array([200] * 17 + [197, 60, 57, 46])

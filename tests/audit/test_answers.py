@@ -212,13 +212,13 @@ def test_given_answers_keep_several_and_cannot_tell_apart(both, schema):
 
 
 def test_agreement_is_of_first_judgements_with_a_class(both, schema, rng):
-    table = between_table(both, schema, draws=50, rng=rng).set_index(["attribute", "statistic"])
+    table = between_table(both, schema).set_index(["attribute", "statistic"])
     assert table.loc[("color", "agreement"), ["value", "n"]].tolist() == [4 / 5, 5]
     assert table.loc[("pattern", "agreement"), ["value", "n"]].tolist() == [1.0, 5]
 
 
 def test_self_agreement_is_of_repeats_alone_with_a_wilson_interval(both, schema, rng):
-    table = self_agreement_table(both, schema, draws=50, rng=rng)
+    table = self_agreement_table(both, schema)
     table = table.set_index(["annotator", "attribute", "statistic"])
     assert table.loc[("Anna", "color", "agreement"), ["value", "n"]].tolist() == [0.0, 1]
     row = table.loc[("Bo", "color", "same_answer")]
@@ -229,7 +229,7 @@ def test_self_agreement_is_of_repeats_alone_with_a_wilson_interval(both, schema,
 
 def test_a_repeat_that_was_not_judged_is_no_answer(answers, sample, schema, rng):
     own = judged(answers(item7={"color": ""}), sample, schema)
-    table = self_agreement_table(own, schema, draws=50, rng=rng).set_index(["attribute", "statistic"])
+    table = self_agreement_table(own, schema).set_index(["attribute", "statistic"])
     assert table.loc[("color", "same_answer"), "n"] == 0 and pd.isna(
         table.loc[("color", "same_answer"), "value"]
     )
@@ -237,7 +237,7 @@ def test_a_repeat_that_was_not_judged_is_no_answer(answers, sample, schema, rng)
 
 
 def test_nothing_judged_twice_is_not_estimable(both, schema, rng):
-    table = self_agreement_table(both[both["repeat"] == 0], schema, draws=50, rng=rng)
+    table = self_agreement_table(both[both["repeat"] == 0], schema)
     assert (table["n"] == 0).all() and table["value"].isna().all()
     assert set(table["interval"]) == {"not estimable: nothing was judged twice"}
 
@@ -261,7 +261,7 @@ def test_an_adjudicated_list_comes_first_and_is_whole(both, sample, schema, tmp_
     assert pd.isna(ours.loc[IMAGES[3], "pattern"])  # several, by the one person who judged it
     left = differences(merged, schema)
     assert left["color"].tolist() == ["navy", ""]
-    table = between_table(merged, schema, draws=9, rng=np.random.default_rng(1))
+    table = between_table(merged, schema)
     assert set(table["a"]) == {"Anna"} and set(table["b"]) == {"Bo"}
 
 

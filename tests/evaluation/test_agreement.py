@@ -31,8 +31,8 @@ def sheet(**annotators: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["image_id", "annotator", "head"])
 
 
-def agreement(audit, rng, draws=200):
-    return agreement_table(audit, SCHEMA, draws=draws, rng=rng)
+def agreement(audit, rng):
+    return agreement_table(audit, SCHEMA)
 
 
 def test_skewed_labels_deflate_kappa_and_not_ac1():
@@ -91,11 +91,34 @@ def test_intervals_hold_the_value_and_cover_no_agreement_beyond_chance():
     assert 0.9 <= np.mean(covered) <= 0.99
 
 
-def test_perfect_agreement_has_an_end_only_where_one_is_known(rng):
+def test_perfect_agreement_is_not_known_for_certain(rng):
     frame = agreement(sheet(one="aabbc" * 4, two="aabbc" * 4), rng).set_index("statistic")
     assert (frame["value"] == 1).all() and (frame["high"] == 1).all()
     assert 0.8 < frame.loc["agreement", "low"] < 0.9  # Wilson, 20 of 20
-    assert frame.loc[["kappa", "ac1", "alpha"], "low"].isna().all()
+    # One disagreement in so many is Wilson's; over the chance of one it is what kappa may lack.
+    apart = (1 - frame.loc["agreement", "low"]) / (1 - (0.4**2 + 0.4**2 + 0.2**2))
+    assert frame.loc["kappa", "low"] == pytest.approx(1 - apart, abs=1e-12)
+    assert (frame.loc[["ac1", "alpha"], "low"].between(0.6, 0.9)).all()
+
+
+@pytest.mark.parametrize("n", [60, 210])
+def test_intervals_of_near_perfect_agreement_have_ends_and_cover_the_truth(n):
+    """Annotators of skewed classes who agree in .985: resampling leaves 43 % of lower ends open at 60."""
+    rng, covered = np.random.default_rng(8), {s: [] for s in ("agreement", "kappa", "ac1", "alpha")}
+    margin, letters = np.array([0.5, 0.3, 0.2]), np.array(list("abc"))
+    differ = np.outer(margin, margin) * (1 - np.eye(3))
+    joint = 0.985 * np.diag(margin) + 0.015 * differ / differ.sum()
+    joint = (joint + joint.T) / 2
+    true = {"agreement": np.trace(joint), "kappa": cohen_kappa(joint), "ac1": gwet_ac1(joint)}
+    true["alpha"] = true["kappa"]
+    for _ in range(400):
+        one, two = np.divmod(rng.choice(9, n, p=joint.ravel() / joint.sum()), 3)
+        frame = agreement(sheet(one="".join(letters[one]), two="".join(letters[two])), rng)
+        for row in frame.itertuples():
+            assert np.isfinite([row.low, row.high]).all() and row.low < row.high <= 1
+            covered[row.statistic].append(row.low <= true[row.statistic] <= row.high)
+    for hits in covered.values():
+        assert 0.93 - 0.025 <= np.mean(hits) <= 0.97 + 0.02
 
 
 def test_no_agreement_at_all_is_not_known_for_certain(rng):

@@ -242,7 +242,10 @@ def test_promises_are_kept_in_all_but_delta_of_audits_and_the_naive_threshold_br
     assert (table["LTT broken"] <= table["allowed"]).all(), table.to_string()
     assert (table["naive broken"] > table["allowed"]).all(), table.to_string()
     assert (table["naive broken"] > 5 * table["LTT broken"]).all()
-    assert (table.groupby("design")["LTT keeps"].diff().dropna() > 0.1).all()
+    # Exact for uneven fabrics, where a few images stand for most of the split and more of them tell less.
+    assert (
+        table.groupby("design")["LTT keeps"].diff().dropna() > (0.1 if sizes is PUBLISHED else 0.05)
+    ).all()
 
 
 def test_promises_are_kept_where_the_heavy_strata_hold_the_errors():
@@ -476,3 +479,12 @@ def test_the_sequence_stops_at_the_first_threshold_that_fails():
     given = (confidence, correct, grid, np.zeros(200), np.ones(200))
     chosen = weighted_learn_then_test(*given, alpha=0.1, delta=0.1)
     assert (chosen.accepted, chosen.errors, chosen.value) == (100, 0, 100)
+
+
+def test_a_heavy_image_counts_as_one_and_a_light_one_as_its_share():
+    """59 clean images of which 20 stand for half as much tell as much as 49: not enough for 5 %."""
+    confidence, right, stratum = np.ones(59), np.ones(59, bool), np.zeros(59)
+    design = {"alpha": 0.05, "delta": 0.05}
+    code = (confidence, right, np.array([0.5]), stratum)
+    assert weighted_learn_then_test(*code, np.ones(59), **design).accepted == 59
+    assert weighted_learn_then_test(*code, np.r_[np.ones(39), np.full(20, 0.5)], **design).accepted == 0

@@ -6,7 +6,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from swatchbook.evaluation.comparison import bootstrap_p, comparison_table, discordant, mcnemar_p
-from swatchbook.evaluation.resample import holm, image_weights
+from swatchbook.evaluation.resample import holm, image_weights, rao_wu_weights
+from swatchbook.schema import Attribute, Schema
 from tests.evaluation.test_scores import codes_of
 
 
@@ -121,3 +122,34 @@ def test_a_model_without_predictions_is_named(schema, rng):
         comparison_table(
             reference, {"a": predicted}, schema, image_weights(400, 20, rng), model="a", baseline="x"
         )
+
+
+def test_a_comparison_on_a_stratified_sample_goes_by_what_each_image_stands_for(rng):
+    """Strata of 3,600 and 100 images: the model wins everywhere in the small one and ties in the large one.
+
+    The true difference of accuracies is 100 / 3,700 · 1; a plain mean of the sample's images says .5.
+    """
+    n = 80
+    truth, stratum = np.arange(n) % 3, np.repeat([0, 1], 40)
+    design = np.repeat([90.0, 2.5], 40)
+    theirs = np.where(stratum == 1, (truth + 1) % 3, truth)
+    schema = Schema("test", (Attribute("head", {c: c for c in "abc"}, ("{}",), "zero_shot", 0.4, "ours"),))
+    frame = comparison_table(
+        {"head": truth}, {"ours": {"head": truth}, "theirs": {"head": theirs}}, schema,
+        rao_wu_weights(stratum, 200, rng), design=design, model="ours", baseline="theirs",
+    )  # fmt: skip
+    found = frame[(frame["statistic"] == "delta_accuracy") & (frame["head"] == "head")].iloc[0]
+    assert found["value"] == pytest.approx(100 / 3700)
+    assert frame.loc[frame["statistic"] == "only_model_right", "value"].item() == 40
+
+
+def test_models_that_hardly_differ_on_a_sample_have_no_interval_without_width(rng):
+    truth = np.arange(60) % 3
+    schema = Schema("test", (Attribute("head", {c: c for c in "abc"}, ("{}",), "zero_shot", 0.4, "ours"),))
+    same = {"head": truth}
+    frame = comparison_table(
+        same, {"ours": same, "theirs": same}, schema, rao_wu_weights(truth, 50, rng), design=np.ones(60),
+        model="ours", baseline="theirs",
+    )  # fmt: skip
+    found = frame[frame["statistic"] == "delta_accuracy"].iloc[0]
+    assert np.isnan([found["value"], found["low"]]).all() and "right by one model only" in found["interval"]

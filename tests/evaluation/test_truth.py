@@ -10,21 +10,27 @@ import pytest
 from swatchbook.drawn.latent import World, draw_rows
 from swatchbook.evaluation.association import cramers_v
 from swatchbook.evaluation.audit import audit_table, draw_sample
-from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, table
+from swatchbook.evaluation.rectified import rectified_table
+from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import accuracy, macro_f1
-from swatchbook.evaluation.truth import rectified_table, truth_table
+from swatchbook.evaluation.truth import truth_table
 from swatchbook.evaluation.truth_estimators import (
+    PostStratified,
     metric_bound,
-    post_stratified_tables,
     ppi_accuracy,
-    pseudo_images,
 )
-from swatchbook.evaluation.weighted_scores import abstention_tables, with_estimate
+from swatchbook.evaluation.weighted_scores import abstention_tables
 from swatchbook.schema import Attribute, Schema
 
 STRATA = np.repeat(np.arange(21), [200] * 17 + [197, 60, 57, 46])
 ABC = Schema("test", (Attribute("head", {c: c for c in "abc"}, ("{}",), "zero_shot", 0.4, "ours"),))
 FIVE = Schema("test", (Attribute("head", {c: c for c in "abcde"}, ("{}",), "zero_shot", 0.4, "ours"),))
+
+
+def schema_of_size(k):
+    return Schema(
+        "test", (Attribute("head", {c: c for c in "abcdefgh"[:k]}, ("{}",), "zero_shot", 0.4, "ours"),)
+    )
 
 
 def noisy(labels, hit, k, rng):
@@ -74,7 +80,8 @@ HUMAN, SILVER, MODEL = [0, 0, 1, 1, 2, -1], [0, 1, 1, 1, -1, 0], [0, 1, 1, 0, 2,
 
 
 def test_direct_and_design_scores_equal_hand_computed_ones():
-    frame = truth_of(ABC, HUMAN, SILVER, MODEL, SILVER * 2, MODEL * 2, weight=[1, 1, 1, 3, 1, 5])
+    judged = (HUMAN * 4, SILVER * 4, MODEL * 4)
+    frame = truth_of(ABC, *judged, SILVER * 8, MODEL * 8, weight=[1, 1, 1, 3, 1, 5] * 4)
     assert row(frame, "model", "direct", "accuracy")["value"] == pytest.approx(3 / 5)
     assert row(frame, "model", "direct", "macro_f1")["value"] == pytest.approx((0.5 + 0.5 + 1) / 3)
     assert row(frame, "model", "design", "accuracy")["value"] == pytest.approx(3 / 7)
@@ -90,7 +97,7 @@ def test_silver_scored_as_a_model_equals_the_audit(rng):
     options = {"stratum": STRATA[drawn], "weight": weight, "draws": 40}
     frame = truth_of(FIVE, truth[drawn], silver[drawn], student[drawn], silver, student, **options)
     human, label = {"head": truth[drawn]}, {"head": silver[drawn]}
-    audit = audit_table(human, label, FIVE, rng=np.random.default_rng(7), **options)
+    audit = audit_table(human, label, FIVE, population={"head": silver}, stratum=STRATA[drawn], weight=weight)
     audit = audit[(audit["abstained"] == "wrong") & (audit["weighting"] == "design")]
     for statistic in ("accuracy", "macro_f1"):
         ours = row(frame, "silver", "design", statistic)
@@ -110,63 +117,43 @@ def test_a_full_census_gives_the_truth_exactly(rng):
     assert found == pytest.approx(accuracy(counts)[0], abs=1e-12)
 
 
-def test_post_stratified_counts_are_computed_by_hand():
-    """Class a: 6 agreeing and 4 disagreeing images; class b: 10 agreeing and 2 disagreeing, none of them judged."""
-    predicted, agrees = np.array([0, 0, 0, 1, 1]), np.array([1, 1, 0, 1, 1], bool)
-    human, weight = np.array([0, 1, 1, 1, 1]), np.array([[1.0, 2.0, 1.0, 1.0, 1.0]])
-    split = np.repeat([0, 0, 1, 1], [6, 4, 10, 2])
-    split_agrees = np.repeat([True, False, True, False], [6, 4, 10, 2])
-    counts = post_stratified_tables(human, predicted, agrees, split, split_agrees, 2, weight)[0]
-    # Disagreeing images are never right where any was judged, so b's two are taken for a's.
-    assert counts == pytest.approx(np.array([[2, 2, 0], [8, 10, 0], [0, 0, 0]]))
+def test_forty_right_of_forty_do_not_make_the_labels_of_unjudged_classes_wrong():
+    """Post-strata without a judged image borrow the rate of the others; taking them for wrong gives .95."""
+    human = silver = np.arange(40) % 2
+    split = np.r_[np.zeros(475, int), np.ones(475, int), np.full(50, 2)]
+    found = row(
+        truth_of(ABC, human, silver, silver, split, split, draws=4000), "model", "post_stratified", "accuracy"
+    )
+    assert found["value"] == 1 and found["low"] < 0.95 and found["high"] == 1
 
 
-def test_known_counts_are_met_in_every_replicate(rng):
+def test_known_counts_are_met_by_the_post_stratified_table(rng):
     truth, silver, student = split_of("independent", rng)
     drawn, weight = draw_sample(STRATA, 3, rng)
-    weights = with_estimate(weight, rao_wu_weights(STRATA[drawn], 50, rng))
     agrees = student == silver
-    for pseudo in (None, pseudo_images(50, rng)):
-        counts = post_stratified_tables(
-            truth[drawn], student[drawn], agrees[drawn], student, agrees, 5, weights, pseudo
-        )
-        known = np.append(np.bincount(student, minlength=5), 0)
-        assert counts.sum(1) == pytest.approx(np.tile(known, (51, 1)), abs=1e-8)
-        assert counts.min() >= 0
-
-
-def test_pseudo_images_leave_the_estimate_alone(rng):
-    truth, silver, student = split_of("denoiser", rng)
-    drawn, weight = draw_sample(STRATA, 2, rng)
-    agrees = student == silver
-    code = (truth[drawn], student[drawn], agrees[drawn], student, agrees, 5, weight[None])
-    with_pseudo = post_stratified_tables(*code, pseudo_images(0, rng))
-    assert with_pseudo == pytest.approx(post_stratified_tables(*code), abs=1e-12)
+    code = (truth[drawn], student[drawn], agrees[drawn], student, agrees, 5, weight, STRATA[drawn])
+    counts = PostStratified(*code).counts
+    assert counts.sum(0) == pytest.approx(np.append(np.bincount(student, minlength=5), 0), abs=1e-8)
+    assert counts.min() >= 0
 
 
 @pytest.mark.parametrize("kind", ["imitator", "denoiser", "independent"])
 def test_the_post_stratified_estimate_is_unbiased_and_no_less_precise_than_the_weighted(kind):
     rng = np.random.default_rng(6)
-    errors, covered = {"design": [], "post": []}, []
+    errors, covered = {"design": [], "post_stratified": []}, []
     for _ in range(10):
         truth, silver, student = split_of(kind, rng)
-        agrees = student == silver
         target = macro_f1(abstention_tables(truth, student, 5, np.ones((1, len(truth)))))[0]
         for _ in range(50):
             drawn, weight = draw_sample(STRATA, 10, rng)
-            weights = with_estimate(weight, rao_wu_weights(STRATA[drawn], 200, rng))
-            human, label = truth[drawn], student[drawn]
-            post = macro_f1(
-                post_stratified_tables(
-                    human, label, agrees[drawn], student, agrees, 5, weights, pseudo_images(200, rng)
-                )
-            )
-            errors["post"].append(post[0] - target)
-            errors["design"].append(macro_f1(abstention_tables(human, label, 5, weights[:1]))[0] - target)
-            low, high = percentile_interval(post[1:])
-            covered.append(low <= target <= high)
-    assert abs(np.mean(errors["post"])) <= 0.005
-    assert np.std(errors["post"]) <= np.std(errors["design"])
+            code = (truth[drawn], silver[drawn], student[drawn], silver, student, STRATA[drawn], weight)
+            frame = truth_of(FIVE, *code, draws=200, rng=rng)
+            for estimator, misses in errors.items():
+                found = row(frame, "model", estimator, "macro_f1")
+                misses.append(found["value"] - target)
+            covered.append(found["low"] <= target <= found["high"])
+    assert abs(np.mean(errors["post_stratified"])) <= 0.005
+    assert np.std(errors["post_stratified"]) <= np.std(errors["design"])
     assert 0.92 <= np.mean(covered) <= 0.98
 
 
@@ -187,22 +174,17 @@ def test_silver_scores_do_not_rank_models_by_truth(rng):
 
 def test_intervals_hold_where_the_labeller_is_nearly_always_right():
     """Resampling alone cannot see the rare events here and covers the accuracy .85 of the time."""
-    rng = np.random.default_rng(2)
-    covered = {"plain": [], "pseudo": []}
+    rng, covered = np.random.default_rng(2), []
     for _ in range(10):
         truth = draw_rows((0.85 * rng.dirichlet(np.ones(8), size=21) + 0.15 / 8)[STRATA], rng)
         silver, student = noisy(truth, 0.985, 8, rng), noisy(truth, 0.84, 8, rng)
-        agrees = student == silver
         for _ in range(40):
             drawn, weight = draw_sample(STRATA, 10, rng)
-            weights = with_estimate(weight, rao_wu_weights(STRATA[drawn], 200, rng))
-            for how, pseudo in (("plain", None), ("pseudo", pseudo_images(200, rng))):
-                counts = post_stratified_tables(
-                    truth[drawn], student[drawn], agrees[drawn], student, agrees, 8, weights, pseudo
-                )
-                low, high = percentile_interval(accuracy(counts)[1:])
-                covered[how].append(low <= np.mean(truth == student) <= high)
-    assert np.mean(covered["plain"]) < 0.93 <= np.mean(covered["pseudo"])
+            code = (truth[drawn], silver[drawn], student[drawn], silver, student, STRATA[drawn], weight)
+            eight = schema_of_size(8)
+            found = row(truth_of(eight, *code, draws=300), "model", "post_stratified", "accuracy")
+            covered.append(found["low"] <= np.mean(truth == student) <= found["high"])
+    assert np.mean(covered) >= 0.93
 
 
 def test_ppi_equals_ppi_py(rng):
@@ -285,17 +267,22 @@ def test_an_empty_or_blank_audit_is_not_estimable(size):
 
 
 def test_a_class_nobody_judged_is_not_estimable_by_any_estimator():
-    split_silver, split_model = [0, 0, 1, 1, 2, 2, 0, 1], [0, 0, 1, 0, 2, 1, 2, 1]
-    frame = truth_of(ABC, [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0], split_silver, split_model)
-    for estimator in ("direct", "design", "post_stratified"):
+    split_silver, split_model = [0, 0, 1, 1, 2, 2, 0, 1] * 5, [0, 0, 1, 0, 2, 1, 2, 1] * 5
+    frame = truth_of(
+        schema_of_size(4), [0, 0, 1, 1, 3] * 4, [0, 0, 1, 1, 3] * 4, [0, 0, 1, 0, 3] * 4,
+        split_silver + [3] * 20, split_model + [3] * 20,
+    )  # fmt: skip
+    for estimator in ("direct", "design"):
         lost = row(frame, "model", estimator, "f1", "c")
         assert np.isnan(lost["value"]) and lost["interval"] == "not estimable: no judged image"
-        assert np.isfinite(row(frame, "model", estimator, "macro_f1")["value"])
+    for estimator in ("direct", "design", "post_stratified"):
+        found = row(frame, "model", estimator, "macro_f1")
+        assert np.isfinite(found["value"]) and "3 of 4 classes judged" in found["interval"]
 
 
 def test_a_head_of_one_class_is_scored():
     only = Schema("test", (Attribute("head", {"only": "only"}, ("{}",), "zero_shot", 0.4, "ours"),))
-    frame = truth_of(only, [0, 0, 0], [0, 0, -1], [0, 0, 0], [0] * 8 + [-1], [0] * 9)
+    frame = truth_of(only, [0] * 6, [0, 0, -1] * 2, [0] * 6, [0] * 8 + [-1] * 2, [0] * 10)
     for estimator in ("direct", "design", "post_stratified", "ppi"):
         assert row(frame, "model", estimator, "accuracy")["value"] == pytest.approx(1)
 
@@ -397,7 +384,7 @@ def test_where_nobody_judged_no_pair_is_estimable(schema):
     assert set(frame["interval"]) == {"not estimable: no human label"}
 
 
-def test_silver_labels_that_are_the_truth_need_no_correction(schema):
+def test_silver_labels_that_are_the_truth_need_no_correction_and_are_not_known_to_be_it(schema):
     rng = np.random.default_rng(2)
     split = {a.name: rng.integers(0, len(a), 800) for a in schema}
     split["texture"] = split["pattern"] % 5
@@ -406,8 +393,8 @@ def test_silver_labels_that_are_the_truth_need_no_correction(schema):
     frame = rectified_table(drawn, drawn, split, schema, **options)
     for (a, b), pair in frame[frame["statistic"] == "v_rectified"].groupby(["a", "b"]):
         counts = table(split[a], split[b], (len(schema[a]), len(schema[b])))
-        for column in ("value", "low", "high"):
-            assert pair[column].item() == pytest.approx(cramers_v(counts, correct=False), abs=1e-9)
+        assert pair["value"].item() == pytest.approx(cramers_v(counts, correct=False), abs=1e-9)
+        assert pair["low"].item() < pair["value"].item() <= pair["high"].item()
 
 
 def test_the_published_models_score_as_known_against_the_human_labels(published_dir, schema):

@@ -83,7 +83,9 @@ def tables_of(schema: Schema, models=("dinov2", "resnet50"), seed=3) -> dict[str
     return {
         "scores": score_table(silver, everyone, schema, weights).assign(published=0.5),
         "confusion": confusion_table(silver, predictions, schema),
-        "audit": audit_table(human, audited, schema, draws=30, **design).assign(published=np.nan),
+        "audit": audit_table(
+            human, audited, schema, stratum=design["stratum"], weight=design["weight"]
+        ).assign(published=np.nan),
         "power": power_table(human, audited, schema, sizes=(50, 100), draws=40, audits=4, **design),
         "truth": truth_table(human, audited, judged, population, schema, draws=30, **design),
         "comparison": comparison_table(

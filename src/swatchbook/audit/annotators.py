@@ -39,21 +39,17 @@ def given_table(judgements: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=GIVEN_COLUMNS)
 
 
-def between_table(
-    judgements: pd.DataFrame, schema: Schema, *, draws: int, rng: np.random.Generator, level: float = 0.95
-) -> pd.DataFrame:
+def between_table(judgements: pd.DataFrame, schema: Schema, *, level: float = 0.95) -> pd.DataFrame:
     """Agreement between annotators: raw, kappa, alpha and AC1 with intervals.
 
     Adjudicated answers are left out, because they were given with the others' in sight. Answers other than
     a class are left out too; arguments and columns as in `evaluation.agreement.agreement_table`.
     """
     first = judgements[(judgements["repeat"] == 0) & (judgements["annotator"] != ADJUDICATED)]
-    return agreement_table(_classes_only(first, schema), schema, draws=draws, rng=rng, level=level)
+    return agreement_table(_classes_only(first, schema), schema, level=level)
 
 
-def self_agreement_table(
-    judgements: pd.DataFrame, schema: Schema, *, draws: int, rng: np.random.Generator, level: float = 0.95
-) -> pd.DataFrame:
+def self_agreement_table(judgements: pd.DataFrame, schema: Schema, *, level: float = 0.95) -> pd.DataFrame:
     """How far each annotator agrees with themselves on the images that came twice, unannounced.
 
     It is the ceiling of the audit: no label can agree with a person more often than the person does, save
@@ -62,31 +58,24 @@ def self_agreement_table(
     Args:
         judgements: Columns `columns.judgement_columns`.
         schema: Gives attributes and classes.
-        draws: Number of bootstrap replicates B, of images, for kappa, alpha and AC1.
-        rng: Source of randomness.
         level: Confidence level in (0, 1).
 
     Returns:
         Columns `AGAIN_COLUMNS`. ``agreement`` counts images to which both times a class was given;
-        ``same_answer`` counts "can't tell" and "several" as answers as well. Both have Wilson intervals, as
-        a bootstrap of twenty images is too narrow.
+        ``same_answer`` counts "can't tell" and "several" as answers as well.
     """
     people = judgements[judgements["annotator"] != ADJUDICATED]
-    parts = [
-        _again(who, own, schema, draws, rng, level) for who, own in people.groupby("annotator", sort=False)
-    ]
+    parts = [_again(who, own, schema, level) for who, own in people.groupby("annotator", sort=False)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=AGAIN_COLUMNS)
 
 
-def _again(
-    who: str, own: pd.DataFrame, schema: Schema, draws: int, rng: np.random.Generator, level: float
-) -> pd.DataFrame:
+def _again(who: str, own: pd.DataFrame, schema: Schema, level: float) -> pd.DataFrame:
     twice = own.loc[own["repeat"] == 1, "image_id"]
     both = own[own["image_id"].isin(twice)].assign(annotator=lambda x: x["repeat"].map({0: "1", 1: "2"}))
     if not len(both):
         row = {"annotator": who, "statistic": "agreement", "n": 0, "interval": TWICE}
         return pd.DataFrame([row | {"attribute": a} for a in schema.names], columns=AGAIN_COLUMNS)
-    table = agreement_table(_classes_only(both, schema), schema, draws=draws, rng=rng, level=level)
+    table = agreement_table(_classes_only(both, schema), schema, level=level)
     rows = table[COLUMNS].drop(columns=["a", "b"]).to_dict("records")
     made = []
     for attribute in schema.names:
@@ -95,8 +84,6 @@ def _again(
         same = share_row(int((wide["1"] == wide["2"]).sum()), len(wide), level, TWICE)
         made.append({"attribute": attribute, "statistic": SAME_ANSWER, **same})
         for row in (r for r in rows if r["attribute"] == attribute):
-            if row["statistic"] == "agreement" and row["n"]:
-                row |= share_row(round(row["value"] * row["n"]), row["n"], level)
             made.append(row)
     return pd.DataFrame(made).assign(annotator=who)[AGAIN_COLUMNS]
 

@@ -60,7 +60,7 @@ def certify(
         alpha=alpha,
         delta=delta,
         rng=run.rng(),
-        level=run.bootstrap["level"],
+        level=run.level,
     )
     tables = {"thresholds": thresholds_table(thresholds, certified, alpha, delta), "buys": certified}
     if logits is not None:

@@ -128,8 +128,8 @@ def _write_tables(run: Run, judgements: pd.DataFrame, alpha: float, delta: float
     sheet = as_sheet(with_consensus(judgements, schema), schema)
     tables = {
         "given": given_table(judgements, schema),
-        "agreement": between_table(judgements, schema, rng=run.rng(), **run.bootstrap),
-        "self_agreement": self_agreement_table(judgements, schema, rng=run.rng(), **run.bootstrap),
+        "agreement": between_table(judgements, schema, level=run.level),
+        "self_agreement": self_agreement_table(judgements, schema, level=run.level),
     }
     scored = _scores(run, sheet)
     if scored is not None:
@@ -165,8 +165,8 @@ def _scores(run: Run, sheet: pd.DataFrame) -> pd.DataFrame | None:
         run.schema,
         stratum=own["stratum"].to_numpy(),
         weight=own["weight"].to_numpy(),
-        rng=run.rng(),
-        **run.bootstrap,
+        population=run.schema.encode(run.silver, "silver.parquet"),
+        level=run.level,
     )
 
 

@@ -60,10 +60,15 @@ class Run:
         return np.random.default_rng(int(self.settings.get("seed", 0)))
 
     @property
+    def level(self) -> float:
+        """Confidence level of the intervals, as the run's own tables have it."""
+        return float(self.settings.get("evaluation.level", _LEVEL))
+
+    @property
     def bootstrap(self) -> dict[str, object]:
         """Replicates and level, as the run's own tables have them."""
         draws = int(self.settings.get("evaluation.bootstrap", _REPLICATES))
-        return {"draws": draws, "level": float(self.settings.get("evaluation.level", _LEVEL))}
+        return {"draws": draws, "level": self.level}
 
     def judgements(self, sample: str) -> pd.DataFrame | None:
         """Judgements that were imported, or None.

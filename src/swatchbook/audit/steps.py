@@ -80,7 +80,7 @@ def plan(run: Run) -> list[str]:
     """
     if run.silver is None:
         raise DataError(f"{str(run.store.root)!r} has no silver labels to plan from; run the study first")
-    level = run.bootstrap["level"]
+    level = run.level
     table = plan_table(run.manifest, run.silver, run.schema, level=level)
     with run.store.lock():
         run.store.write_table("audit/plan.csv", table)
@@ -117,7 +117,7 @@ def _progress_lines(run: Run) -> list[str]:
     sheet = as_sheet(with_consensus(judgements, run.schema), run.schema)
     who = sheet["annotator"].iloc[0]
     answers = sheet[sheet["annotator"] == who].reindex(columns=["image_id", *run.schema.names])
-    now = progress_table(sample, answers, run.silver, run.schema, level=run.bootstrap["level"])
+    now = progress_table(sample, answers, run.silver, run.schema, level=run.level)
     after = next_strata(sample, answers, run.silver, run.schema).head(1)
     return [
         f"now, after {len(answers):,} images judged by {who}:",

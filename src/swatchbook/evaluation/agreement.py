@@ -2,7 +2,8 @@
 
 Kappa and alpha take chance agreement off and fall when one class dominates, however well the
 annotators agree; AC1 does not, and raw agreement stands beside them. All are functions of sums over
-images, so a bootstrap replicate is the same function of reweighted sums.
+images, and one less disagreement over the disagreement that chance would give, so the interval of each is
+that of a share of disagreements, which holds where there are next to none.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from swatchbook.evaluation.resample import image_weights, percentile_interval, tables
-from swatchbook.evaluation.weighted_scores import NO_VARIATION, ends_without_variation
+from swatchbook.evaluation.intervals import wilson
+from swatchbook.evaluation.survey import error_rate
+from swatchbook.evaluation.weighted_scores import FEWEST
 from swatchbook.schema import Schema
 
 COLUMNS = ["attribute", "a", "b", "statistic", "value", "low", "high", "n", "interval"]
@@ -44,7 +46,7 @@ def cohen_kappa(counts: np.ndarray) -> np.ndarray:
 
     Source:
         Cohen (1960), Educ. Psychol. Meas. 20:37–46; scikit-learn's ``cohen_kappa_score`` has no
-        leading dimensions, so bootstrap replicates cannot use it.
+        leading dimensions, so the tables without each image in turn cannot use it.
     """
     a, b = _margins(counts)
     return _beyond_chance(raw_agreement(counts), (a * b).sum(-1))
@@ -110,27 +112,29 @@ def krippendorff_alpha(coincidence: np.ndarray) -> np.ndarray:
 PAIRWISE = {"agreement": raw_agreement, "kappa": cohen_kappa, "ac1": gwet_ac1}
 
 
-def agreement_table(
-    audit: pd.DataFrame, schema: Schema, *, draws: int, rng: np.random.Generator, level: float = 0.95
-) -> pd.DataFrame:
+def agreement_table(audit: pd.DataFrame, schema: Schema, *, level: float = 0.95) -> pd.DataFrame:
     """Agreement of every pair of annotators, and of all together where there are more than two.
 
     Args:
         audit: A row an image and annotator: ``image_id``, ``annotator`` and a column an attribute with
             the label (null = can't tell).
         schema: Gives the attributes and classes.
-        draws: Number of bootstrap replicates B, of the images judged by both (or by two at least).
-        rng: Source of randomness.
         level: Confidence level in (0, 1).
 
     Returns:
         Columns `COLUMNS`: a and b name the annotators ("all", "all" for alpha of them together),
         statistic is agreement, kappa, ac1 or alpha. With one annotator every row is "not estimable:
-        one annotator" (b is ""), with none "not estimable: empty audit".
+        one annotator" (b is ""), with none "not estimable: empty audit"; below `FEWEST` images no chance
+        can be taken off.
 
     Raises:
         ValueError: If a column is missing, a label is not in the schema, or an annotator judged an
             image twice.
+
+    Source:
+        Wilson's interval of the disagreement, at the size of a simple random sample that knows the statistic
+        as well (see `error_rate`), over chance disagreement; variance by the jackknife (Efron & Stein 1981,
+        Ann. Stat. 9:586–596).
     """
     missing = [c for c in ("image_id", "annotator") if c not in audit]
     if missing:
@@ -157,7 +161,7 @@ def agreement_table(
             groups.append(tuple(range(len(who))))
         for group in groups:
             names = {"a": who[group[0]], "b": who[group[1]]} if len(group) == 2 else {"a": "all", "b": "all"}
-            made = _group_rows(codes[list(group)], len(a), draws, rng, level)
+            made = _group_rows(codes[list(group)], len(a), level)
             rows += [{"attribute": a.name, **names, **row} for row in made]
         if not groups:
             why = "not estimable: one annotator" if who else "not estimable: empty audit"
@@ -170,32 +174,59 @@ def agreement_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _group_rows(
-    codes: np.ndarray, k: int, draws: int, rng: np.random.Generator, level: float
-) -> Iterator[dict]:
+def _group_rows(codes: np.ndarray, k: int, level: float) -> Iterator[dict]:
     codes = codes[:, (codes >= 0).sum(0) > 1]
     n = codes.shape[1]
-    statistics: dict[str, Callable[[np.ndarray], np.ndarray]] = dict(PAIRWISE) if len(codes) == 2 else {}
-    weights = np.vstack([np.ones(n), image_weights(n, draws, rng)]) if n else np.zeros((2, 0))
-    counted = tables(codes[0], codes[1], (k, k), weights) if statistics else None
-    samples = {s: score(counted) for s, score in statistics.items()}
-    each = coincidences(codes, k).reshape(n, k * k)
-    samples["alpha"] = krippendorff_alpha((weights @ each).reshape(-1, k, k))
-    for statistic, both in samples.items():
-        low, high = percentile_interval(both[1:], level)
-        row = {"statistic": statistic, "value": both[0], "low": float(low), "high": float(high), "n": n}
-        row["interval"] = f"{level:.0%} percentile bootstrap of images, B={draws}"
-        if np.isnan(both[0]):
-            why = "no image judged by both" if n == 0 else "one class only"
-            row |= {"low": np.nan, "high": np.nan, "interval": f"not estimable: {why}"}
-        elif both[0] == 1:
-            # Without a single disagreement the replicates do not vary; only a proportion has an end then.
-            ends = ends_without_variation(both[:1], np.array([n]), level)
-            row |= {"low": ends[0, 0] if statistic == "agreement" else np.nan, "interval": NO_VARIATION}
-        elif both[0] == 0 and statistic == "agreement":
-            ends = ends_without_variation(both[:1], np.array([n]), level)
-            row |= {"high": ends[1, 0], "interval": NO_VARIATION}
-        yield row
+    every = coincidences(codes, k)
+    statistics: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {}
+    if len(codes) == 2:
+        both = np.eye(k)[codes[0]][:, :, None] * np.eye(k)[codes[1]][:, None, :]
+        statistics = {name: (score, both) for name, score in PAIRWISE.items()}
+    statistics["alpha"] = krippendorff_alpha, every
+    labels = np.maximum(every.sum((1, 2)), 1.0)
+    differ = 1 - np.trace(every, axis1=1, axis2=2) / labels
+    for statistic, (score, each) in statistics.items():
+        total = each.sum(0)
+        row = {"statistic": statistic, "value": float(score(total)), "n": n}
+        why = "no image judged by both" if n == 0 else "one class only" if np.isnan(row["value"]) else ""
+        if not why and n < FEWEST and statistic != "agreement":
+            why, row["value"] = f"fewer than {FEWEST} judged images", np.nan
+        if why:
+            yield row | {"low": np.nan, "high": np.nan, "interval": f"not estimable: {why}"}
+            continue
+        how = "Wilson score interval" if statistic == "agreement" else "Wilson at the effective size"
+        without = np.nan_to_num(score(total - each), nan=row["value"])
+        low, high = _ends(
+            row["value"],
+            without,
+            differ,
+            labels,
+            1.0 if statistic == "agreement" else _unit(total, score),
+            level,
+        )
+        yield row | {"low": low, "high": high, "interval": f"{level:.0%} {how}"}
+
+
+def _unit(total: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> float:
+    """By how much the statistic falls where disagreement rises from 0 to 1: one over chance disagreement.
+
+    The statistic is 1 − unit · disagreement at the margins found, so moving half of all labels off the
+    diagonal while the margins stay shows the unit.
+    """
+    margins = np.outer(total.sum(1), total.sum(0)) / total.sum()
+    apart = 1 - np.trace(margins) / total.sum()
+    return float((1 - score(margins)) / apart) if apart > 0 else 1.0
+
+
+def _ends(
+    value: float, without: np.ndarray, differ: np.ndarray, labels: np.ndarray, unit: float, level: float
+) -> tuple[float, float]:
+    """Ends of one statistic from its values without each image and the images' own disagreements."""
+    n = len(without)
+    influence = (without - without.mean()) * (n - 1) / n / unit
+    rate = error_rate(labels[:, None], differ, np.zeros(n, dtype=int), influence[:, None])
+    low, high = wilson((1 - value) / unit, rate.above[0], level)
+    return max(float(1 - high * unit), -1.0), min(float(1 - low * unit), 1.0)
 
 
 def _margins(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Association of two attributes: Cramér's V over the full schema, its interval, test and verdict.
+"""Association of two attributes: Cramér's V over the full schema, its test and what it proves.
 
 Every function takes contingency tables of shape (…, K_a, K_b) that hold all classes of the schema,
 the empty ones too, so that a model that never predicts a class is not measured on a smaller scale,
@@ -10,10 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import optimize, stats
-
-#: Corrected V above which V ± z·SD is used, and at or below which the noncentral χ² is inverted.
-SMALL_V = 0.1
+from scipy import stats
 
 #: What `verdict` can say.
 VERDICTS = ("equivalent", "different but within", "outside", "inconclusive")
@@ -40,20 +37,6 @@ def phi2(table: np.ndarray) -> np.ndarray:
     )
     value = np.maximum((by_row * by_column).sum(axis=(-2, -1)) - 1, 0)
     return np.where(rows.sum(axis=-1) > 0, value, np.nan)
-
-
-def kish_size(weights: np.ndarray) -> float:
-    """Effective number of items of a weighted sample, (Σw)²/Σw²; n for equal weights, 0 for none.
-
-    Args:
-        weights: Item weights ≥ 0, shape (n,).
-
-    Source:
-        Kish (1965), Survey Sampling, section 8.2.
-    """
-    weights = np.asarray(weights, dtype=float)
-    square = (weights**2).sum()
-    return float(weights.sum() ** 2 / square) if square > 0 else 0.0
 
 
 def cramers_v(
@@ -102,73 +85,6 @@ def classes_in_use(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (table.sum(axis=-1) > 0).sum(axis=-1), (table.sum(axis=-2) > 0).sum(axis=-1)
 
 
-def v_interval(
-    table: np.ndarray, sd: float, level: float = 0.95, size: float | None = None
-) -> tuple[float, float, str]:
-    """Interval of the true V, by the rule that holds for its size.
-
-    Above `SMALL_V` the corrected V is nearly normal: V ± z·SD, clipped to [0, 1]. At or below it the
-    bootstrap fails (it cannot reach 0), and the noncentral χ² distribution of n·φ² is inverted. Nominal
-    95 % intervals cover 94–95 % for 3,500 items on 12 × 6 classes of at least 2 % each; with classes far
-    rarer than that, 91–94 %.
-
-    Args:
-        table: One table of counts, shape (K_a, K_b).
-        sd: Standard deviation of the corrected V over bootstrap replicates.
-        level: Confidence level in (0, 1).
-        size: Number of independent items behind the table; its sum by default.
-
-    Returns:
-        (low, high, rule): rule names the method in a few words; NaN and "" where V is not defined.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1; received {level}")
-    table = np.asarray(table, dtype=float)
-    n = float(table.sum() if size is None else size)
-    centre = float(cramers_v(table, size=n))
-    if math.isnan(centre):
-        return math.nan, math.nan, ""
-    if centre > SMALL_V:
-        reach = float(stats.norm.ppf((1 + level) / 2)) * sd
-        return max(centre - reach, 0.0), min(centre + reach, 1.0), "corrected V"
-    r, c = classes_in_use(table)
-    # A head that collapsed has no degree of freedom left; its V is 0 and nothing is uncertain about it.
-    if (r - 1) * (c - 1) == 0:
-        return 0.0, 0.0, "one class in use"
-    low, high = noncentral_interval(n * float(phi2(table)), int((r - 1) * (c - 1)), level)
-    scale = n * (min(table.shape) - 1)
-    return math.sqrt(low / scale), min(math.sqrt(high / scale), 1.0), "noncentral chi-squared, V ≤ 0.1"
-
-
-def noncentral_interval(chi2: float, df: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of the noncentrality λ of a χ² statistic, by inverting its distribution function.
-
-    Args:
-        chi2: Observed χ² ≥ 0.
-        df: Degrees of freedom ≥ 1.
-        level: Confidence level in (0, 1).
-
-    Returns:
-        (low, high): the λ with P(χ²_df(λ) ≥ chi2) equal to each tail; 0 where no λ ≥ 0 reaches it.
-
-    Source:
-        Smithson (2003), Confidence Intervals, chapter 4.
-    """
-    tail = (1 - level) / 2
-
-    def solve(upper_tail: float) -> float:
-        def gap(noncentrality: float) -> float:
-            return float(stats.ncx2.sf(chi2, df, noncentrality)) - upper_tail
-
-        # scipy's noncentral χ² is not defined at λ = 0 in every version.
-        if float(stats.chi2.sf(chi2, df)) >= upper_tail:
-            return 0.0
-        reach = chi2 + 20 * math.sqrt(chi2 + df) + 100
-        return float(optimize.brentq(gap, 1e-12, reach, xtol=1e-10))
-
-    return solve(tail), solve(1 - tail)
-
-
 def permutation_p(table: np.ndarray, draws: int, rng: np.random.Generator) -> float:
     """p-value of independence: the labels of one attribute shuffled against the other.
 
@@ -205,12 +121,12 @@ def random_tables(table: np.ndarray, draws: int, rng: np.random.Generator) -> np
     return stats.random_table(counts.sum(axis=1), counts.sum(axis=0)).rvs(draws, random_state=rng)
 
 
-def verdict(delta: float, se: float, margin: float = 0.03) -> str:
-    """What a difference with its standard error says about a margin, both tests at 5 %.
+def verdict(ninety: tuple[float, float], ninety_five: tuple[float, float], margin: float = 0.03) -> str:
+    """What the intervals of a difference say about a margin, both tests at 5 %.
 
     Args:
-        delta: The estimated difference.
-        se: Its standard error ≥ 0.
+        ninety: Ends of the 90 % interval: two one-sided tests at 5 %.
+        ninety_five: Ends of the 95 % interval.
         margin: Largest difference that counts as none, > 0.
 
     Returns:
@@ -225,16 +141,14 @@ def verdict(delta: float, se: float, margin: float = 0.03) -> str:
     """
     if not margin > 0:
         raise ValueError(f"margin must be positive; received {margin}")
-    if se < 0:
-        raise ValueError(f"se must not be negative; received {se}")
-    if math.isnan(delta) or math.isnan(se):
+    low, high = ninety
+    if math.isnan(low) or math.isnan(high):
         return ""
-    reach = float(stats.norm.ppf(0.95)) * se
-    if -margin < delta - reach and delta + reach < margin:
-        return "equivalent" if abs(delta) <= stats.norm.ppf(0.975) * se else "different but within"
-    return "outside" if delta - reach > margin or delta + reach < -margin else "inconclusive"
+    if -margin < low and high < margin:
+        return "equivalent" if ninety_five[0] <= 0 <= ninety_five[1] else "different but within"
+    return "outside" if low > margin or high < -margin else "inconclusive"
 
 
-def provable_margin(delta: float, se: float) -> float:
+def provable_margin(ninety: tuple[float, float]) -> float:
     """The smallest margin for which the data would prove equivalence: the larger end of |90 % interval|."""
-    return abs(delta) + float(stats.norm.ppf(0.95)) * se
+    return max(abs(ninety[0]), abs(ninety[1]))

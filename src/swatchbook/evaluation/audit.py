@@ -2,28 +2,28 @@
 
 A sample with an equal number of images a stratum over-represents the small strata, so each statistic is
 given twice: plain, as a reader of the sheet would compute it, and weighted by what each image stands
-for. Classes come from the schema; what has no judged image is "not estimable" and never 0.
+for. Classes come from the schema; what has too few judged images is "not estimable" and never 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from swatchbook.evaluation.association import kish_size
-from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights
-from swatchbook.evaluation.scores import macro_f1
+from swatchbook.evaluation.intervals import share_row
+from swatchbook.evaluation.misclassification import WHAT_IF_COLUMNS, annotator_error
+from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, with_estimate
+from swatchbook.evaluation.scores import BY_CLASS, WHOLE_HEAD, macro_f1
+from swatchbook.evaluation.survey import check_design
 from swatchbook.evaluation.weighted_scores import (
     NO_HUMAN_LABEL,
-    NO_VARIATION,
+    Estimates,
     abstention_tables,
-    check_design,
-    ends_without_variation,
+    head_estimates,
     score_rows,
-    with_estimate,
 )
 from swatchbook.schema import Schema
 
@@ -31,7 +31,7 @@ Codes = Mapping[str, np.ndarray]
 
 COLUMNS = [
     "attribute", "class", "abstained", "weighting", "statistic",
-    "value", "low", "high", "n", "interval",
+    "value", "low", "high", "n", "interval", *WHAT_IF_COLUMNS,
 ]  # fmt: skip
 POWER_COLUMNS = ["attribute", "design", "size", "value", "low", "high", "n", "interval"]
 DESIGNS = ("simple", "stratified")
@@ -44,11 +44,11 @@ def audit_table(
     *,
     stratum: np.ndarray,
     weight: np.ndarray,
-    draws: int,
-    rng: np.random.Generator,
+    population: Codes | None = None,
+    second: Codes | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Scores of the silver labels against a person's, with Rao–Wu intervals.
+    """Scores of the silver labels against a person's, with intervals for the split.
 
     Args:
         human: Attribute → codes of the judged images, shape (n,); −1 where the person could not tell
@@ -57,78 +57,91 @@ def audit_table(
         schema: Gives attributes, classes and their order.
         stratum: Stratum of each image, shape (n,).
         weight: How many images of the split each one stands for (N_h / n_h), shape (n,), positive.
-        draws: Number of bootstrap replicates B.
-        rng: Source of randomness.
+        population: Attribute → silver codes of the whole split, shape (N,). With it the share labelled is
+            counted, and it is known which classes may occur.
+        second: Attribute → codes of a second, independent judgement of the same images, shape (n,), −1
+            where there was none. From ten images on, the person's errors are taken out; see `corrected`.
         level: Confidence level of the intervals.
 
     Returns:
         Tidy table with the columns `COLUMNS`. ``class`` is "all" for a whole head. ``weighting`` is
-        "none" or "design". ``abstained`` says what becomes of an abstention: "wrong" (a wrong label),
-        "left_out", or "extra_class" – one more class with an F1 of 0 in the macro mean, which is what
-        a library computes that takes its classes from the labels that occur. ``n`` is the number of
-        judged images for a head, the class's own for F1 and recall, those so labelled for precision.
-        In simulated audits of ten images from each of 21 strata the 95 % intervals of accuracy and
-        macro-F1 cover .93–.97 of the time, and about .92 where fewer than ten labels are wrong.
+        "none" or "design"; the intervals of "none" are those of the strata in the mix in which they were
+        judged. ``abstained`` says what becomes of an abstention: "wrong" (a wrong label), "left_out", or
+        "extra_class" – one more class with an F1 of 0 in the macro mean, which is what a library computes
+        that takes its classes from the labels that occur. ``n`` is the number of judged images for a
+        head, the class's own for F1 and recall, those so labelled for precision. ``low_if_3`` and its
+        like are the ends if the person errs in 3 % of the images, where that is not known.
 
     Raises:
         ValueError: If lengths differ or a weight is not a positive number.
 
     Source:
-        Rao & Wu (1988), JASA 83:231–241, for the intervals.
+        See `head_estimates`.
     """
     stratum, weight = check_design(stratum, weight, {"human": human, "silver": silver}, schema)
-    multipliers = rao_wu_weights(stratum, draws, rng)
-    how = f"{level:.0%} percentile Rao–Wu bootstrap, B={draws}"
     rows: list[dict] = []
     for a in schema:
-        judged, label, one_each = human[a.name], silver[a.name], np.ones((1, len(stratum)))
+        judged, label, every = (
+            human[a.name],
+            silver[a.name],
+            None if population is None else population[a.name],
+        )
+        given = {
+            "stratum": stratum,
+            "level": level,
+            "occurs": None if every is None else np.bincount(every[every >= 0], minlength=len(a)) > 0,
+            "error": None if second is None else annotator_error(judged, second[a.name], len(a), level),
+        }
         for weighting, base in (("none", np.ones_like(weight)), ("design", weight)):
-            replicates = with_estimate(base, multipliers)
-            effective = kish_size(base) / len(base) if len(base) else 1.0
             ways = {"wrong": judged, "left_out": np.where(label >= 0, judged, -1)}
             for abstained, scored in ways.items():
-                weighted = abstention_tables(scored, label, len(a), replicates)
-                counts = abstention_tables(scored, label, len(a), one_each)[0]
+                found = head_estimates(scored, label, len(a), weight=base, **given)
                 of_head = {"attribute": a.name, "abstained": abstained, "weighting": weighting}
-                made = score_rows(weighted, counts, a.classes, how, level=level, effective=effective)
+                made = score_rows(found, a.classes, tuple(WHOLE_HEAD), tuple(BY_CLASS))
                 rows += [of_head | row for row in made]
                 if abstained == "left_out":
-                    rows.append(of_head | _coverage(judged, label, replicates, effective, how, level))
+                    rows.append(of_head | _coverage(judged, label, every, base, stratum, level))
                 if abstained == "wrong" and weighting == "none":
                     of_head["abstained"] = "extra_class"
-                    rows += [of_head | row for row in _extra_class(weighted, counts, how, level)]
+                    rows += [of_head | row for row in _extra_class(found, judged, label, len(a))]
     return pd.DataFrame(rows)[COLUMNS]
 
 
 def _coverage(
-    judged: np.ndarray, label: np.ndarray, replicates: np.ndarray, effective: float, how: str, level: float
+    judged: np.ndarray,
+    label: np.ndarray,
+    every: np.ndarray | None,
+    weight: np.ndarray,
+    stratum: np.ndarray,
+    level: float,
 ) -> dict:
-    """Share of the judged images that the labeller labelled at all."""
+    """Share of the images that the labeller labelled at all: counted, where the whole split is known."""
+    row = {"class": "all", "statistic": "coverage"} | dict.fromkeys(WHAT_IF_COLUMNS, np.nan)
+    if every is not None:
+        share = float((every >= 0).mean())
+        return row | dict.fromkeys(("value", "low", "high"), share) | {"n": len(every), "interval": "counted"}
     seen = judged >= 0
-    row = {"class": "all", "statistic": "coverage", "n": int(seen.sum()), "interval": how}
     if not seen.any():
-        return row | dict.fromkeys(("value", "low", "high"), np.nan) | {"interval": NO_HUMAN_LABEL}
-    total = replicates @ seen
-    share = np.full(len(replicates), np.nan)
-    np.divide(replicates @ (seen & (label >= 0)), total, out=share, where=total > 0)
-    low, high = percentile_interval(share[1:], level)
-    if share[0] in (0, 1):
-        (low,), (high,) = ends_without_variation(share[:1], np.array([row["n"] * effective]), level)
-        row["interval"] = NO_VARIATION
-    return row | {"value": share[0], "low": float(low), "high": float(high)}
+        return row | share_row(0, 0, level, NO_HUMAN_LABEL)
+    labelled = np.where(seen & (label >= 0), 0, np.where(seen, 1, -1))
+    found = head_estimates(np.where(seen, 0, -1), labelled, 2, stratum=stratum, weight=weight, level=level,
+                           whole=("accuracy",), by_class=())  # fmt: skip
+    return row | next(score_rows(found, (), ("accuracy",), ())) | row
 
 
-def _extra_class(weighted: np.ndarray, counts: np.ndarray, how: str, level: float) -> Iterator[dict]:
+def _extra_class(found: Estimates, judged: np.ndarray, label: np.ndarray, k: int) -> list[dict]:
     """The head's scores with "no label" as one more class: nobody can be right in it, so its F1 is 0.
 
     Any other class that the labeller uses and the person does not would enter the mean in the same way.
     """
+    counts = abstention_tables(judged, label, k, np.ones((1, len(label))))[0]
     occurs, held = (counts.sum(0) > 0) | (counts.sum(1) > 0), counts.sum(1) > 0
     share = held.sum() / max(occurs.sum(), 1)
-    for row in score_rows(weighted, counts, ("",) * (len(counts) - 1), how, level=level, by_class=()):
+    rows = list(score_rows(found, (), tuple(WHOLE_HEAD), ()))
+    for row in rows:
         if row["statistic"] == "macro_f1":
-            row |= {end: row[end] * share for end in ("value", "low", "high")}
-        yield row
+            row |= {end: row[end] * share for end in ("value", "low", "high", *WHAT_IF_COLUMNS)}
+    return rows
 
 
 def power_table(

@@ -21,6 +21,10 @@ COLUMNS = [
     "reference",
 ]  # fmt: skip
 
+#: Images of a sample, judged or right by one model only, below which no difference is estimable.
+FEWEST = 10
+TOO_FEW = f"not estimable: fewer than {FEWEST} images, judged or right by one model only"
+
 
 def comparison_table(
     reference: Codes,
@@ -30,6 +34,7 @@ def comparison_table(
     *,
     model: str,
     baseline: str,
+    design: np.ndarray | None = None,
     level: float = 0.95,
     reference_name: str = "silver",
     how: str = "paired percentile bootstrap of images",
@@ -43,6 +48,9 @@ def comparison_table(
         weights: Bootstrap weights from `image_weights`, shape (B, n); the same rows serve both models.
         model: The model whose advantage is tested.
         baseline: The model it is held against.
+        design: What each image stands for, shape (n,), where the images are a sample; `weights` multiply it.
+            A class with fewer than `FEWEST` images is then not estimable, nor is a head in which fewer than
+            `FEWEST` are right by one model only.
         level: Confidence level of the intervals; the tests' α is 1 − level.
         reference_name: What the reference is, for the column of that name.
         how: How `weights` resample, for the column `interval`.
@@ -50,7 +58,8 @@ def comparison_table(
     Returns:
         Tidy table. Statistics: `delta_f1` by class and `delta_macro_f1` by head (and head ``mean``),
         ``p`` one-sided from the paired bootstrap and ``p_holm`` over the classes (for heads: over the
-        heads); `delta_accuracy` by head with McNemar's exact two-sided ``p``, and the counts behind it,
+        heads); `delta_accuracy` by head with McNemar's exact two-sided ``p`` (of a weighted sample the
+        bootstrap's, doubled), and the counts behind it,
         `only_model_right` and `only_baseline_right`; for head ``all``: `classes_won` (point estimates),
         `classes_proved` (Holm p ≤ α) and `all_classes_p`, the intersection–union p for "better on every
         class" (the largest single p).
@@ -67,24 +76,34 @@ def comparison_table(
             raise KeyError(f"no predictions of {name!r}; got {', '.join(predictions)}")
     ours, theirs = predictions[model], predictions[baseline]
     how = f"{how}, B={len(weights)}"
-    by_class, by_head, counts, heads = [], [], [], []
+    if design is not None:
+        weights = weights * design
+    by_class, by_head, counts, heads, differing = [], [], [], [], []
     for a in schema:
         truth, shape = reference[a.name], (len(a), len(a))
-        estimates = [table(truth, p[a.name], shape) for p in (ours, theirs)]
+        estimates = [table(truth, p[a.name], shape, design) for p in (ours, theirs)]
         replicates = [tables(truth, p[a.name], shape, weights) for p in (ours, theirs)]
-        support = estimates[0].sum(1)
+        support = table(truth, ours[a.name], shape).sum(1)
         delta, draws = f1(estimates[0]) - f1(estimates[1]), f1(replicates[0]) - f1(replicates[1])
+        only_ours, only_theirs = discordant(truth, ours[a.name], theirs[a.name])
+        behind = (
+            np.append(support, only_ours + only_theirs) if design is not None else np.full(len(a) + 1, np.inf)
+        )
+        differing.append(behind[-1])
         for k, label in enumerate(a.classes):
-            by_class.append(_row(a.name, label, "delta_f1", delta[k], draws[:, k], support[k], level, how))
+            about = (a.name, label, "delta_f1")
+            by_class.append(_row(about, delta[k], draws[:, k], support[k], behind[k], level, how))
         delta = macro_f1(estimates[0]) - macro_f1(estimates[1])
         draws = macro_f1(replicates[0]) - macro_f1(replicates[1])
         heads.append((delta, draws))
-        by_head.append(_row(a.name, "all", "delta_macro_f1", delta, draws, support.sum(), level, how))
+        about = (a.name, "all", "delta_macro_f1")
+        by_head.append(_row(about, delta, draws, support.sum(), behind[-1], level, how))
         delta = accuracy(estimates[0]) - accuracy(estimates[1])
         draws = accuracy(replicates[0]) - accuracy(replicates[1])
-        row = _row(a.name, "all", "delta_accuracy", delta, draws, support.sum(), level, how)
-        only_ours, only_theirs = discordant(truth, ours[a.name], theirs[a.name])
-        counts.append({**row, "p": mcnemar_p(only_ours, only_theirs)})
+        about = (a.name, "all", "delta_accuracy")
+        row = _row(about, delta, draws, support.sum(), behind[-1], level, how)
+        p = mcnemar_p(only_ours, only_theirs) if design is None else two_sided_p(draws)
+        counts.append({**row, "p": np.nan if np.isnan(row["value"]) else p})
         for statistic, value in (("only_model_right", only_ours), ("only_baseline_right", only_theirs)):
             counts.append({"head": a.name, "class": "all", "statistic": statistic, "value": value,
                            "n": support.sum(), "interval": "count"})  # fmt: skip
@@ -93,20 +112,28 @@ def comparison_table(
             row["p_holm"] = adjusted
     delta, draws = (np.mean([head[i] for head in heads], axis=0) for i in (0, 1))
     scored = np.logical_or.reduce([reference[name] >= 0 for name in schema.names]).sum()
-    by_head.append(_row("mean", "all", "delta_macro_f1", delta, draws, scored, level, how))
+    about = ("mean", "all", "delta_macro_f1")
+    by_head.append(_row(about, delta, draws, scored, min(differing), level, how))
     frame = pd.DataFrame(by_class + by_head + counts + _verdicts(by_class, 1 - level, len(weights)))
     return frame.assign(model=model, baseline=baseline, reference=reference_name).reindex(columns=COLUMNS)
 
 
 def _row(
-    head: str, label: str, statistic: str, delta: float, draws: np.ndarray, n: float, level: float, how: str
+    about: tuple[str, str, str],
+    delta: float,
+    draws: np.ndarray,
+    n: float,
+    behind: float,
+    level: float,
+    how: str,
 ) -> dict:
-    if np.isnan(delta):
-        return {"head": head, "class": label, "statistic": statistic, "value": np.nan, "n": n, "p": np.nan,
-                "interval": "not estimable"}  # fmt: skip
+    row = dict(zip(("head", "class", "statistic"), about, strict=True)) | {"n": n}
+    if behind < FEWEST or np.isnan(delta):
+        why = TOO_FEW if behind < FEWEST and n else "not estimable"
+        return row | {"value": np.nan, "p": np.nan, "interval": why}
     low, high = percentile_interval(draws, level)
-    return {"head": head, "class": label, "statistic": statistic, "value": delta, "low": float(low),
-            "high": float(high), "n": n, "p": bootstrap_p(draws), "interval": how}  # fmt: skip
+    ends = {"value": delta, "low": float(low), "high": float(high), "p": bootstrap_p(draws)}
+    return row | ends | {"interval": how}
 
 
 def bootstrap_p(draws: np.ndarray) -> float:
@@ -120,6 +147,11 @@ def bootstrap_p(draws: np.ndarray) -> float:
     """
     draws = draws[~np.isnan(draws)]
     return (1 + int((draws <= 0).sum())) / (1 + len(draws))
+
+
+def two_sided_p(draws: np.ndarray) -> float:
+    """Two-sided achieved significance level of "the difference is not zero"; see `bootstrap_p`."""
+    return min(2 * min(bootstrap_p(draws), bootstrap_p(-draws)), 1.0)
 
 
 def discordant(truth: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,26 @@ from swatchbook.evaluation.association import (
     permutation_p,
     phi2,
     provable_margin,
-    v_interval,
     verdict,
+)
+from swatchbook.evaluation.association_intervals import (
+    Phi2,
+    difference_ends,
+    gradient,
+    mean_ends,
+    of_counts,
+    v_ends,
+    v_interval,
 )
 from swatchbook.evaluation.contingency import rake
 from swatchbook.evaluation.independent_errors import confusion_null, null_p, v_ref
-from swatchbook.evaluation.resample import estimate_first, holm, normal_interval, normal_words, spread, tables
+from swatchbook.evaluation.resample import (
+    estimate_first,
+    holm,
+    normal_interval,
+    normal_words,
+    tables,
+)
 from swatchbook.schema import Schema
 
 REFERENCE = "reference"
@@ -34,6 +48,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 Codes = Mapping[str, np.ndarray]
+
+#: Replicates by which a design effect is shrunk to 1.
+_REPLICATES = 50
 
 
 def coupling_table(
@@ -159,16 +176,28 @@ def unless_constant(counts: np.ndarray) -> np.ndarray:
 
 def v_rows(counts: np.ndarray, n: int, level: float) -> list[dict]:
     """Rows ``v`` and ``v_corrected`` of one pair; `counts` are `pair_tables` of `n` items."""
-    corrected = cramers_v(counts)
-    low, high, rule = v_interval(counts[0], spread(corrected), level)
-    if rule == "corrected V":
-        rule += " " + normal_words(len(counts) - 1, level)
+    low, high, rule = v_interval(counts[0], level, effective_size(counts))
     shared = {"low": low, "high": high, "n": n, "interval": rule or "not estimable"}
-    plain = float(cramers_v(counts[0], correct=False))
     return [
-        {"statistic": "v", "value": plain, **shared},
-        {"statistic": "v_corrected", "value": float(corrected[0]), **shared},
+        {"statistic": statistic, "value": float(cramers_v(counts[0], correct=correct)), **shared}
+        for statistic, correct in (("v", False), ("v_corrected", True))
     ]
+
+
+def effective_size(counts: np.ndarray) -> float:
+    """Number of independent items that would know φ² as well as resampling says; `counts` as in `v_rows`.
+
+    Images that are drawn together know less. Few replicates know little of that, so the design effect is
+    shrunk to 1.
+    """
+    slopes, total = gradient(counts[0]), counts.sum((-2, -1))
+    linear = (counts * slopes).sum((-2, -1)) / np.where(total > 0, total, np.nan)
+    share = counts[0] / max(total[0], 1e-300)
+    alone = (share * slopes**2).sum() / max(total[0], 1e-300)
+    seen = np.nanvar(linear[1:]) if alone > 0 and np.isfinite(linear[1:]).any() else 0.0
+    effect = seen / alone if alone > 0 else 1.0
+    b = len(counts) - 1
+    return float(total[0] / ((_REPLICATES + b * effect) / (_REPLICATES + b)))
 
 
 def chi2_rows(table: np.ndarray, n: int) -> list[dict]:
@@ -183,38 +212,132 @@ def _shared_rows(reference: Codes, predictions: Mapping[str, Codes], rows: str, 
     """Everything on rows that the reference and a model share, and the means over pairs."""
     found: list[dict] = []
     for model, codes in ((REFERENCE, reference), *predictions.items()):
-        p_values, plain, corrected, used = [], [], [], np.zeros(run.both.shape[1], dtype=bool)
+        pairs: list[_Pair] = []
+        p_values, used = [], np.zeros(run.both.shape[1], dtype=bool)
         for a, b in run.schema.pairs:
             needed = (a, b) if rows == "identical" else run.schema.names
             keep = labelled(reference, needed) & labelled(codes, needed)
             used, n = used | keep, int(keep.sum())
-            truth = unless_constant(pair_tables(reference, a, b, run.schema, run.both, keep))
-            counts = truth if model == REFERENCE else pair_tables(codes, a, b, run.schema, run.both, keep)
-            found_here = v_rows(counts, n, run.level) + chi2_rows(counts[0], n)
-            plain.append([cramers_v(t, correct=False) for t in (counts, truth)])
-            # Cutting each pair at 0 before the mean over pairs would lift the mean.
-            corrected.append([cramers_v(t, truncate=False) for t in (counts, truth)])
+            pair = _pair(reference, codes, a, b, keep, keep, run, itself=model == REFERENCE)
+            pairs.append(pair)
+            found_here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
             if rows == "identical":
-                p_values.append(permutation_p(counts[0], run.permutations, run.rng))
+                p_values.append(permutation_p(pair.counts[0], run.permutations, run.rng))
                 found_here += [{"statistic": s, "n": n} for s in ("permutation_p", "permutation_p_holm")]
             if model != REFERENCE:
-                found_here += _delta_rows(plain[-1], [np.maximum(v, 0) for v in corrected[-1]], n, run)
+                found_here += _delta_rows([pair], n, run)
             if model != REFERENCE and rows == "identical":
-                confusions = [
-                    tables(np.where(keep, reference[x], -1), codes[x], (len(run.schema[x]),) * 2, run.both)
-                    for x in (a, b)
-                ]
-                found_here += _split_rows(counts, truth, *confusions, n, run)
+                found_here += _split_rows(pair.counts, pair.truth, *pair.confusions, n, run)
             found += [{"model": model, "a": a, "b": b, "rows": rows, **row} for row in found_here]
         _fill_p(found, model, np.array(p_values))
-        mean_plain, mean_corrected = np.mean(plain, axis=0), np.mean(corrected, axis=0)
-        n, over_pairs = int(used.sum()), []
-        for statistic, samples in (("v", mean_plain[0]), ("v_corrected", mean_corrected[0])):
-            over_pairs.append(_row(statistic, samples, n, 0.0, run, run.how))
+        n, over_pairs = int(used.sum()), _mean_v_rows(pairs, int(used.sum()), run)
         if model != REFERENCE:
-            over_pairs += _delta_rows(mean_plain, mean_corrected, n, run)
+            over_pairs += _delta_rows(pairs, n, run)
         found += [{"model": model, "a": "all", "b": "all", "rows": rows, **row} for row in over_pairs]
     return found
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A pair of attributes in a model and in the reference.
+
+    Attributes:
+        counts: Tables of the model, the estimate's first and each replicate's after it.
+        truth: Those of the reference; all NaN where its labels do not vary.
+        confusions: Reference × model tables of either attribute on the rows of both.
+        known: φ² of the model and of the reference.
+        null_covariance: Of the two, under independence.
+        correlation: Of their linearised parts.
+        same: Whether model and reference say the same of every row.
+    """
+
+    counts: np.ndarray
+    truth: np.ndarray
+    confusions: tuple[np.ndarray, np.ndarray]
+    known: tuple[Phi2, Phi2]
+    null_covariance: float
+    correlation: float
+    same: bool
+
+    def v(self, correct: bool) -> tuple[np.ndarray, np.ndarray]:
+        """V of the model and of the reference, the estimate first; corrected values may be negative."""
+        return tuple(cramers_v(t, correct=correct, truncate=False) for t in (self.counts, self.truth))
+
+    def difference(self, level: float) -> tuple[float, float]:
+        """Ends of the interval of the model's V less the reference's."""
+        if self.same:
+            return 0.0, 0.0
+        if self.counts[0].sum() > 0 and min(classes_in_use(self.counts[0])) < 2:
+            # A model that gives one answer has V = 0, and nothing of that is uncertain.
+            low, high = v_ends(self.known[1], level)
+            return -float(high), -float(low)
+        low, high = difference_ends(*self.known, self.null_covariance, self.correlation, level)
+        return float(low[0]), float(high[0])
+
+
+def _pair(
+    reference: Codes,
+    codes: Codes,
+    a: str,
+    b: str,
+    keep: np.ndarray,
+    keep_reference: np.ndarray,
+    run: _Run,
+    itself: bool = False,
+) -> _Pair:
+    """A pair on the kept rows of the model and of the reference, and how the two estimates go together.
+
+    Under independence two φ² of the same items vary together as far as either attribute does: the trace of
+    the product of their covariances is φ² of one confusion table times φ² of the other.
+    """
+    truth = unless_constant(pair_tables(reference, a, b, run.schema, run.both, keep_reference))
+    counts = truth if itself else pair_tables(codes, a, b, run.schema, run.both, keep)
+    shared = keep & keep_reference
+    confusions = tuple(
+        tables(np.where(shared, reference[x], -1), codes[x], (len(run.schema[x]),) * 2, run.both)
+        for x in (a, b)
+    )
+    known = tuple(of_counts(t[0], effective_size(t)) for t in (counts, truth))
+    slopes = [gradient(t[0])[c[a][shared], c[b][shared]] for t, c in ((counts, codes), (truth, reference))]
+    sizes = [t[0].sum() for t in (counts, truth)]
+    overlap = shared.sum() / np.sqrt(sizes[0] * sizes[1]) if min(sizes) > 0 else math.nan
+    spreads = [x.std() if shared.any() else 0.0 for x in slopes]
+    correlation = 0.0
+    if min(spreads) > 1e-12:
+        correlation = float(np.mean((slopes[0] - slopes[0].mean()) * (slopes[1] - slopes[1].mean())))
+        correlation *= overlap / (spreads[0] * spreads[1])
+    independent = np.sqrt(known[0].null * known[1].null) * overlap**2
+    trace = float(phi2(confusions[0][0]) * phi2(confusions[1][0]))
+    freedom = [np.prod([k - 1.0 for k in classes_in_use(t[0])]) for t in (counts, truth)]
+    together = trace / math.sqrt(freedom[0] * freedom[1]) if min(freedom) > 0 else 0.0
+    same = keep.sum() == keep_reference.sum() == shared.sum() and all(
+        np.array_equal(reference[x][keep], codes[x][keep]) for x in (a, b)
+    )
+    covariance = float(independent * min(together, 1.0))
+    return _Pair(
+        counts, truth, confusions, known, covariance, correlation, same and not np.isnan(truth).any()
+    )
+
+
+def _mean_v_rows(pairs: Sequence[_Pair], n: int, run: _Run) -> list[dict]:
+    """Rows of the mean V over pairs. Cutting each pair at 0 first would lift the mean."""
+    plain, signed = (np.array([pair.v(correct)[0] for pair in pairs]) for correct in (False, True))
+    ends = np.array(
+        [v_interval(pair.counts[0], run.level, effective_size(pair.counts))[:2] for pair in pairs]
+    )
+    values = np.maximum(signed[:, 0], 0)
+    above = ends[:, 1] - values
+    # Where an interval is cut off at 0, its other side stands for both.
+    below = np.where(ends[:, 0] > 0, values - ends[:, 0], above)
+    low, high = mean_ends(signed[:, 0], signed[:, 0] - below, signed[:, 0] + above, signed[:, 1:].T)
+    ends = {"low": max(low, 0.0), "high": min(max(high, 0.0), 1.0), "n": n}
+    known = not math.isnan(low)
+    words = f"{run.level:.0%} from the pairs' intervals and their correlations" if known else "not estimable"
+    ends |= {"interval": words} if known else {"interval": words, "low": math.nan, "high": math.nan}
+    return [
+        {"statistic": statistic, "value": float(x[:, 0].mean()), **ends}
+        for statistic, x in (("v", plain), ("v_corrected", signed))
+    ]
 
 
 def _fill_p(found: list[dict], model: str, p: np.ndarray) -> None:
@@ -232,20 +355,34 @@ def _row(statistic: str, samples: np.ndarray, n: int, least: float, run: _Run, w
             "interval": "not estimable" if math.isnan(ends["value"]) else words}  # fmt: skip
 
 
-def _delta_rows(
-    plain: Sequence[np.ndarray], corrected: Sequence[np.ndarray], n: int, run: _Run
-) -> list[dict]:
-    """Rows of ΔV from (model, reference) arrays of shape (1 + B,): plug-in, corrected and verdict."""
-    delta, delta_corrected = plain[0] - plain[1], corrected[0] - corrected[1]
-    value, se = float(delta_corrected[0]), spread(delta_corrected)
-    said = {"verdict": verdict(value, se, run.margin)}
-    ninety = "paired " + normal_words(len(delta) - 1, 0.90)
-    within = math.nan if math.isnan(delta[0]) else float(abs(delta[0]) <= run.margin)
+def _delta_rows(pairs: Sequence[_Pair], n: int, run: _Run) -> list[dict]:
+    """Rows of ΔV of one pair, or of the mean over several: plug-in, corrected and verdict."""
+    plain = np.array([pair.v(False) for pair in pairs])[:, :, 0]
+    signed = np.array([pair.v(True) for pair in pairs])
+    corrected = np.maximum(signed, 0) if len(pairs) == 1 else signed
+    delta, samples = corrected[:, 0, 0] - corrected[:, 1, 0], (signed[:, 0, 1:] - signed[:, 1, 1:]).T
+    ends = {}
+    for level in (run.level, 0.90, 0.95):
+        each = np.array([pair.difference(level) for pair in pairs])
+        ends[level] = (float(each[0, 0]), float(each[0, 1])) if len(pairs) == 1 else mean_ends(
+            delta, *each.T, samples
+        )  # fmt: skip
+    moved = float((plain[:, 0] - plain[:, 1]).mean())
+    said = {"verdict": verdict(ends[0.90], ends[0.95], run.margin)}
+    within = math.nan if math.isnan(moved) else float(abs(moved) <= run.margin)
+    how = "by profile likelihood of φ²" if len(pairs) == 1 else "from the pairs' intervals"
+
+    def row(statistic: str, value: float, level: float) -> dict:
+        low, high = ends[level]
+        words = "not estimable" if math.isnan(low) else f"paired {level:.0%} {how}"
+        return {"statistic": statistic, "value": value, "low": low, "high": high, "n": n, "interval": words}
+
+    value = float(delta.mean())
     return [
-        _row("delta_v", delta, n, -1.0, run, "paired " + run.how),
-        _row("delta_v_corrected", delta_corrected, n, -1.0, run, "paired " + run.how) | said,
-        _row("delta_v_corrected_90", delta_corrected, n, -1.0, replace(run, level=0.90), ninety) | said,
-        {"statistic": "provable_margin", "value": provable_margin(value, se), "n": n},
+        row("delta_v", moved, run.level),
+        row("delta_v_corrected", value, run.level) | said,
+        row("delta_v_corrected_90", value, 0.90) | said,
+        {"statistic": "provable_margin", "value": provable_margin(ends[0.90]), "n": n},
         {"statistic": "plain_rule", "value": within, "n": n},
     ]
 
@@ -289,17 +426,15 @@ def _all_rows(reference: Codes, predictions: Mapping[str, Codes], run: _Run) -> 
     found = []
     for a, b in run.schema.pairs:
         has_labels = labelled(reference, (a, b))
-        truth = unless_constant(pair_tables(reference, a, b, run.schema, run.both, has_labels))
         for model, codes in predictions.items():
             keep = labelled(codes, (a, b))
-            counts, n = pair_tables(codes, a, b, run.schema, run.both, keep), int(keep.sum())
+            pair, n = _pair(reference, codes, a, b, keep, has_labels, run), int(keep.sum())
             key = {"model": model, "a": a, "b": b}
-            here = v_rows(counts, n, run.level) + chi2_rows(counts[0], n)
+            here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
             found += [{**key, "rows": "all", **row} for row in here]
-            delta = cramers_v(counts, correct=False) - cramers_v(truth, correct=False)
-            mixed = _row("delta_v_mixed_rows", delta, n, -1.0, run, "paired " + run.how)
-            said = verdict(float(delta[0]), spread(delta), run.margin)
-            found.append({**key, "rows": "mixed", **mixed, "verdict": said})
+            mixed, corrected = _delta_rows([pair], n, run)[:2]
+            mixed |= {"statistic": "delta_v_mixed_rows", "verdict": corrected["verdict"]}
+            found.append({**key, "rows": "mixed", **mixed})
     return found
 
 

@@ -158,6 +158,11 @@ def estimate_first(weights: np.ndarray, n: int) -> np.ndarray:
     return both
 
 
+def with_estimate(base: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
+    """Design weights with the estimate's first and the replicates' after it, shape (1 + B, n)."""
+    return np.vstack([base, base * multipliers])
+
+
 def z_value(level: float) -> float:
     """Half-width, in standard deviations, of a two-sided normal interval."""
     if not 0 < level < 1:

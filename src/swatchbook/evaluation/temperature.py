@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from swatchbook.evaluation.association import kish_size
 from swatchbook.evaluation.certification import folds
 from swatchbook.evaluation.confidence import expected_calibration_error
-from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights
-from swatchbook.evaluation.weighted_scores import NO_HUMAN_LABEL, with_estimate
+from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, with_estimate
+from swatchbook.evaluation.survey import kish_size
+from swatchbook.evaluation.weighted_scores import NO_HUMAN_LABEL
 from swatchbook.schema import Schema
 
 COLUMNS = ["attribute", "calibration", "statistic", "class", "value", "low", "high", "n", "interval"]

@@ -1,30 +1,55 @@
-"""Estimators of a model's true scores from a few judged images and the silver labels of many."""
+"""Estimators of a model's true scores from a few judged images and the silver labels of many.
+
+How many images of the split a model gives each class, and on how many it agrees with the silver label, is
+known. A few judged images tell how often it is right at each of the two levels of agreement.
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from scipy import stats
 
-from swatchbook.evaluation.resample import cells
+from swatchbook.evaluation.resample import percentile_interval
+from swatchbook.evaluation.survey import error_rate, inverse, ratio_influence
+
+#: Judged images of mean weight that the pooled hit rate counts for in each predicted class.
+POOLED = 0.5
 
 
-def post_stratified_tables(
-    human: np.ndarray,
-    predicted: np.ndarray,
-    agrees: np.ndarray,
-    split_predicted: np.ndarray,
-    split_agrees: np.ndarray,
-    k: int,
-    weights: np.ndarray,
-    pseudo: np.ndarray | None = None,
-) -> np.ndarray:
-    """Estimated human × predicted counts of the whole split, post-stratified.
+class Levels(NamedTuple):
+    """Scores as sums over the levels of agreement (disagreement, agreement), each with one error rate.
 
-    Post-strata are predicted class × whether the model agrees with the silver label. How many images
-    of the split lie in each is known; only how the human labels distribute within one is taken from
-    the judged images, by their weights. A post-stratum without a judged image takes the hit rate
-    pooled over the other predicted classes at the same agreement (over both, if that has none
-    either), its misses spread over the other classes as the judged truth does.
+    Attributes:
+        value: The scores, shape (S,).
+        weight: What a level takes from a score if all of it is wrong, shape (S, 2).
+        rate: Its error rate, shape (S, 2).
+        size: Judged images of a simple random sample that would know the rate as well, shape (S, 2).
+    """
+
+    value: np.ndarray
+    weight: np.ndarray
+    rate: np.ndarray
+    size: np.ndarray
+
+    def draws(self, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """The scores' posterior with Jeffreys' prior on each error rate: shape (B, S).
+
+        Source:
+            Brown, Cai & DasGupta (2001), Stat. Sci. 16:101–133, for the prior's intervals near 0 and 1.
+        """
+        a, b = self.rate * self.size + 0.5, (1 - self.rate) * self.size + 0.5
+        rates = rng.beta(a, b, size=(draws, *a.shape))
+        return self.value + (self.weight * (self.rate - rates)).sum(-1)
+
+    def interval(self, draws: int, rng: np.random.Generator, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the equal-tailed interval, at least as far out as the value, each of shape (S,)."""
+        low, high = percentile_interval(np.clip(self.draws(draws, rng), 0, 1), level)
+        return np.minimum(low, self.value), np.maximum(high, self.value)
+
+
+class PostStratified:
+    """Judged images by predicted class and level of agreement, and how many of the split lie there.
 
     Args:
         human: Codes of the judged images, −1 is left out (taken to be like the other images of its
@@ -34,88 +59,132 @@ def post_stratified_tables(
         split_predicted: Codes of the whole split, shape (N,).
         split_agrees: Boolean of shape (N,).
         k: Number of classes K.
-        weights: Weights of the judged images in each replicate, shape (B, n).
-        pseudo: Pseudo-images mixed into each replicate at (disagreement, agreement), (hits, misses),
-            in images of mean weight, shape (B, 2, 2); see `pseudo_images`. None for none.
+        weight: Weights of the judged images, shape (n,).
+        stratum: Stratum of each judged image, 0…H−1, shape (n,).
 
-    Returns:
-        Shape (B, K + 1, K + 1), the last class being "no label"; sums to N.
+    Attributes:
+        accuracy: `Levels` of the accuracy. Classes are collapsed: at each level one hit rate.
+        counts: Estimated human × predicted counts of the whole split, shape (K + 1, K + 1), the last class
+            being "no label"; sums to N. In each predicted class the hit rate of its judged images is shrunk
+            to the pooled one of the level by `POOLED` images, and misses fall as the judged truth does.
 
     Raises:
         ValueError: If the split holds fewer images of a post-stratum than were judged.
 
     Source:
-        Holt & Smith (1979), JRSS A 142:33–46.
+        Holt & Smith (1979), JRSS A 142:33–46; small post-strata collapsed and shrunk as in Little (1993),
+        JASA 88:1001–1012.
     """
-    post = 2 * np.where(predicted < 0, k, predicted).astype(np.int64) + agrees
-    split_post = 2 * np.where(split_predicted < 0, k, split_predicted).astype(np.int64) + split_agrees
-    known = np.bincount(split_post, minlength=2 * k + 2)
-    if (np.bincount(post, minlength=2 * k + 2) > known).any():
-        raise ValueError(
-            "population must hold every image of the split, the judged ones among them; "
-            f"received {len(split_predicted)} images, fewer of a predicted class than were judged"
+
+    def __init__(
+        self,
+        human: np.ndarray,
+        predicted: np.ndarray,
+        agrees: np.ndarray,
+        split_predicted: np.ndarray,
+        split_agrees: np.ndarray,
+        k: int,
+        weight: np.ndarray,
+        stratum: np.ndarray,
+    ) -> None:
+        cell, split_cell = (
+            np.where(p < 0, k, p) + (k + 1) * np.asarray(a, dtype=np.int64)
+            for p, a in ((predicted, agrees), (split_predicted, split_agrees))
         )
-    code = np.where(human >= 0, post * k + human, -1)
-    seen = cells(code, (2 * k + 2) * k, weights).reshape(-1, k + 1, 2, k)
-    size = seen.sum(-1, keepdims=True)
-    own, others = _hit_and_miss(seen)
-    rates = np.divide(seen, size, out=_borrowed_rates(seen, own, others), where=size > 0)
-    if pseudo is not None:
-        unit = weights[0].sum() / max(weights.shape[1], 1)
-        hits, misses = np.moveaxis(pseudo[:, None, :, None, :] * unit, -1, 0)
-        judged = size.sum((1, 3))[:, None, :, None]
-        total = judged + hits * own.sum(-1, keepdims=True) + misses * others.sum(-1, keepdims=True)
-        mixed = judged * rates + hits * own + misses * others
-        rates = np.divide(mixed, total, out=rates, where=total > 0)
-    counts = np.zeros((len(seen), k + 1, k + 1))
-    counts[:, :k] = np.einsum("bpat,pa->btp", rates, known.reshape(k + 1, 2))
-    return counts
+        known = np.bincount(split_cell, minlength=2 * k + 2)
+        if (np.bincount(cell, minlength=2 * k + 2) > known).any():
+            raise ValueError(
+                "population must hold every image of the split, the judged ones among them; "
+                f"received {len(split_predicted)} images, fewer of a predicted class than were judged"
+            )
+        seen = np.flatnonzero(human >= 0)
+        self.k, self.known = k, known.reshape(2, k + 1).astype(float)
+        self.judged = np.bincount(cell[seen], minlength=2 * k + 2).reshape(2, k + 1)
+        self.level, self.predicted = np.divmod(cell[seen], k + 1)
+        self.truth, self.weight, self.stratum = human[seen], weight[seen], stratum[seen]
+        self.wrong = self.truth != self.predicted
+        self.given = self.predicted < k
+        self.in_level = (self.level[:, None] == (0, 1)) & self.given[:, None]
+        self.rates = self._rates()
+        self.accuracy = self._accuracy()
+        self.counts = np.zeros((k + 1, k + 1))
+        self.counts[:k] = np.einsum("ap,apt->tp", self.known, self.rates)
+
+    def _level_rates(self) -> np.ndarray:
+        """Hit rate of each level; of both together where a level has no judged image; ½ without any."""
+        hits, all_of = (self.weight * x @ self.in_level for x in (~self.wrong, self.given))
+        pooled = hits.sum() / all_of.sum() if all_of.sum() > 0 else 0.5
+        return np.where(all_of > 0, hits * inverse(all_of), pooled)
+
+    def _rates(self) -> np.ndarray:
+        """How the truth of each post-stratum distributes, shape (2, K + 1, K)."""
+        k, hit = self.k, self._level_rates()
+        seen = np.zeros((2, k + 1, k))
+        np.add.at(seen, (self.level, self.predicted, self.truth), self.weight)
+        truth = seen.sum((0, 1))
+        truth = truth / truth.sum() if truth.sum() > 0 else np.full(k, 1 / k)
+        others = truth * (1 - np.eye(k))
+        others = np.where(others.sum(1, keepdims=True) > 0, others, 1 - np.eye(k))
+        others = others * inverse(others.sum(1, keepdims=True))
+        prior = np.empty((2, k + 1, k))
+        prior[:, :k] = hit[:, None, None] * np.eye(k) + (1 - hit)[:, None, None] * others
+        prior[:, k] = truth
+        # A post-stratum that was judged as a whole needs no pooling.
+        unjudged = 1 - self.judged * inverse(self.known)
+        self.unit = POOLED * (self.weight.mean() if len(self.weight) else 1.0) * unjudged
+        self.size = seen.sum(-1) + self.unit
+        return (seen + self.unit[..., None] * prior) * inverse(self.size)[..., None]
+
+    def _accuracy(self) -> Levels:
+        weight = (self.known[:, : self.k] / self.known.sum()).sum(1)
+        rate = 1 - self._level_rates()
+        potential, wrong = self.weight[:, None] * self.in_level, self.wrong.astype(float)
+        size = error_rate(potential, wrong, self.stratum, ratio_influence(potential, wrong)).above
+        return Levels(np.array([weight @ (1 - rate)]), weight[None], rate[None], size[None])
+
+    def scores(self, share: np.ndarray, value: np.ndarray) -> Levels:
+        """`Levels` of scores that lose by an error what it takes from the two classes concerned.
+
+        A post-stratum rests on its own judged images and, for the share that the pooled rate has in it, on
+        all of its level; how far its own rate may lie from the pooled one adds to the variance.
+
+        Args:
+            share: What an error takes of each score as (true or predicted) class, shape (S, K + 1).
+            value: The scores, shape (S,).
+        """
+        k, by_class = self.k, share[:, : self.k]
+        cost = by_class[:, None, :] + share[:, :, None]  # (S, predicted, true)
+        expected = self.known[..., None] * self.rates
+        of_cell = np.einsum("apt,spt->sap", expected, cost)[:, :, :k]
+        wrong = np.einsum("apt,spt->sap", expected * (1 - np.eye(k + 1)[:, :k]), cost)[:, :, :k]
+        weight = of_cell.sum(-1)
+        rate = wrong.sum(-1) * inverse(weight)
+        part = of_cell * inverse(weight)[..., None]
+        borrowed = (self.unit * inverse(self.size))[:, :k]
+        here = np.minimum(self.predicted, k - 1)
+        level_weight = self.weight @ self.in_level
+        own = part[:, self.level, here] * self.weight / self.size[self.level, here]
+        lent = (part * borrowed).sum(-1)[:, self.level] * self.weight * inverse(level_weight)[self.level]
+        items = ((own + lent) ** 2) @ self.in_level
+        apart = (part**2 * borrowed**2).sum(-1) / (POOLED + 1)
+        alone = np.where(level_weight > 0, 0.0, (part**2).sum(-1))
+        return Levels(value, weight, rate, inverse(items + apart + alone))
 
 
-def pseudo_images(draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Pseudo-images for the replicates of `post_stratified_tables`, the estimate's (none) first.
+class Ppi(NamedTuple):
+    """Prediction-powered accuracy.
 
-    Where the labeller is nearly always right, the judged images show two or three of the rare events
-    (a model right against the label, a shared error) that the estimate hangs on, or none, and
-    resampling cannot produce what it has not seen: intervals come out too short. One hit and one miss
-    at each level of agreement, each with an exponential weight of mean one image, mend that.
-
-    Args:
-        draws: Number of replicates B.
-        rng: Source of randomness.
-
-    Returns:
-        Shape (1 + B, 2, 2).
-
-    Source:
-        In the spirit of Agresti & Coull (1998), Am. Stat. 52:119–126, with the exponential weights
-        of Rubin's (1981) Bayesian bootstrap.
+    Attributes:
+        value: In [0, 1] or, by chance, a little outside.
+        low: Lower end of the normal interval of the source.
+        high: Upper end.
+        lam: The λ in [0, 1] that makes the variance least.
     """
-    return np.concatenate([np.zeros((1, 2, 2)), rng.exponential(size=(draws, 2, 2))])
 
-
-def _hit_and_miss(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How a hit and a miss of each predicted class distribute over the truth: (B, K + 1, 1, K) each."""
-    k = seen.shape[-1]
-    truth = seen.sum((1, 2))
-    # A class that no judged image belongs to cannot be hit: its F1 stays not estimable.
-    own = np.vstack([np.eye(k), np.zeros((1, k))])[None, :, None, :] * (truth > 0)[:, None, None, :]
-    others = truth[:, None, None, :] * (1 - own)
-    return own, _share(others, others.sum(-1, keepdims=True))
-
-
-def _borrowed_rates(seen: np.ndarray, own: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """What a post-stratum without a judged image is taken to hold, shape (B, K + 1, 2, K)."""
-    right = np.einsum("bkak->ba", seen[:, :-1])
-    size = seen[:, :-1].sum((1, 3))
-    pooled = _share(right.sum(1, keepdims=True), size.sum(1, keepdims=True))
-    hit = np.where(size > 0, _share(right, size), pooled)[:, None, :, None] * own.sum(-1, keepdims=True)
-    return hit * own + (1 - hit) * others
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """The part over the whole, 0 where the whole is empty."""
-    return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole > 0)
+    value: float
+    low: float
+    high: float
+    lam: float
 
 
 def ppi_accuracy(
@@ -123,8 +192,8 @@ def ppi_accuracy(
     agrees: np.ndarray,
     split_agrees: np.ndarray,
     weight: np.ndarray | None = None,
-    level: float = 0.95,
-) -> tuple[float, float, float, float]:
+    z: float = 1.959963984540054,
+) -> Ppi:
     """Accuracy from a few judged images and the silver agreement of many.
 
     θ = λ·mean over the split of agreement + weighted mean of (hit − λ·agreement), with the λ in [0, 1]
@@ -135,11 +204,10 @@ def ppi_accuracy(
         agrees: Whether it agrees with the silver label there, 0 or 1, shape (n,).
         split_agrees: Whether it agrees on each image of the split, 0 or 1, shape (N,).
         weight: Design weights, shape (n,); equal by default.
-        level: Confidence level in (0, 1).
+        z: Half-width of the interval in standard errors.
 
     Returns:
-        (value, low, high, λ). The interval is the normal one of the source: it ignores strata and
-        takes the split for a sample; `truth_table` uses the Rao–Wu bootstrap instead.
+        The estimate; its interval ignores strata and takes the split for a sample.
 
     Raises:
         ValueError: If nothing was judged, or lengths differ.
@@ -158,10 +226,9 @@ def ppi_accuracy(
     spread = np.var(np.concatenate([w * (f - first), split - first]), ddof=1)
     together = np.cov(w * (y - first), w * (f - first), ddof=0)[0, 1]
     lam = float(np.clip(together / ((1 + n / total) * spread), 0, 1)) if np.ptp(f) + np.ptp(split) else 0.0
-    value = lam * split.mean() + (w * (y - lam * f)).mean()
-    sd = np.sqrt((lam * split).var() / total + (w * (y - lam * f)).var() / n)
-    reach = stats.norm.ppf((1 + level) / 2) * sd
-    return float(value), float(value - reach), float(value + reach), lam
+    value = float(lam * split.mean() + (w * (y - lam * f)).mean())
+    sd = float(np.sqrt((lam * split).var() / total + (w * (y - lam * f)).var() / n))
+    return Ppi(value, value - z * sd, value + z * sd, lam)
 
 
 def metric_bound(

@@ -1,58 +1,52 @@
-"""Scores of a weighted sample: tables in which an abstention is a column, and rows with their intervals.
+"""Scores of a stratified sample: of a whole head and of each class, with intervals that hold near 1.
 
-Shared by the audit (silver labels against a person) and the truth (models against a person): both
-score a stratified sample in which a class can be missing or be without a single error.
+An abstention is a wrong label of no class. What rests on fewer than `FEWEST` judged images is "not
+estimable" and never a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from swatchbook.evaluation.resample import percentile_interval, tables
-from swatchbook.evaluation.scores import BY_CLASS, WHOLE_HEAD, f1
-from swatchbook.schema import Schema
+from swatchbook.evaluation.misclassification import (
+    WHAT_IF_COLUMNS,
+    ErrorShare,
+    corrected,
+    without_errors,
+    words,
+)
+from swatchbook.evaluation.resample import tables
+from swatchbook.evaluation.scores import BY_CLASS, WHOLE_HEAD
+from swatchbook.evaluation.survey import ErrorRate, error_rate, inverse, ratio_influence
 
-Codes = Mapping[str, np.ndarray]
-
+FEWEST = 4
+MISSING_CLASSES = 0.25  # share of the classes that macro-F1 may lack judged images of
 NO_HUMAN_LABEL = "not estimable: no human label"
-NO_VARIATION = "Wilson; no variation seen"
+NO_JUDGED_IMAGE = "not estimable: no judged image"
+TOO_FEW = f"not estimable: fewer than {FEWEST} judged images"
 
 
-def check_design(
-    stratum: np.ndarray, weight: np.ndarray, labels: Mapping[str, Codes], schema: Schema
-) -> tuple[np.ndarray, np.ndarray]:
-    """Refuse an audit whose parts do not fit together; returns strata and weights as arrays.
+class Estimates(NamedTuple):
+    """Scores of one head with their ends; `whole` of them first, then `by_class` of every class.
 
-    Args:
-        stratum: Stratum of each judged image, shape (n,).
-        weight: How many images each one stands for, shape (n,).
-        labels: What the codes are → attribute → codes of shape (n,).
-        schema: Gives the attributes.
-
-    Raises:
-        ValueError: If a length differs from the strata's or a weight is not a positive number.
+    Attributes:
+        value: Shape (S,).
+        low: Shape (S,).
+        high: Shape (S,).
+        n: Judged images behind each, shape (S,).
+        interval: How each interval was made, or why there is none.
+        what_if: Ends if the annotator errs, shape (S, 6); NaN where that is known.
     """
-    stratum, weight = np.asarray(stratum), np.asarray(weight, dtype=float)
-    if weight.shape != stratum.shape:
-        raise ValueError(f"weight must have one entry an image; received {weight.shape} for {stratum.shape}")
-    usable = np.isfinite(weight) & (weight > 0)
-    if not usable.all():
-        raise ValueError(f"weight must be positive and finite; received {weight[~usable][0]}")
-    for what, codes in labels.items():
-        for name in schema.names:
-            if len(codes[name]) != len(stratum):
-                raise ValueError(
-                    f"{what}: {name} has {len(codes[name])} entries; the audit has {len(stratum)} images"
-                )
-    return stratum, weight
 
-
-def with_estimate(base: np.ndarray, multipliers: np.ndarray) -> np.ndarray:
-    """Weights with the estimate's first and the replicates' after it, shape (1 + B, n)."""
-    return np.vstack([base, base * multipliers])
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    n: np.ndarray
+    interval: list[str]
+    what_if: np.ndarray
 
 
 def abstention_tables(reference: np.ndarray, label: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
@@ -73,109 +67,163 @@ def abstention_tables(reference: np.ndarray, label: np.ndarray, k: int, weights:
     return tables(np.asarray(reference), np.where(label < 0, k, label), (k + 1, k + 1), weights)
 
 
-def score_rows(
-    weighted: np.ndarray,
-    counts: np.ndarray,
-    classes: tuple[str, ...],
-    how: str,
+def stacked_scores(counts: np.ndarray, whole: tuple[str, ...], by_class: tuple[str, ...]) -> np.ndarray:
+    """Scores of tables from `abstention_tables`, shape (…, S): the head's, then those of each class."""
+    heads = [WHOLE_HEAD[name](counts)[..., None] for name in whole]
+    return np.concatenate([*heads, *(BY_CLASS[name](counts)[..., :-1] for name in by_class)], axis=-1)
+
+
+def head_estimates(
+    judged: np.ndarray,
+    label: np.ndarray,
+    k: int,
     *,
+    stratum: np.ndarray,
+    weight: np.ndarray,
     level: float,
     whole: tuple[str, ...] = tuple(WHOLE_HEAD),
     by_class: tuple[str, ...] = tuple(BY_CLASS),
-    effective: float = 1.0,
-) -> Iterator[dict]:
-    """Rows of one head: statistics of the whole (class "all"), then of each class.
+    occurs: np.ndarray | None = None,
+    error: ErrorShare | None = None,
+) -> Estimates:
+    """Scores of labels against a person's, by the weights of a stratified sample.
 
-    A statistic that is exactly 0 or 1 does not vary over bootstrap replicates although it is uncertain:
-    its interval is Wilson's. F1 = 2j / (1 + j) with j = hits / (hits + misses + false alarms), so an
-    interval of the proportion j is one of F1. For a head's mean F1 the class ends are averaged, which
-    is conservative.
+    Accuracy, recall and precision are shares, and F1 = 2j / (1 + j) with j the share of hits among the
+    images that either side gives the class. Macro-F1 and weighted F1 lose by each error what it takes from
+    the two classes concerned. All are one less an `error_rate`. A class without a judged image that may
+    occur is taken, in macro-F1, to be like the mean of the others, and nothing to be known of it.
 
     Args:
-        weighted: The estimate's table first and the replicates' after it, shape (1 + B, K + 1, K + 1),
-            as `abstention_tables` gives them.
-        counts: The unweighted table, shape (K + 1, K + 1), for the n of each row.
-        classes: The K class names.
-        how: The words for the interval column.
+        judged: The person's codes, −1 is not scored; shape (n,).
+        label: The labeller's codes, −1 an abstention; shape (n,).
+        k: Number of classes K.
+        stratum: Stratum of each image, 0…H−1, shape (n,).
+        weight: What each image stands for, shape (n,).
         level: Confidence level in (0, 1).
         whole: Which of accuracy, macro_f1 and weighted_f1 are wanted.
         by_class: Which of f1, precision and recall are wanted.
-        effective: Effective items an item counts for (Kish's size over n) in Wilson's intervals.
+        occurs: Whether each class may occur in the split, shape (K,); those judged or labelled by default.
+        error: The annotator's share of errors, if it is known.
 
-    Yields:
-        Dicts with ``class, statistic, value, low, high, n, interval``. ``n`` is the number of judged
-        images for a head, the class's own for F1 and recall, those so labelled for precision.
+    Returns:
+        The scores in the order of `stacked_scores`. ``n`` is the number of judged images for a head, the
+        class's own for F1 and recall, those so labelled for precision.
     """
-    k = len(classes)
-    hits, support, predicted = np.diagonal(counts)[:k], counts.sum(1)[:k], counts.sum(0)[:k]
-    trials = {"f1": support + predicted - hits, "recall": support, "precision": predicted}
-    n = {"f1": support, "recall": support, "precision": predicted}
-    f1_ends = ends_without_variation(f1(weighted[0])[:k], trials["f1"] * effective, level, as_f1=True)
-    for statistic in whole:
-        both = WHOLE_HEAD[statistic](weighted)[:, None]
-        if statistic == "accuracy":
-            ends = ends_without_variation(both[0], support.sum(keepdims=True) * effective, level)
-        else:
-            ends = f1_ends[:, support > 0].mean(1, keepdims=True) if support.any() else np.zeros((2, 1))
-        yield from _rows(("all",), statistic, both, support.sum(keepdims=True), ends, support, how, level)
-    for statistic in by_class:
-        both = BY_CLASS[statistic](weighted)[:, :k]
-        ends = ends_without_variation(both[0], trials[statistic] * effective, level, as_f1=statistic == "f1")
-        yield from _rows(classes, statistic, both, n[statistic], ends, support, how, level)
+    kept = np.flatnonzero(judged >= 0)
+    if not kept.size:
+        size = len(whole) + k * len(by_class)
+        nothing = np.full(size, np.nan)
+        parts = (nothing, nothing, nothing, np.full((size, len(WHAT_IF_COLUMNS)), np.nan))
+        return estimates(parts, np.zeros(size, dtype=int), "", whole, (0, 1))
+    t, s = judged[kept], np.where(label[kept] < 0, k, label[kept])
+    w, h = weight[kept], stratum[kept]
+    counts = tables(judged, np.where(label < 0, k, label), (k + 1, k + 1), np.stack([weight, weight > 0]))
+    table, plain = counts
+    support, predicted = plain.sum(1)[:k].astype(int), plain.sum(0)[:k].astype(int)
+    rate, missing = _error_rates(table, t, s, w, h, k, whole, by_class, _possible(support, predicted, occurs))
+    is_f1 = np.repeat([False, *(name == "f1" for name in by_class)], [len(whole), *[k] * len(by_class)])
+    low, high = (1 - end for end in rate.interval(level)[::-1])
+    low, high = (np.where(is_f1, 2 * end / (1 + end), end) for end in (low, high))
+
+    value = stacked_scores(table, whole, by_class)
+    low, high = np.minimum(low, value), np.maximum(high, value)
+    parts = corrected(
+        value, low, high, k, lambda e: stacked_scores(without_errors(table, e), whole, by_class), error
+    )
+    behind = [predicted if name == "precision" else support for name in by_class]
+    n = np.concatenate([[len(kept)] * len(whole), *behind])
+    how = f"{level:.0%} Wilson at the effective size; {words(error)}"
+    return estimates(parts, n.astype(int), how, whole, missing)
 
 
-def _rows(
-    classes: tuple[str, ...],
-    statistic: str,
-    both: np.ndarray,
+def _possible(support: np.ndarray, predicted: np.ndarray, occurs: np.ndarray | None) -> np.ndarray:
+    return (support > 0) | ((predicted > 0) if occurs is None else occurs)
+
+
+def _error_rates(
+    table: np.ndarray,
+    t: np.ndarray,
+    s: np.ndarray,
+    w: np.ndarray,
+    h: np.ndarray,
+    k: int,
+    whole: tuple[str, ...],
+    by_class: tuple[str, ...],
+    possible: np.ndarray,
+) -> tuple[ErrorRate, tuple[int, int]]:
+    """The error rates behind the scores, and (classes without a judged image, classes that may occur)."""
+    truth, labelled, hits = table.sum(1)[:k], table.sum(0)[:k], np.diagonal(table)[:k]
+    held = truth > 0
+    lacking, classes = int((possible & ~held).sum()), max(int(possible.sum()), 1)
+    size = np.where(held, truth + labelled, 0.0)
+    one = inverse(size)
+    share = {
+        "accuracy": np.full(k + 1, 0.5),
+        "macro_f1": np.append(one, 0.0),
+        "weighted_f1": np.append(truth * one, 0.0),
+    }
+    f1 = np.append(2 * hits * one, 0.0)
+    wrong = (t != s).astype(float)
+    of_truth, of_label = (w[:, None] * np.eye(k + 1)[code][:, :k] for code in (t, s))
+    domains = {"f1": np.maximum(of_truth, of_label), "recall": of_truth, "precision": of_label}
+    heads = [(w * (share[name][t] + share[name][s]))[:, None] for name in whole]
+    potential = np.concatenate([*heads, *(domains[name] for name in by_class)], axis=1)
+    influence = ratio_influence(potential, wrong)
+    for i, name in enumerate(whole):
+        if name != "accuracy":
+            lost = f1[t] * share[name][t] + f1[s] * share[name][s] - 2 * (1 - wrong) * share[name][t]
+            if name == "weighted_f1":
+                lost += truth @ f1[:k] / truth.sum() - f1[t]
+            influence[:, i] = w * lost / (held.sum() if name == "macro_f1" else truth.sum())
+    covered, unseen = np.ones(potential.shape[1]), np.zeros(potential.shape[1])
+    if "macro_f1" in whole:
+        i = whole.index("macro_f1")
+        covered[i], unseen[i] = 1 - lacking / classes, lacking / classes**2
+    rates = error_rate(potential, wrong, h, influence, covered=covered, unseen=unseen)
+    return rates, (lacking, classes)
+
+
+def estimates(
+    parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     n: np.ndarray,
-    ends: np.ndarray,
-    support: np.ndarray,
     how: str,
-    level: float,
+    whole: tuple[str, ...],
+    missing: tuple[int, int],
+) -> Estimates:
+    """Scores of one head, NaN and "not estimable" where too little was judged.
+
+    Args:
+        parts: Value, low, high and what-if, as `corrected` gives them.
+        n: Judged images behind each score, shape (S,).
+        how: The words for the interval.
+        whole: The scores of the whole head, which come first.
+        missing: Classes without a judged image, and classes that may occur.
+    """
+    texts, (lacking, classes), judged = [how] * len(n), missing, n[0] if whole else n.sum()
+    if lacking and "macro_f1" in whole:
+        some = f"{classes - lacking} of {classes} classes judged"
+        enough = lacking <= MISSING_CLASSES * classes
+        texts[whole.index("macro_f1")] = f"{how}; {some}" if enough else f"not estimable: {some}"
+    for i in np.flatnonzero(n < FEWEST):
+        texts[i] = TOO_FEW if n[i] else NO_HUMAN_LABEL if judged == 0 else NO_JUDGED_IMAGE
+    unknown = np.array([text.startswith("not estimable") for text in texts], dtype=bool)
+    value, low, high = (np.where(unknown, np.nan, x) for x in parts[:3])
+    return Estimates(value, low, high, n, texts, np.where(unknown[:, None], np.nan, parts[3]))
+
+
+def score_rows(
+    estimates: Estimates, classes: tuple[str, ...], whole: tuple[str, ...], by_class: tuple[str, ...]
 ) -> Iterator[dict]:
-    low, high = percentile_interval(both[1:], level)
-    for c, label in enumerate(classes):
-        value, interval = both[0, c], how
-        # A replicate loses rare classes, so its percentiles can all lie on one side of the estimate.
-        between = (min(low[c], value), max(high[c], value))
-        if np.isnan(value):
-            between, interval = (np.nan, np.nan), "not estimable: no judged image"
-            if support.sum() == 0:
-                interval = NO_HUMAN_LABEL
-        elif value in (0, 1):
-            between, interval = tuple(ends[:, c]), NO_VARIATION
+    """Rows of `head_estimates`: ``class`` ("all" for a whole head), ``statistic``, and its columns."""
+    names = [("all", name) for name in whole] + [(c, name) for name in by_class for c in classes]
+    for i, (label, statistic) in enumerate(names):
         yield {
             "class": label,
             "statistic": statistic,
-            "value": value,
-            "low": between[0],
-            "high": between[1],
-            "n": int(n[c]),
-            "interval": interval,
+            "value": estimates.value[i],
+            "low": estimates.low[i],
+            "high": estimates.high[i],
+            "n": estimates.n[i],
+            "interval": estimates.interval[i],
+            **dict(zip(WHAT_IF_COLUMNS, estimates.what_if[i], strict=True)),
         }
-
-
-def ends_without_variation(
-    value: np.ndarray, trials: np.ndarray, level: float, as_f1: bool = False
-) -> np.ndarray:
-    """Wilson's ends of proportions that were seen as exactly 0 or 1; other values are both their ends.
-
-    Args:
-        value: Proportions, shape (K,); F1s with ``as_f1``.
-        trials: Number of items behind each, shape (K,).
-        level: Confidence level in (0, 1).
-        as_f1: Take the ends through F1 = 2j / (1 + j).
-
-    Returns:
-        Shape (2, K): low and high ends in [0, 1].
-
-    Source:
-        Wilson (1927), JASA 22:209–212.
-    """
-    z2 = stats.norm.ppf((1 + level) / 2) ** 2
-    slack = z2 / (np.asarray(trials, dtype=float) + z2)
-    low, high = 1 - slack, slack
-    if as_f1:
-        low, high = 2 * low / (1 + low), 2 * high / (1 + high)
-    return np.array([np.where(value == 1, low, value), np.where(value == 0, high, value)])

@@ -27,6 +27,7 @@ TRAINING = (
     "models",
     "labeller/__init__.py",
     "evaluation/resample.py",
+    "evaluation/intervals.py",
     "evaluation/scores.py",
     "studies/labelling.py",
     "studies/training.py",

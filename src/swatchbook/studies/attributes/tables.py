@@ -12,15 +12,15 @@ from swatchbook.drawn.worlds import true_cramers_v
 from swatchbook.evaluation.agreement import agreement_table
 from swatchbook.evaluation.audit import audit_table, power_table
 from swatchbook.evaluation.collapse import collapse_table
-from swatchbook.evaluation.columns import three_columns, with_silver_scores
 from swatchbook.evaluation.comparison import comparison_table
 from swatchbook.evaluation.coupling import coupling_table
 from swatchbook.evaluation.coupling_cells import cell_table
 from swatchbook.evaluation.known import known_table
+from swatchbook.evaluation.rectified import rectified_table
 from swatchbook.evaluation.resample import image_weights, rao_wu_weights
 from swatchbook.evaluation.scores import confusion_table, folder_baseline, majority_baseline, score_table
 from swatchbook.evaluation.selection import keep_by_agreement, selection_table
-from swatchbook.evaluation.truth import rectified_table, truth_table
+from swatchbook.evaluation.truth import three_columns, truth_table, with_silver_scores
 from swatchbook.pipeline.stage import Trace
 from swatchbook.studies.attributes.claims import claim_table
 from swatchbook.studies.attributes.curation import curation_table
@@ -130,13 +130,12 @@ def audit(trace: Trace) -> None:
     labels = test_labels(trace)
     judged = audited(trace, labels.test)
     human, silver, level = judged.human, judged.of(labels.silver), trace.setting("evaluation.level")
-    draws, rng = trace.setting("evaluation.bootstrap"), trace.rng("audit")
-    table = audit_table(human, silver, trace.schema, **judged.design, draws=draws, rng=rng, level=level)
+    table = audit_table(human, silver, trace.schema, **judged.design, population=labels.silver, level=level)
     table = with_printed(table, printed(trace), "audit")
     table["published"] = table["published"].where(table["weighting"] == "none")
     trace.write_table("tables/audit.csv", table)
     sheet = trace.table("audit.csv")
-    agreement = agreement_table(sheet, trace.schema, draws=draws, rng=trace.rng("agreement"), level=level)
+    agreement = agreement_table(sheet, trace.schema, level=level)
     trace.write_table("tables/agreement.csv", agreement)
 
 
@@ -251,6 +250,7 @@ def comparison(trace: Trace) -> None:
         {model: judged.of(codes) for model, codes in labels.predictions.items()},
         schema,
         rao_wu_weights(judged.design["stratum"], draws, rng),
+        design=judged.design["weight"],
         reference_name="audit",
         how=f"paired {shared['level']:.0%} percentile Rao–Wu bootstrap of audited images",
         **shared,
