@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.drawn.files import new_folder, require_at_least
+from swatchbook.drawn.files import new_folder, require_drawable
 from swatchbook.drawn.garment_files import (
     corners_of,
     draw_garments,
@@ -141,10 +141,8 @@ def write_deepfashion(
         ValueError: If an argument lies outside its range or ``out`` holds something.
         OSError: If the target cannot be written; nothing is left behind.
     """
-    require_at_least(
-        n_train=(n_train, 0), n_val=(n_val, 0), n_test=(n_test, 0), seed=(seed, 0), size=(size, 48)
-    )
-    require_at_least(workers=(1 if workers is None else workers, 1), images=(n_train + n_val + n_test, 1))
+    counts = {"n_train": (n_train, 0), "n_val": (n_val, 0), "n_test": (n_test, 0)}
+    require_drawable(seed=seed, size=size, workers=workers, **counts, images=(n_train + n_val + n_test, 1))
     world = garment_world(coupling)
     split = splits(train=n_train, val=n_val, test=n_test)
     truth = sample_garments(len(split), seed, world)

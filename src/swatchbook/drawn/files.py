@@ -115,6 +115,22 @@ def require_at_least(**values: tuple[int, int]) -> None:
             raise ValueError(f"{name} must be at least {least}; received {value}")
 
 
+def require_drawable(*, seed: int, size: int, workers: int | None, **counts: tuple[int, int]) -> None:
+    """Refuse what no data set can be drawn by.
+
+    Args:
+        seed: At least 0.
+        size: Pixels, at least 48.
+        workers: None or at least 1.
+        counts: Name → how many and the least that is allowed.
+
+    Raises:
+        ValueError: If one is too small; the message names it.
+    """
+    workers = 1 if workers is None else workers
+    require_at_least(**counts, seed=(seed, 0), size=(size, 48), workers=(workers, 1))
+
+
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

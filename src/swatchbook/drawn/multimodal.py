@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from swatchbook.drawn.files import new_folder, require_at_least
+from swatchbook.drawn.files import new_folder, require_drawable
 from swatchbook.drawn.garment_files import draw_garments, write_lines, write_world
 from swatchbook.drawn.garment_truth import companion, sample_garments
 from swatchbook.drawn.garment_world import garment_world
@@ -139,8 +139,7 @@ def write_multimodal(
         ValueError: If an argument lies outside its range or ``out`` holds something.
         OSError: If the target cannot be written; nothing is left behind.
     """
-    require_at_least(n_items=(n_items, 1), seed=(seed, 0), size=(size, 48))
-    require_at_least(workers=(1 if workers is None else workers, 1))
+    require_drawable(seed=seed, size=size, workers=workers, n_items=(n_items, 1))
     world = garment_world(coupling)
     truth = _images(sample_garments(n_items, seed, world), truth_stream(seed).spawn(1)[0])
     names = truth["path"].str.removeprefix("images/")

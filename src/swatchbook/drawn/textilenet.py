@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.drawn.drawing import draw_row
-from swatchbook.drawn.files import draw_files, new_folder, require_at_least
+from swatchbook.drawn.files import draw_files, new_folder, require_drawable
 from swatchbook.drawn.latent import truth_stream
 from swatchbook.drawn.worlds import IDEAS, drawn_world, folder_world, placed_folders, true_cramers_v
 from swatchbook.schema import Schema
@@ -74,8 +74,8 @@ def _check(
     orphans: float,
     schema: Schema,
 ) -> None:
-    require_at_least(n_train=(n_train, 0), n_test=(n_test, 0), seed=(seed, 0), size=(size, 48))
-    require_at_least(workers=(1 if workers is None else workers, 1))
+    counts = {"n_train": (n_train, 0), "n_test": (n_test, 0)}
+    require_drawable(seed=seed, size=size, workers=workers, **counts)
     if n_train + n_test == 0:
         raise ValueError("n_train and n_test are both 0; at least one image is needed")
     if not 0 <= orphans < 1:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.evaluation.contingency import expected
-from swatchbook.evaluation.coupling import REFERENCE, Codes, check_codes, labelled
+from swatchbook.evaluation.coupling_pairs import REFERENCE, Codes, check_codes, labelled
 from swatchbook.evaluation.resample import (
     cells,
     estimate_first,

@@ -23,34 +23,31 @@ from swatchbook.evaluation.association import (
     verdict,
 )
 from swatchbook.evaluation.association_intervals import (
-    Phi2,
-    difference_ends,
-    gradient,
     mean_ends,
-    of_counts,
-    v_ends,
     v_interval,
 )
 from swatchbook.evaluation.contingency import rake
+from swatchbook.evaluation.coupling_pairs import (
+    REFERENCE,
+    Codes,
+    Pair,
+    check_codes,
+    effective_size,
+    labelled,
+    pair_of,
+)
 from swatchbook.evaluation.independent_errors import confusion_null, null_p, v_ref
 from swatchbook.evaluation.resample import (
     estimate_first,
     holm,
     normal_interval,
     normal_words,
-    tables,
 )
 from swatchbook.schema import Schema
 
-REFERENCE = "reference"
 COLUMNS = [
     "model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval", "verdict",
 ]  # fmt: skip
-
-Codes = Mapping[str, np.ndarray]
-
-#: Replicates by which a design effect is shrunk to 1.
-_REPLICATES = 50
 
 
 def coupling_table(
@@ -131,49 +128,6 @@ class _Run:
         return normal_words(len(self.both) - 1, self.level)
 
 
-def check_codes(reference: Codes, predictions: Mapping[str, Codes], schema: Schema) -> int:
-    """The common number of rows; refuses missing attributes, unequal lengths and codes out of range."""
-    if REFERENCE in predictions:
-        raise ValueError(f"predictions: a model cannot be called {REFERENCE!r}; rename it")
-    n = len(reference[schema.names[0]]) if schema.names[0] in reference else 0
-    for who, codes in ((REFERENCE, reference), *predictions.items()):
-        for attribute in schema:
-            if attribute.name not in codes:
-                raise ValueError(f"{who}: no codes of {attribute.name!r}; got {', '.join(codes) or 'none'}")
-            column = np.asarray(codes[attribute.name])
-            if column.shape != (n,):
-                raise ValueError(f"{who}: {attribute.name} must have shape ({n},); received {column.shape}")
-            if n and not (column.min() >= -1 and column.max() < len(attribute)):
-                raise ValueError(
-                    f"{who}: {attribute.name} must hold −1 … {len(attribute) - 1}; "
-                    f"received {column.min()} … {column.max()}"
-                )
-    if n == 0:
-        raise ValueError("reference: no rows")
-    return n
-
-
-def labelled(codes: Codes, names: tuple[str, ...]) -> np.ndarray:
-    """Rows that have a label of every named attribute: boolean array of shape (n,)."""
-    return np.logical_and.reduce([codes[name] >= 0 for name in names])
-
-
-def pair_tables(
-    codes: Codes, a: str, b: str, schema: Schema, both: np.ndarray, keep: np.ndarray
-) -> np.ndarray:
-    """Tables of a pair on the kept rows, shape (1 + B, K_a, K_b): the estimate's, then each replicate's."""
-    return tables(np.where(keep, codes[a], -1), codes[b], (len(schema[a]), len(schema[b])), both)
-
-
-def unless_constant(counts: np.ndarray) -> np.ndarray:
-    """The tables as they are, or all NaN where an attribute of the first has a single class in use.
-
-    For the reference only: labels that do not vary cannot show how they go together, whereas a model
-    that gives one answer has V = 0 and must answer for it.
-    """
-    return counts if min(classes_in_use(counts[0])) > 1 else np.full_like(counts, np.nan)
-
-
 def v_rows(counts: np.ndarray, n: int, level: float) -> list[dict]:
     """Rows ``v`` and ``v_corrected`` of one pair; `counts` are `pair_tables` of `n` items."""
     low, high, rule = v_interval(counts[0], level, effective_size(counts))
@@ -182,22 +136,6 @@ def v_rows(counts: np.ndarray, n: int, level: float) -> list[dict]:
         {"statistic": statistic, "value": float(cramers_v(counts[0], correct=correct)), **shared}
         for statistic, correct in (("v", False), ("v_corrected", True))
     ]
-
-
-def effective_size(counts: np.ndarray) -> float:
-    """Number of independent items that would know φ² as well as resampling says; `counts` as in `v_rows`.
-
-    Images that are drawn together know less. Few replicates know little of that, so the design effect is
-    shrunk to 1.
-    """
-    slopes, total = gradient(counts[0]), counts.sum((-2, -1))
-    linear = (counts * slopes).sum((-2, -1)) / np.where(total > 0, total, np.nan)
-    share = counts[0] / max(total[0], 1e-300)
-    alone = (share * slopes**2).sum() / max(total[0], 1e-300)
-    seen = np.nanvar(linear[1:]) if alone > 0 and np.isfinite(linear[1:]).any() else 0.0
-    effect = seen / alone if alone > 0 else 1.0
-    b = len(counts) - 1
-    return float(total[0] / ((_REPLICATES + b * effect) / (_REPLICATES + b)))
 
 
 def chi2_rows(table: np.ndarray, n: int) -> list[dict]:
@@ -212,13 +150,15 @@ def _shared_rows(reference: Codes, predictions: Mapping[str, Codes], rows: str, 
     """Everything on rows that the reference and a model share, and the means over pairs."""
     found: list[dict] = []
     for model, codes in ((REFERENCE, reference), *predictions.items()):
-        pairs: list[_Pair] = []
+        pairs: list[Pair] = []
         p_values, used = [], np.zeros(run.both.shape[1], dtype=bool)
         for a, b in run.schema.pairs:
             needed = (a, b) if rows == "identical" else run.schema.names
             keep = labelled(reference, needed) & labelled(codes, needed)
             used, n = used | keep, int(keep.sum())
-            pair = _pair(reference, codes, a, b, keep, keep, run, itself=model == REFERENCE)
+            pair = pair_of(
+                reference, codes, a, b, keep, keep, run.schema, run.both, itself=model == REFERENCE
+            )
             pairs.append(pair)
             found_here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
             if rows == "identical":
@@ -237,89 +177,7 @@ def _shared_rows(reference: Codes, predictions: Mapping[str, Codes], rows: str, 
     return found
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A pair of attributes in a model and in the reference.
-
-    Attributes:
-        counts: Tables of the model, the estimate's first and each replicate's after it.
-        truth: Those of the reference; all NaN where its labels do not vary.
-        confusions: Reference × model tables of either attribute on the rows of both.
-        known: φ² of the model and of the reference.
-        null_covariance: Of the two, under independence.
-        correlation: Of their linearised parts.
-        same: Whether model and reference say the same of every row.
-    """
-
-    counts: np.ndarray
-    truth: np.ndarray
-    confusions: tuple[np.ndarray, np.ndarray]
-    known: tuple[Phi2, Phi2]
-    null_covariance: float
-    correlation: float
-    same: bool
-
-    def v(self, correct: bool) -> tuple[np.ndarray, np.ndarray]:
-        """V of the model and of the reference, the estimate first; corrected values may be negative."""
-        return tuple(cramers_v(t, correct=correct, truncate=False) for t in (self.counts, self.truth))
-
-    def difference(self, level: float) -> tuple[float, float]:
-        """Ends of the interval of the model's V less the reference's."""
-        if self.same:
-            return 0.0, 0.0
-        if self.counts[0].sum() > 0 and min(classes_in_use(self.counts[0])) < 2:
-            # A model that gives one answer has V = 0, and nothing of that is uncertain.
-            low, high = v_ends(self.known[1], level)
-            return -float(high), -float(low)
-        low, high = difference_ends(*self.known, self.null_covariance, self.correlation, level)
-        return float(low[0]), float(high[0])
-
-
-def _pair(
-    reference: Codes,
-    codes: Codes,
-    a: str,
-    b: str,
-    keep: np.ndarray,
-    keep_reference: np.ndarray,
-    run: _Run,
-    itself: bool = False,
-) -> _Pair:
-    """A pair on the kept rows of the model and of the reference, and how the two estimates go together.
-
-    Under independence two φ² of the same items vary together as far as either attribute does: the trace of
-    the product of their covariances is φ² of one confusion table times φ² of the other.
-    """
-    truth = unless_constant(pair_tables(reference, a, b, run.schema, run.both, keep_reference))
-    counts = truth if itself else pair_tables(codes, a, b, run.schema, run.both, keep)
-    shared = keep & keep_reference
-    confusions = tuple(
-        tables(np.where(shared, reference[x], -1), codes[x], (len(run.schema[x]),) * 2, run.both)
-        for x in (a, b)
-    )
-    known = tuple(of_counts(t[0], effective_size(t)) for t in (counts, truth))
-    slopes = [gradient(t[0])[c[a][shared], c[b][shared]] for t, c in ((counts, codes), (truth, reference))]
-    sizes = [t[0].sum() for t in (counts, truth)]
-    overlap = shared.sum() / np.sqrt(sizes[0] * sizes[1]) if min(sizes) > 0 else math.nan
-    spreads = [x.std() if shared.any() else 0.0 for x in slopes]
-    correlation = 0.0
-    if min(spreads) > 1e-12:
-        correlation = float(np.mean((slopes[0] - slopes[0].mean()) * (slopes[1] - slopes[1].mean())))
-        correlation *= overlap / (spreads[0] * spreads[1])
-    independent = np.sqrt(known[0].null * known[1].null) * overlap**2
-    trace = float(phi2(confusions[0][0]) * phi2(confusions[1][0]))
-    freedom = [np.prod([k - 1.0 for k in classes_in_use(t[0])]) for t in (counts, truth)]
-    together = trace / math.sqrt(freedom[0] * freedom[1]) if min(freedom) > 0 else 0.0
-    same = keep.sum() == keep_reference.sum() == shared.sum() and all(
-        np.array_equal(reference[x][keep], codes[x][keep]) for x in (a, b)
-    )
-    covariance = float(independent * min(together, 1.0))
-    return _Pair(
-        counts, truth, confusions, known, covariance, correlation, same and not np.isnan(truth).any()
-    )
-
-
-def _mean_v_rows(pairs: Sequence[_Pair], n: int, run: _Run) -> list[dict]:
+def _mean_v_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
     """Rows of the mean V over pairs. Cutting each pair at 0 first would lift the mean."""
     plain, signed = (np.array([pair.v(correct)[0] for pair in pairs]) for correct in (False, True))
     ends = np.array(
@@ -355,7 +213,7 @@ def _row(statistic: str, samples: np.ndarray, n: int, least: float, run: _Run, w
             "interval": "not estimable" if math.isnan(ends["value"]) else words}  # fmt: skip
 
 
-def _delta_rows(pairs: Sequence[_Pair], n: int, run: _Run) -> list[dict]:
+def _delta_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
     """Rows of ΔV of one pair, or of the mean over several: plug-in, corrected and verdict."""
     plain = np.array([pair.v(False) for pair in pairs])[:, :, 0]
     signed = np.array([pair.v(True) for pair in pairs])
@@ -428,7 +286,7 @@ def _all_rows(reference: Codes, predictions: Mapping[str, Codes], run: _Run) -> 
         has_labels = labelled(reference, (a, b))
         for model, codes in predictions.items():
             keep = labelled(codes, (a, b))
-            pair, n = _pair(reference, codes, a, b, keep, has_labels, run), int(keep.sum())
+            pair, n = pair_of(reference, codes, a, b, keep, has_labels, run.schema, run.both), int(keep.sum())
             key = {"model": model, "a": a, "b": b}
             here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
             found += [{**key, "rows": "all", **row} for row in here]

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from swatchbook.evaluation.contingency import adjusted_residuals, chi2_shares, expected, npmi
-from swatchbook.evaluation.coupling import REFERENCE, Codes, check_codes, labelled, pair_tables
+from swatchbook.evaluation.coupling_pairs import REFERENCE, Codes, check_codes, labelled, pair_tables
 from swatchbook.evaluation.resample import estimate_first, holm, percentile_interval, percentile_words
 from swatchbook.schema import Schema
 

@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from swatchbook.evaluation.coupling import (
+from swatchbook.evaluation.coupling import v_rows
+from swatchbook.evaluation.coupling_pairs import (
     REFERENCE,
     Codes,
     check_codes,
     labelled,
     pair_tables,
     unless_constant,
-    v_rows,
 )
 from swatchbook.evaluation.resample import estimate_first
 from swatchbook.schema import Schema

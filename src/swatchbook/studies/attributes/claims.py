@@ -18,7 +18,7 @@ from swatchbook.studies.attributes.printed import Tables
 CLAIM_COLUMNS = ["claim", "printed", "verdict", "value", "low", "high", "n", "interval", "sentence", "where"]
 
 
-class _Look:
+class _Rows:
     """Rows of the run's tables by what they are about; a missing one is an error, never a blank."""
 
     def __init__(self, tables: Tables) -> None:
@@ -48,34 +48,34 @@ def claim_table(tables: Tables, schema: Schema, *, model: str, baseline: str, ma
         ``holds``, ``does not hold``, ``unresolved`` or ``holds in part``; ``not asked`` where it takes an audit
         and there is none.
     """
-    look = _Look(tables)
+    rows_of = _Rows(tables)
     judged = [a.name for a in schema if a.labelled_by == "zero_shot"]
-    of_audit = _of_audit(look, model, judged) if "audit" in tables else _UNASKED
+    of_audit = _of_audit(rows_of, model, judged) if "audit" in tables else _UNASKED
     makers: list[Callable[[], dict]] = [
-        lambda: _all_classes(look, tables, model, baseline),
+        lambda: _all_classes(rows_of, tables, model, baseline),
         lambda: _uniform_gap(tables, model, baseline),
         *of_audit[:2],
-        lambda: _perfect_precision(look, schema),
+        lambda: _perfect_precision(rows_of, schema),
         *of_audit[2:],
-        lambda: _mixed_rows(look, model),
-        lambda: _just_outside(look, model, margin),
-        lambda: _independence(look, model),
+        lambda: _mixed_rows(rows_of, model),
+        lambda: _just_outside(rows_of, model, margin),
+        lambda: _independence(rows_of, model),
     ]
     # A study that picked images to show is the published one, of which there are labels and no pixels.
     exports = bool((tables["curation"]["statistic"] == "distinct_pairs").any())
-    makers.append(lambda: _clashes(look, exports))
+    makers.append(lambda: _clashes(rows_of, exports))
     if exports:
-        makers.append(lambda: _twenty(look))
+        makers.append(lambda: _twenty(rows_of))
     made = pd.DataFrame([maker() for maker in makers]).reindex(columns=CLAIM_COLUMNS)
     made["sentence"] = made["sentence"].str[:1].str.upper() + made["sentence"].str[1:]  # a name may begin one
     return made
 
 
-def _of_audit(look: _Look, model: str, judged: list[str]) -> list[Callable[[], dict]]:
+def _of_audit(rows_of: _Rows, model: str, judged: list[str]) -> list[Callable[[], dict]]:
     return [
-        lambda: _ceiling_classes(look, judged),
-        lambda: _ceiling(look, model, judged),
-        lambda: _silver_is_truth(look, model, judged),
+        lambda: _ceiling_classes(rows_of, judged),
+        lambda: _ceiling(rows_of, model, judged),
+        lambda: _silver_is_truth(rows_of, model, judged),
     ]
 
 
@@ -95,11 +95,11 @@ _UNASKED = [
 ]
 
 
-def _all_classes(look: _Look, tables: Tables, model: str, baseline: str) -> dict:
+def _all_classes(rows_of: _Rows, tables: Tables, model: str, baseline: str) -> dict:
     ahead, worst = (
-        look("comparison", statistic=s, reference="silver") for s in ("classes_won", "all_classes_p")
+        rows_of("comparison", statistic=s, reference="silver") for s in ("classes_won", "all_classes_p")
     )
-    proved = look("comparison", statistic="classes_proved", reference="silver")
+    proved = rows_of("comparison", statistic="classes_proved", reference="silver")
     frame = tables["comparison"]
     classes = frame[(frame["statistic"] == "delta_f1") & (frame["reference"] == "silver")]
     weakest, smallest = classes.loc[classes["p"].idxmax()], classes.loc[classes["value"].idxmin()]
@@ -143,16 +143,16 @@ def _uniform_gap(tables: Tables, model: str, baseline: str) -> dict:
     }  # fmt: skip
 
 
-def _audit(look: _Look, attribute: str, abstained: str, statistic: str = "macro_f1") -> pd.Series:
-    return look(
+def _audit(rows_of: _Rows, attribute: str, abstained: str, statistic: str = "macro_f1") -> pd.Series:
+    return rows_of(
         "audit", **{"attribute": attribute, "class": "all", "abstained": abstained, "weighting": "none",
                     "statistic": statistic}
     )  # fmt: skip
 
 
-def _ceiling_classes(look: _Look, judged: list[str]) -> dict:
+def _ceiling_classes(rows_of: _Rows, judged: list[str]) -> dict:
     rows = {
-        a: (_audit(look, a, "extra_class"), _audit(look, a, "wrong"), _audit(look, a, "left_out"))
+        a: (_audit(rows_of, a, "extra_class"), _audit(rows_of, a, "wrong"), _audit(rows_of, a, "left_out"))
         for a in judged
     }
     moved = {a: r for a, r in rows.items() if abs(r[0]["value"] - r[1]["value"]) > 1e-9}
@@ -177,18 +177,19 @@ def _ceiling_classes(look: _Look, judged: list[str]) -> dict:
     }  # fmt: skip
 
 
-def _truth(look: _Look, model: str, head: str, estimator: str, statistic: str = "macro_f1") -> pd.Series:
-    return look(
+def _truth(rows_of: _Rows, model: str, head: str, estimator: str, statistic: str = "macro_f1") -> pd.Series:
+    return rows_of(
         "truth",
         **{"model": model, "head": head, "class": "all", "estimator": estimator, "statistic": statistic},
     )
 
 
-def _ceiling(look: _Look, model: str, judged: list[str]) -> dict:
+def _ceiling(rows_of: _Rows, model: str, judged: list[str]) -> dict:
     silver = {
-        a: look("scores", **{"model": model, "head": a, "class": "all", "metric": "macro_f1"}) for a in judged
+        a: rows_of("scores", **{"model": model, "head": a, "class": "all", "metric": "macro_f1"})
+        for a in judged
     }
-    printed = {a: _audit(look, a, "extra_class") for a in judged}
+    printed = {a: _audit(rows_of, a, "extra_class") for a in judged}
     above = [a for a in judged if silver[a]["value"] > printed[a]["value"]]
     head = (above or judged)[-1]
     copied = (
@@ -199,7 +200,7 @@ def _ceiling(look: _Look, model: str, judged: list[str]) -> dict:
     sentence = (
         f"A model may score above the audit against silver labels by copying their errors{copied}; and it may be "
         f"truer than the labels. What the audit does bound is accuracy: on {head}, silver agreement puts {called(model)}'s "
-        f"true accuracy between {_bound(look, model, head)}."
+        f"true accuracy between {_bound(rows_of, model, head)}."
     )
     return {
         "claim": "ceiling", "printed": "the audit is the empirical ceiling", "verdict": "does not hold",
@@ -207,16 +208,16 @@ def _ceiling(look: _Look, model: str, judged: list[str]) -> dict:
     }  # fmt: skip
 
 
-def _bound(look: _Look, model: str, head: str) -> str:
-    row = _truth(look, model, head, "bound", "accuracy")
+def _bound(rows_of: _Rows, model: str, head: str) -> str:
+    row = _truth(rows_of, model, head, "bound", "accuracy")
     return f"{row['low']:.2f} and {row['high']:.2f}"
 
 
-def _silver_is_truth(look: _Look, model: str, judged: list[str]) -> dict:
+def _silver_is_truth(rows_of: _Rows, model: str, judged: list[str]) -> dict:
     pairs = {
         a: (
-            look("scores", **{"model": model, "head": a, "class": "all", "metric": "macro_f1"}),
-            _truth(look, model, a, "post_stratified"),
+            rows_of("scores", **{"model": model, "head": a, "class": "all", "metric": "macro_f1"}),
+            _truth(rows_of, model, a, "post_stratified"),
         )
         for a in judged
     }
@@ -235,10 +236,10 @@ def _silver_is_truth(look: _Look, model: str, judged: list[str]) -> dict:
     }  # fmt: skip
 
 
-def _perfect_precision(look: _Look, schema: Schema) -> dict:
+def _perfect_precision(rows_of: _Rows, schema: Schema) -> dict:
     ruled = next(a for a in schema if a.labelled_by == "folder")
     doubtful = [f for f in NOT_KNITTED if schema.folders.get(f) == "knitwear"]
-    share = look("curation", statistic="share_of_doubtful_folders")
+    share = rows_of("curation", statistic="share_of_doubtful_folders")
     sentence = (
         f"The rule repeats the folder's name, so it agrees with itself by construction; whether the folder names the "
         f"{ruled.name} was not audited. By the rule {', '.join(doubtful)} are knitwear, which they are not as cloth: "
@@ -250,14 +251,20 @@ def _perfect_precision(look: _Look, schema: Schema) -> dict:
     }  # fmt: skip
 
 
-def _coupling(look: _Look, model: str, rows: str, statistic: str) -> pd.Series:
-    return look("coupling", model=model, a="material", b="texture", rows=rows, statistic=statistic)
+def _coupling(rows_of: _Rows, model: str, rows: str, statistic: str) -> pd.Series:
+    return rows_of("coupling", model=model, a="material", b="texture", rows=rows, statistic=statistic)
 
 
-def _mixed_rows(look: _Look, model: str) -> dict:
-    mixed = _coupling(look, model, "mixed", "delta_v_mixed_rows")
-    reference, everywhere = _coupling(look, "reference", "identical", "v"), _coupling(look, model, "all", "v")
-    same, delta = _coupling(look, model, "identical", "v"), _coupling(look, model, "identical", "delta_v")
+def _mixed_rows(rows_of: _Rows, model: str) -> dict:
+    mixed = _coupling(rows_of, model, "mixed", "delta_v_mixed_rows")
+    reference, everywhere = (
+        _coupling(rows_of, "reference", "identical", "v"),
+        _coupling(rows_of, model, "all", "v"),
+    )
+    same, delta = (
+        _coupling(rows_of, model, "identical", "v"),
+        _coupling(rows_of, model, "identical", "delta_v"),
+    )
     sentence = (
         f"Silver labels stand for {reference['n']:,.0f} images and predictions for {everywhere['n']:,.0f}. On the same "
         f"{same['n']:,.0f} images V of the predictions is {same['value']:.4f}, so that Δ is {delta['value']:+.3f} {_range(delta)} "
@@ -269,12 +276,12 @@ def _mixed_rows(look: _Look, model: str) -> dict:
     }  # fmt: skip
 
 
-def _just_outside(look: _Look, model: str, margin: float) -> dict:
-    mixed = _coupling(look, model, "mixed", "delta_v_mixed_rows")
+def _just_outside(rows_of: _Rows, model: str, margin: float) -> dict:
+    mixed = _coupling(rows_of, model, "mixed", "delta_v_mixed_rows")
     delta, ninety = (
-        _coupling(look, model, "identical", s) for s in ("delta_v_corrected", "delta_v_corrected_90")
+        _coupling(rows_of, model, "identical", s) for s in ("delta_v_corrected", "delta_v_corrected_90")
     )
-    provable = _coupling(look, model, "identical", "provable_margin")
+    provable = _coupling(rows_of, model, "identical", "provable_margin")
     inside = mixed["low"] < margin < mixed["high"]
     sentence = (
         f"Taken over different rows, Δ is {mixed['value']:+.3f} with a 95 % interval of {_range(mixed)}, which "
@@ -289,12 +296,12 @@ def _just_outside(look: _Look, model: str, margin: float) -> dict:
     }  # fmt: skip
 
 
-def _independence(look: _Look, model: str) -> dict:
+def _independence(rows_of: _Rows, model: str) -> dict:
     reference, excess = (
-        _coupling(look, model, "identical", "v_ref"),
-        _coupling(look, model, "identical", "excess"),
+        _coupling(rows_of, model, "identical", "v_ref"),
+        _coupling(rows_of, model, "identical", "excess"),
     )
-    null, p = (_coupling(look, model, "identical", s) for s in ("null_v", "null_p"))
+    null, p = (_coupling(rows_of, model, "identical", s) for s in ("null_v", "null_p"))
     together = excess["low"] > 0
     sentence = (
         f"Δ = 0 is not what honest heads give: if the two heads erred independently of each other, V would fall to "
@@ -308,12 +315,12 @@ def _independence(look: _Look, model: str) -> dict:
     }  # fmt: skip
 
 
-def _twenty(look: _Look) -> dict:
+def _twenty(rows_of: _Rows) -> dict:
     seen, null = (
-        look("curation", statistic="distinct_pairs"),
-        look("curation", statistic="expected_distinct_pairs"),
+        rows_of("curation", statistic="distinct_pairs"),
+        rows_of("curation", statistic="expected_distinct_pairs"),
     )
-    p = look("curation", statistic="p_at_least_claimed")
+    p = rows_of("curation", statistic="p_at_least_claimed")
     sentence = (
         f"The exported list of twenty images holds {seen['value']:.0f} distinct (material, texture) pairs, not the 17 "
         f"printed. Twenty images drawn at random hold {null['value']:.1f} on average (95 %: {null['low']:.0f} to "
@@ -326,9 +333,9 @@ def _twenty(look: _Look) -> dict:
     }  # fmt: skip
 
 
-def _clashes(look: _Look, exports: bool) -> dict:
+def _clashes(rows_of: _Rows, exports: bool) -> dict:
     folders, splits = (
-        look("curation", statistic=s) for s in ("names_in_several_folders", "names_in_train_and_test")
+        rows_of("curation", statistic=s) for s in ("names_in_several_folders", "names_in_train_and_test")
     )
     sentence = (
         f"{folders['value']:.0f} file names occur in more than one fabric folder and {splits['value']:.0f} in both the "
@@ -337,7 +344,7 @@ def _clashes(look: _Look, exports: bool) -> dict:
     sentence += (
         ", so that a duplicate check (by content) was needed and none is reported; the exports hold no pixels to make it."
         if exports
-        else ". Here copies were looked for by content and by look; tables/duplicates.csv lists those in two splits."
+        else ". Here copies were looked for by content and by rows_of; tables/duplicates.csv lists those in two splits."
     )
     return {
         "claim": "name_clashes", "printed": "(split first, label second; no duplicate check)",
