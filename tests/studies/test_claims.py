@@ -98,9 +98,11 @@ def test_facts_count_what_is_there(schema):
         {a.name: [None, None] if a.name == "material" else ["x", None] for a in schema}
         | {"stratum": ["lace", "knit"]}
     )
-    facts = fact_table(manifest, silver, audit, schema).set_index(["statistic", "head", "rows"])["value"]
+    facts = fact_table(manifest, silver, audit, schema, 768).set_index(["statistic", "head", "rows"])["value"]
     assert facts["images", :, "all"].item() == 4 and facts["images", :, "test"].item() == 3
     assert facts["head_parameters"].item() == 29 * 769 == 22_301
+    other = fact_table(manifest, silver, audit, schema)["statistic"]
+    assert "head_parameters" not in set(other)  # of networks whose heads nobody printed
     assert facts["abstention_rate", "color", "test"] == pytest.approx(1 / 3)
     assert facts["share_of_doubtful_folders"].item() == pytest.approx(1 / 3)  # lace is called knitwear
     assert facts["n_excluded", "pattern"].item() == 1 and "material" not in facts["n_excluded"].index

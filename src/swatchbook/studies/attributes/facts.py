@@ -9,10 +9,15 @@ from swatchbook.schema import Schema
 
 # Cloth that is not knitted, whatever a folder rule says: woven pile and openwork.
 NOT_KNITTED = ("lace", "velvet", "faux_fur")
+DINOV2_FEATURES = 768  # of ViT-B/14, whose heads the published study counts
 
 
 def fact_table(
-    manifest: pd.DataFrame, silver: pd.DataFrame, audit: pd.DataFrame | None, schema: Schema
+    manifest: pd.DataFrame,
+    silver: pd.DataFrame,
+    audit: pd.DataFrame | None,
+    schema: Schema,
+    features: int | None = None,
 ) -> pd.DataFrame:
     """Counts that a study prints about its data.
 
@@ -21,10 +26,11 @@ def fact_table(
         silver: Silver labels of the test images, a column an attribute, null where abstained.
         audit: The audit sheet, with `stratum` and a column an attribute; None where nobody judged.
         schema: Gives heads and the folder rule.
+        features: Of the network whose linear heads were printed; None where none were.
 
     Returns:
         Columns `statistic, head, rows, value, n, interval`: `images` by split, `fabrics`,
-        `head_parameters` of linear heads on 768 features (a weight a feature and a bias, per class),
+        `head_parameters` of linear heads on so many features (a weight a feature and a bias, per class),
         `abstention_rate` by head on the test split, and `share_of_doubtful_folders`, the test images that
         a folder rule calls knitwear although the cloth is not knitted; of the audit `images`,
         `images_per_fabric` (the smallest number) and `n_excluded` by head, where the auditor could not tell.
@@ -33,7 +39,8 @@ def fact_table(
     rows = [{"statistic": "images", "rows": "all", "value": len(manifest)}]
     rows += [{"statistic": "images", "rows": split, "value": splits[split]} for split in splits.index]
     rows.append({"statistic": "fabrics", "value": manifest["folder"].nunique()})
-    rows.append({"statistic": "head_parameters", "value": sum(len(a) for a in schema) * (768 + 1)})
+    if features is not None:
+        rows.append({"statistic": "head_parameters", "value": sum(len(a) for a in schema) * (features + 1)})
     for a in schema:
         rate = float(silver[a.name].isna().mean())
         rows.append(

@@ -24,7 +24,7 @@ from swatchbook.evaluation.truth import three_columns, truth_table, with_silver_
 from swatchbook.pipeline.stage import Trace
 from swatchbook.studies.attributes.claims import claim_table
 from swatchbook.studies.attributes.curation import curation_table
-from swatchbook.studies.attributes.facts import fact_table, name_table
+from swatchbook.studies.attributes.facts import DINOV2_FEATURES, fact_table, name_table
 from swatchbook.studies.attributes.labels import known_labels
 from swatchbook.studies.attributes.printed import KEYS, number_table, with_printed
 
@@ -264,10 +264,11 @@ def curation(trace: Trace) -> None:
     manifest, silver = trace.table("manifest.parquet"), trace.table("silver.parquet")
     silver = silver[silver["image_id"].isin(manifest.loc[manifest["split"] == "test", "image_id"])]
     clashes = published.name_clashes(manifest)
-    judged = is_audited(trace)
-    facts = fact_table(manifest, silver, trace.table("audit.csv") if judged else None, trace.schema)
-    parts = [name_table(clashes), facts]
-    if trace.setting("data") == "published":
+    audit = trace.table("audit.csv") if is_audited(trace) else None
+    exported = trace.setting("data") == "published"
+    features = DINOV2_FEATURES if exported else None
+    parts = [name_table(clashes), fact_table(manifest, silver, audit, trace.schema, features)]
+    if exported:
         parts.insert(0, picked_images(trace))
     trace.write_table("tables/curation.csv", pd.concat(parts))
     trace.write_table("tables/name_clashes.csv", clashes)
