@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from swatchbook.report.figures_style import DPI, FAINT, INK, PALETTE, RC, SMALL, SOFT, TITLE
+from swatchbook.report.figure import DPI, FAINT, INK, PALETTE, RC, SMALL, SOFT, TITLE
 
 OURS, OTHERS, BARE = PALETTE[0], PALETTE[1], "#8a857e"
 

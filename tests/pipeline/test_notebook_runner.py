@@ -54,11 +54,16 @@ def test_parameters_reach_the_notebook_and_it_runs_in_its_own_folder(tmp_path, c
     assert lines[-1].startswith("01_x: 2 cells in ")
 
 
-def test_the_same_run_gives_the_same_bytes(tmp_path):
-    source = write(tmp_path / "01_x.ipynb", "for k in range(3):\n    print(k, flush=True)")
+def test_the_same_run_gives_the_same_bytes_and_no_scripts(tmp_path):
+    show = "from IPython.display import HTML, Javascript, display"
+    show += "\ndisplay(HTML('<p>a<SCRIPT>alert(1)</script >b</p><script src=x>'), Javascript('alert(1)'))"
+    source = write(tmp_path / "01_x.ipynb", "for k in range(3):\n    print(k, flush=True)", show)
     for name in ("a.ipynb", "b.ipynb"):
         execute(source, tmp_path / name, {"SEED": 5})
     assert (tmp_path / "a.ipynb").read_bytes() == (tmp_path / "b.ipynb").read_bytes()
+    outputs = nbformat.read(tmp_path / "a.ipynb", as_version=4).cells[-1].outputs
+    assert [output.data.get("text/html") for output in outputs] == ["<p>ab</p>", None]
+    assert not any("application/javascript" in output.data for output in outputs)
 
 
 def test_the_kernel_is_the_running_python_whatever_the_user_has_installed(tmp_path, monkeypatch):

@@ -1,17 +1,20 @@
 """The report: one file, whole and harmless, that shows what the notebooks showed."""
 
 import base64
+import io
 import re
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from swatchbook.pipeline.notebook_runner import execute
 from swatchbook.report.page import tone, write_page
-from swatchbook.report.story import tell
+from swatchbook.report.pictures import with_palette
 from tests.browser import check_page, open_page
 
 HOSTILE = "<script>alert('x')</script>.jpg"
@@ -104,7 +107,7 @@ def arguments(notebooks):
         "claims": claims.assign(verdict=["does not hold", None], where=["README", None]),
         "notebooks": notebooks,
         "provenance": {
-            "run": {"date": "2026-01-01", "profile": "published", "commit": "0123abc"},
+            "run": {"date": "2026-01-01", "profile": "published", "commit": "0123abc" + 33 * "0"},
             "inputs": {HOSTILE: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
         },
     }
@@ -122,11 +125,27 @@ def soup(page):
     return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
 
 
-def story(tmp_path, *cells):
+EMPTY = {
+    "title": "t",
+    "lead": "",
+    "headline": pd.DataFrame({"what": []}),
+    "claims": pd.DataFrame({"printed": [], "sentence": []}),
+    "provenance": {},
+}
+
+
+def chapter(tmp_path, *cells):
     """A notebook's section, parsed."""
     path = tmp_path / "x.ipynb"
     nbformat.write(new_notebook(cells=list(cells)), path)
-    return BeautifulSoup(tell("x", path).html, "html.parser")
+    write_page(tmp_path / "x.html", notebooks=[("x", path)], **EMPTY)
+    return BeautifulSoup((tmp_path / "x.html").read_text(encoding="utf-8"), "html.parser").find(id="x")
+
+
+def png_of(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def shown(data, **metadata):
@@ -215,19 +234,19 @@ def test_tables_have_scopes_and_numbers_stand_right(soup):
     first_row = table.find("tbody").find("tr").find_all(["th", "td"])
     assert ["num" in cell.get("class", []) for cell in first_row] == [True, False, True, False]
     assert table.parent["role"] == "region"
-    markdown = soup.find("section", class_="story").find_next_sibling("section").find("table")
+    markdown = soup.find(id="05_orthogonality").find("table")
     assert ["num" in cell.get("class", []) for cell in markdown.find_all("td")] == [False, True]
 
 
 def test_the_headline_shows_each_value_as_given(soup):
     rows = [
         [cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])]
-        for row in soup.find("table", class_="headline").find_all("tr")
+        for row in soup.find(id="headline").find_all("tr")
     ]
-    assert rows[0] == ["What", "Published", "Ours", "Interval", "n", "Verdict"]
-    assert rows[1] == ["Macro-F1 of colour", ".744", "0.744", ".72 to .77", "3,760", "✓ reproduced"]
-    assert rows[2][2:] == ["–", "", "–", "✗ does not hold"]
-    assert rows[3][4:] == ["29", "≈ inconclusive"]
+    assert rows[0] == ["What", "Verdict", "Published", "Ours", "Interval", "n"]
+    assert rows[1] == ["Macro-F1 of colour", "✓ reproduced", ".744", "0.744", ".72 to .77", "3,760"]
+    assert rows[2][1:] == ["✗ does not hold", "+.035", "–", "", "–"]
+    assert rows[3][1::4] == ["≈ inconclusive", "29"]
 
 
 def test_claims_say_what_was_printed_and_what_is_found(soup):
@@ -240,7 +259,7 @@ def test_claims_say_what_was_printed_and_what_is_found(soup):
 
 def test_the_date_and_the_profile_are_in_the_masthead(soup):
     facts = soup.find("dl", class_="facts").get_text(" ", strip=True).split()
-    assert facts == ["Date", "2026-01-01", "Profile", "published", "Commit", "0123abc"]
+    assert facts == ["Date", "2026-01-01", "Profile", "published", "Commit", "0123abc000"]
 
 
 @pytest.mark.parametrize(
@@ -289,7 +308,7 @@ def test_a_verdicts_first_words_set_its_tone(verdict, expected):
     ],
 )
 def test_hostile_outputs_are_disarmed(tmp_path, html):
-    section = story(tmp_path, shown({"text/html": html}), new_markdown_cell(html))
+    section = chapter(tmp_path, shown({"text/html": html}), new_markdown_cell(html))
     assert not section.find_all(
         [
             "script",
@@ -318,7 +337,7 @@ def test_hostile_outputs_are_disarmed(tmp_path, html):
 def test_widgets_and_scripts_are_left_out_and_progress_keeps_its_last_state(tmp_path):
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "0%|   |"}
     progress = new_output("stream", name="stdout", text="\r 0 of 2\r 1 of 2\r 2 of 2\ndone\n")
-    section = story(
+    section = chapter(
         tmp_path,
         shown(widget),
         shown({"application/javascript": "alert(1)"}),
@@ -330,17 +349,92 @@ def test_widgets_and_scripts_are_left_out_and_progress_keeps_its_last_state(tmp_
 
 
 def test_an_image_without_words_is_named_after_its_section(tmp_path):
-    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8) + b"\0\0\1\0\0\0\0\x80").decode()
-    section = story(tmp_path, new_markdown_cell("# Title\n\n## Findings"), shown({"image/png": png}))
+    png = png_of(Image.new("RGB", (256, 128), "red"))
+    section = chapter(tmp_path, new_markdown_cell("# Title\n\n## Findings"), shown({"image/png": png}))
     image = section.find("img")
     assert image["alt"] == "Figure in the section Findings"
     assert (image["width"], image["height"]) == ("256", "128")
     assert image.find_parent("div", class_="scroll") is None
 
 
+def test_a_picture_is_embedded_once_and_in_few_bytes(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 700, 3), np.uint8)
+    drawing, photograph = Image.effect_noise((700, 300), 60).convert("RGB"), Image.fromarray(noise)
+    pictures = [png_of(drawing), png_of(photograph), png_of(drawing)]
+    outputs = [shown({"image/png": data}, alt="Noise") for data in pictures]
+    section = chapter(tmp_path, outputs[0], outputs[1], new_markdown_cell("## Two"), outputs[2])
+    images = section.find_all("img")
+    assert [image["alt"] for image in images] == ["Noise", "Noise"]
+    assert section.find("a")["href"] == f"#{images[0]['id']}"
+    assert section.find("a").get_text() == "The figure is shown above"
+    embedded = [Image.open(io.BytesIO(base64.b64decode(i["src"].partition("base64,")[2]))) for i in images]
+    assert [(each.format, each.mode) for each in embedded] == [("PNG", "P"), ("WEBP", "RGB")]
+    assert [each.size for each in embedded] == [(700, 300)] * 2
+    assert all(len(image["src"]) < 0.7 * len(data) for image, data in zip(images, pictures, strict=False))
+
+
+def test_a_palette_keeps_the_colours_of_a_drawing_as_they_were():
+    colours = [(255, 255, 255), (34, 33, 31), (1, 115, 178), (222, 143, 5), (122, 78, 45), (125, 78, 45)]
+    rows = np.arange(250)[:, None]
+    common, rare = (np.stack([rows, rows, np.full_like(rows, blue)], axis=2) for blue in (100, 101))
+    shades = np.concatenate([np.repeat(common, 119, axis=1), rare], axis=1)  # 250 frequent, 250 rare ones
+    patches = np.repeat(np.array(colours), 20, axis=0)[None].repeat(10, axis=0)
+    drawing = np.concatenate([patches, shades]).astype(np.uint8)
+    reduced = with_palette(np.asarray(Image.fromarray(drawing).convert("RGBA")))
+    assert len(reduced.getcolors()) == 256
+    exact = np.asarray(reduced.convert("RGB"), int)
+    assert np.array_equal(exact[:10], patches)
+    assert np.abs(exact - drawing).max() == 1
+    assert with_palette(np.random.default_rng(0).integers(0, 256, (150, 150, 4), np.uint8)) is None
+    assert with_palette(np.full((4, 5, 4), 255, np.uint8)).getcolors() == [(20, 0)]
+
+
+@pytest.fixture(scope="module")
+def folded(arguments, tmp_path_factory):
+    """The same report with findings and a figure on its first screen."""
+    folder = tmp_path_factory.mktemp("folded")
+    Image.new("RGB", (900, 300), "white").save(folder / "truth.png")
+    (folder / "truth.txt").write_text("Most labels are right.\n", encoding="utf-8")
+    findings = [
+        "**93 %** of the labels are right.",
+        "See [the audit](02_audit.ipynb) & <script>alert(1)</script>",
+    ]
+    write_page(folder / "index.html", **arguments, findings=findings, figure=folder / "truth")
+    return folder / "index.html"
+
+
+def test_findings_and_one_figure_come_first_and_all_else_is_folded(folded):
+    soup = BeautifulSoup(folded.read_text(encoding="utf-8"), "html.parser")
+    first, *rest = soup.find("main").find_all("section", recursive=False)
+    assert first["id"] == "findings"
+    assert first.find("li").find("strong").get_text() == "93 %"
+    assert first.find("a")["href"] == "#02_audit"
+    assert first.find("img")["alt"] == "Most labels are right."
+    assert first.find("details") is None
+    assert soup.find("script") is None
+    assert [section["id"] for section in rest] == [
+        "headline", "claims", "02_audit", "05_orthogonality", "provenance",
+    ]  # fmt: skip
+    for section in rest:
+        (fold,) = section.find_all("details", recursive=False)
+        assert not fold.has_attr("open")
+        assert fold.find("summary").find("h2").get_text()
+    contents = [a["href"] for a in soup.find("nav").find_all("a")]
+    assert contents[:3] == ["#findings", "#headline", "#claims"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_folded_page_is_whole_and_its_main_line_short(folded, width):
+    assert check_page(folded, width) == []
+    with open_page(folded, width, []) as view:
+        assert view.evaluate("document.documentElement.scrollHeight") < 6 * 900
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"figure": "nowhere"}, "'nowhere.png' does not exist"),
         ({"claims": pd.DataFrame({"printed": ["x"]})}, "claims: no column 'sentence'; received printed"),
         ({"headline": pd.DataFrame()}, "headline: a table without columns"),
         ({"notebooks": [("a", "nowhere.ipynb")]}, "the executed copy of 'a' is not at 'nowhere.ipynb'"),

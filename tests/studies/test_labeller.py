@@ -33,7 +33,7 @@ from swatchbook.labeller.training.captions import WORDS
 from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.complete import needed
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.figures_style import SWATCHES
+from swatchbook.report.display import SWATCHES
 from swatchbook.report.page import write_page
 from swatchbook.schema import Attribute, Schema
 from swatchbook.studies.labeller.measure import NAVY, _answers, drawn_truth

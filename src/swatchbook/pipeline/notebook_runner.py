@@ -31,6 +31,7 @@ from swatchbook.pipeline.notebook_source import check_given, declared_in, is_cod
 
 # What papermill warns of has been checked here, more strictly; what it logs as an error is raised as well.
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
+_SCRIPT = re.compile(r"<script\b.*?(</script\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
 class NotebookError(RuntimeError):
@@ -233,7 +234,7 @@ def _place(executed: NotebookNode, cell: NotebookNode | None) -> tuple[int | Non
 
 
 def _without_noise(executed: NotebookNode) -> NotebookNode:
-    """The same notebook without papermill's times, random identifiers and how output came in pieces."""
+    """The same notebook without papermill's times, random identifiers, scripts and outputs in pieces."""
     executed.metadata.pop("papermill", None)
     for cell in executed.cells:
         cell.metadata.pop("papermill", None)
@@ -241,6 +242,10 @@ def _without_noise(executed: NotebookNode) -> NotebookNode:
             cell.id = "injected-parameters"
         if cell.cell_type == "code":
             cell.outputs = _joined(cell.outputs)
+            for data in (output.data for output in cell.outputs if "data" in output):
+                data.pop("application/javascript", None)
+                if "text/html" in data:
+                    data["text/html"] = _SCRIPT.sub("", data["text/html"])
     return executed
 
 

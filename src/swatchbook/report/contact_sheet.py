@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
-from swatchbook.report.figures_style import SWATCHES, words
-from swatchbook.report.page import _environment
+from swatchbook.report.display import SWATCHES, words
 from swatchbook.schema import Attribute, Schema
 
 CARDS = 1000  # on a sheet: about 6 MB
@@ -75,18 +75,21 @@ class Sheet:
         rows = dict(iter(shown.groupby(["attribute", "label"], sort=False)))
         sections = [self._section(n, a, rows, small) for n, a in enumerate(self._schema, start=1)]
         cards = sum(len(group["cards"]) for section in sections for group in section["groups"])
-        return (
-            _environment()
-            .get_template("contact_sheet.html.jinja")
-            .render(
-                title=f"Contact sheet of {plain(Path(folder).absolute().name) or folder}",
-                facts={"photographs": f"{self._seen:,}", **facts},
-                sections=sections,
-                most=most,
-                whole=cards == self._seen * len(self._schema.names),
-                abstained=any(not label for _, label in self._counts),
-                side=SIDE,
-            )
+        pages = Environment(
+            loader=PackageLoader(__package__, "templates/page"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        return pages.get_template("contact_sheet.html.j2").render(
+            title=f"Contact sheet of {plain(Path(folder).absolute().name) or folder}",
+            facts={"photographs": f"{self._seen:,}", **facts},
+            sections=sections,
+            most=most,
+            whole=cards == self._seen * len(self._schema.names),
+            abstained=any(not label for _, label in self._counts),
+            side=SIDE,
         )
 
     def _section(

@@ -1,4 +1,4 @@
-"""How numbers, tables and figures are shown in a notebook: plain HTML that the report can take over."""
+"""How numbers, names, tables and figures are shown in a notebook, as HTML that the report can take over."""
 
 from __future__ import annotations
 
@@ -12,11 +12,57 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from swatchbook.names import called
+
 NOT_ESTIMABLE = "not estimable"
 ABSENT = "–"
 COUNTS = ("n", "count", "size")
 SMALLEST_P = 0.001
 WIDTH = 1000  # CSS pixels at which figures are meant to be read
+#: Columns whose values are names from the code, and are shown in words.
+METRIC, MODEL = ("metric", "statistic", "estimator"), ("model", "baseline")
+NAMED = (
+    "a", "abstained", "attribute", "b", "class", "class_a", "class_b", "design", "folder", "head",
+    "reference",
+)  # fmt: skip
+TERMS = {
+    "f1": "F1",
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+    "delta_accuracy": "gap in accuracy",
+    "delta_f1": "gap in F1",
+    "delta_macro_f1": "gap in macro-F1",
+    "classes_won": "classes ahead",
+    "classes_proved": "classes proved ahead",
+    "all_classes_p": "p, ahead on all classes",
+    "ece": "calibration error",
+    "aurc": "area under risk–coverage",
+    "ac1": "Gwet's AC1",
+    "alpha": "Krippendorff's alpha",
+    "kappa": "Cohen's kappa",
+    "chi2": "χ²",
+    "dof": "degrees of freedom",
+    "v": "Cramér's V",
+    "v_corrected": "corrected V",
+    "v_ref": "V of independent errors",
+    "v_ref_corrected": "corrected V of independent errors",
+    "v_direct": "V of the judged images",
+    "v_rectified": "rectified V",
+    "delta_v": "ΔV",
+    "delta_v_corrected": "corrected ΔV",
+    "delta_v_corrected_90": "corrected ΔV, 90\u00a0%",
+    "delta_v_mixed_rows": "ΔV on mixed rows",
+    "p_holm": "p (Holm)",
+    "permutation_p": "permutation p",
+    "permutation_p_holm": "permutation p (Holm)",
+    "post_stratified": "post-stratified",
+    "ppi": "prediction-powered",
+}
+SWATCHES = {
+    "black": "#1d1d1f", "white": "#ffffff", "grey": "#9a9a98", "gray": "#9a9a98", "beige": "#d9c5a0",
+    "brown": "#7a4e2d", "red": "#b3262e", "pink": "#e79db4", "orange": "#e07b28", "yellow": "#e8b931",
+    "green": "#4c8a4a", "blue": "#3b74b8", "navy": "#1f2f5c", "purple": "#6d4a9c",
+}  # fmt: skip
 
 
 def number(value: float, digits: int = 3, *, sign: bool = False, zero: bool = True) -> str:
@@ -54,6 +100,21 @@ def p_value(p: float) -> str:
     return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
 
 
+def words(name: object) -> str:
+    """A class, attribute or other name as it is read: without underscores."""
+    return str(name).replace("_", " ").strip() or str(name)
+
+
+def capital(text: str) -> str:
+    """A text whose first letter is a capital, as a title's is; a symbol of one letter stays as it is."""
+    return text[:1].upper() + text[1:] if len(text.split(" ")[0]) > 1 else text
+
+
+def joined(parts: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
 @dataclass(frozen=True)
 class View:
     """Something to show: HTML in a notebook, plain text elsewhere.
@@ -74,7 +135,7 @@ class View:
 
 
 def figure_view(stem: Path) -> View:
-    """A drawn figure: its picture, with its alt text as description and caption.
+    """A drawn figure: its picture, with its alt text as description.
 
     Args:
         stem: Path without a suffix; ``.png`` and ``.txt`` are read.
@@ -91,7 +152,7 @@ def figure_view(stem: Path) -> View:
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
     html = (
         f'<figure class="swatch-figure"><img src="data:image/png;base64,{data}" alt="{escape(alt)}" '
-        f'style="width:{WIDTH}px;max-width:100%;height:auto"><figcaption>{escape(alt)}</figcaption></figure>'
+        f'style="width:{WIDTH}px;max-width:100%;height:auto"></figure>'
     )
     return View(html, f"[{stem.name}] {alt}")
 
@@ -104,6 +165,7 @@ def table_view(
     The first column heads its row. ``low`` and ``high`` are joined to ``value``. Columns ``p`` and ``p_…``,
     and values of rows whose statistic is one, are p-values; values whose interval says ``count`` are counts.
     A missing ``value`` is "not estimable"; any other missing number, which was not asked for, is a dash.
+    Attributes, classes, metrics and models are shown in words.
 
     Args:
         table: Any table, a row a line.
@@ -147,19 +209,19 @@ def wide_view(table: pd.DataFrame, *, rows: Sequence[str], across: str, caption:
     cells = dict(zip(table[keys].itertuples(index=False, name=None), _values(table), strict=True))
     lines = list(table[list(rows)].drop_duplicates().itertuples(index=False, name=None))
     columns = list(dict.fromkeys(table[across]))
-    heads = _shown(pd.DataFrame(lines, columns=list(rows)), list(rows))
-    body = {str(c): [cells.get((*line, c), ABSENT) for line in lines] for c in columns}
+    heads = _shown(pd.DataFrame(lines, columns=list(rows)), rows)
+    body = {str(_in_words(across, c)): [cells.get((*line, c), ABSENT) for line in lines] for c in columns}
     numeric = [False] * len(rows) + [True] * len(columns)
     return View(_html(heads | body, numeric, caption), _text(heads | body, caption))
 
 
 def _shown(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
     """Column → its cells in words; the ends of an interval go where the value goes."""
-    joined = {"value", "low", "high"} <= set(table.columns) and "value" in columns
+    with_interval = {"value", "low", "high"} <= set(table.columns) and "value" in columns
     return {
         column: _values(table) if column == "value" else _cells(table[column])
         for column in columns
-        if not (joined and column in ("low", "high"))
+        if not (with_interval and column in ("low", "high"))
     }
 
 
@@ -168,17 +230,17 @@ def _values(table: pd.DataFrame) -> list[str]:
     blank = pd.Series("", table.index)
     kinds, ways = (table.get(column, blank) for column in ("statistic", "interval"))
     ends = [table.get(end, pd.Series(math.nan, table.index)) for end in ("low", "high")]
-    told = []
+    texts = []
     for value, low, high, kind, way in zip(table["value"], *ends, kinds, ways, strict=True):
         if isinstance(value, str):
-            told.append(value)
+            texts.append(value)
         elif _is_p(kind):
-            told.append(p_value(_float(value)))
+            texts.append(p_value(_float(value)))
         elif (str(way).startswith("count") or _is_integer(value)) and not pd.isna(value):
-            told.append(_count(value))
+            texts.append(_count(value))
         else:
-            told.append(estimate(_float(value), _float(low), _float(high)))
-    return told
+            texts.append(estimate(_float(value), _float(low), _float(high)))
+    return texts
 
 
 def _cells(cells: pd.Series) -> list[str]:
@@ -190,7 +252,16 @@ def _cells(cells: pd.Series) -> list[str]:
     if pd.api.types.is_numeric_dtype(cells):
         write = _count if _is_whole(cells) else number
         return [ABSENT if pd.isna(value) else write(value) for value in cells]
-    return [_cell(value) for value in cells]
+    return [_cell(_in_words(cells.name, value)) for value in cells]
+
+
+def _in_words(column: object, value: object) -> object:
+    """A name from the code by what its column says that it is; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    if column in METRIC:
+        return TERMS.get(value) or words(value)
+    return words(called(value)) if column in MODEL else words(value) if column in NAMED else value
 
 
 def _cell(value: object) -> str:
@@ -231,15 +302,14 @@ def _numeric(table: pd.DataFrame, shown: dict[str, list[str]]) -> list[bool]:
 
 
 def _html(shown: dict[str, list[str]], numeric: list[bool], caption: str | None) -> str:
-    looks = [' class="num"' if is_number else "" for is_number in numeric]
+    classes = [' class="num"' if is_number else "" for is_number in numeric]
     head = "".join(
-        f'<th scope="col"{look}>{escape(_heading(c))}</th>' for c, look in zip(shown, looks, strict=True)
+        f'<th scope="col"{kind}>{escape(_heading(c))}</th>' for c, kind in zip(shown, classes, strict=True)
     )
     body = []
-    for row in zip(*shown.values(), strict=True):
-        first = f'<th scope="row">{escape(row[0])}</th>'
-        rest = (f"<td{look}>{escape(cell)}</td>" for cell, look in zip(row[1:], looks[1:], strict=True))
-        body.append(f"<tr>{first}{''.join(rest)}</tr>")
+    for first, *rest in zip(*shown.values(), strict=True):
+        cells = (f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(rest, classes[1:], strict=True))
+        body.append(f'<tr><th scope="row">{escape(first)}</th>{"".join(cells)}</tr>')
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
         f'<table class="swatch-table">{title}<thead><tr>{head}</tr></thead>'
@@ -248,7 +318,7 @@ def _html(shown: dict[str, list[str]], numeric: list[bool], caption: str | None)
 
 
 def _heading(column: object) -> str:
-    return str(column).replace("_", " ")
+    return capital(TERMS.get(str(column)) or words(column))
 
 
 def _text(shown: dict[str, list[str]], caption: str | None) -> str:

@@ -5,274 +5,235 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
 from swatchbook.evaluation.labelling import ALL, MAJORITY, NEAREST
-from swatchbook.report import figures_confusion as parts
-from swatchbook.report.display import NOT_ESTIMABLE, number
+from swatchbook.report.display import NOT_ESTIMABLE, capital, joined, number, words
+from swatchbook.report.figure import PALETTE, SMALL, SOFT, Figure, Style, empty_figure, key_mark, sheet
+from swatchbook.report.figures_confusion import draw_matrices, mistakes
 from swatchbook.report.figures_labels import label_confidence
-from swatchbook.report.figures_parts import (
-    count_words,
-    interval,
-    interval_words,
-    listing,
-    only,
-    or_one,
+from swatchbook.report.plotting import (
+    ROW,
+    class_group,
+    count_note,
+    first_row,
+    interval_note,
+    intervals,
+    max_rows,
     panels_of,
-    rows_of,
-)
-from swatchbook.report.figures_rows import ROW, class_group, ladder, tallest, two_columns
-from swatchbook.report.figures_style import (
-    PALETTE,
-    SMALL,
-    SOFT,
-    WIDTH,
-    Look,
-    mark,
-    not_here,
-    sheet,
-    words,
+    positive_or_one,
+    select,
+    set_rows,
+    two_columns,
 )
 from swatchbook.schema import Schema
 
 SETS = {
-    "drawn": Look("drawn images", PALETTE[0], "o"),
-    "photographs": Look("photographs", PALETTE[1], "s"),
+    "drawn": Style("drawn images", PALETTE[0], "o"),
+    "photographs": Style("photographs", PALETTE[1], "s"),
 }
 BASELINES = {
-    MAJORITY: Look("most frequent class", "#8a857e", "|"),
-    NEAREST: Look("nearest named colour of the centre", PALETTE[2], "x"),
+    MAJORITY: Style("most frequent class", "#8a857e", "|"),
+    NEAREST: Style("nearest named colour of the centre", PALETTE[2], "x"),
 }
 SCORES = ["images", "labels", "attribute", "class", "metric", "value", "low", "high", "n", "interval", "note"]
 RISK = ["images", "attribute", "statistic", "threshold", "coverage", "value", "low", "high", "n", "interval"]
 CONFUSION = ["images", "head", "reference_class", "predicted_class", "count", "value", "n"]
+NO_IMAGES = "No image was labelled."
 NO_PHOTOGRAPHS = "No judged photographs were given: --images DIR and --audit FILE."
-WITHIN = 0.17  # rows: how far the marks of a row lie apart
+DODGE = 0.17  # rows: how far the marks of a row lie apart
 
 
-def class_f1(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
+def class_f1(table: pd.DataFrame, schema: Schema) -> Figure:
     """F1 of each class on drawn images beside photographs, every image labelled; headings are macro-F1."""
-    rows = rows_of(table, SCORES, metric=["f1", "macro_f1"], labels=[ALL, *BASELINES])
+    rows = select(table, SCORES, metric=["f1", "macro_f1"], labels=[ALL, *BASELINES])
     rows = rows[(rows["class"] == "all") | (rows["labels"] == ALL)].reset_index(drop=True)
-    shown = {of: look for of, look in SETS.items() if of in set(rows["images"])}
+    shown = {name: style for name, style in SETS.items() if name in set(rows["images"])}
     if not shown:
-        return not_here("F1 of each class", "No image was labelled."), "No image was labelled.", rows
-    groups = [class_group(a) for a in schema if a.name in set(rows["attribute"])]
-    columns, named = two_columns(groups), NEAREST in set(rows["labels"])
-    height = tallest(columns)
-    looks = [*shown.values(), *(look for of, look in BASELINES.items() if of != NEAREST or named)]
+        return empty_figure("F1 of each class", NO_IMAGES, rows)
+    columns = two_columns([class_group(a) for a in schema if a.name in set(rows["attribute"])])
+    height = max_rows(columns)
     own = rows[rows["labels"] == ALL]
-    notes = [note for note in own["note"].dropna().unique() if note]
-    there = own[(own["class"] != "all") & (own["n"] > 0)]
+    classes = own[(own["class"] != "all") & (own["n"] > 0)]
     sizes = [
-        f"{look.name} {count_words(there.loc[there['images'] == of, 'n'])}" for of, look in shown.items()
+        f"{style.name} {count_note(classes.loc[classes['images'] == name, 'n'])}"
+        for name, style in shown.items()
     ]
-    canvas = sheet(
+    baselines = [
+        style for labels, style in BASELINES.items() if labels == MAJORITY or labels in set(rows["labels"])
+    ]
+    drawing = sheet(
         0.6 + ROW * height,
         _f1_title(rows, schema, shown),
-        interval_words(own),
+        interval_note(own),
         "Every image is labelled, sure or not. Beside an attribute's name: macro-F1, the mean over the "
         "classes that occur, and that of the baselines.",
-        f"Images of a class: {'; '.join(sizes)}. A mark without a line is a class always or never found: its "
-        "resamples are all alike, which is no certainty.",
-        *(f"On photographs {note}." for note in notes),
-        entries=[(look.name, mark(look)) for look in looks],
+        f"Images of a class: {'; '.join(sizes)}. A mark without a line is a class always or never "
+        "recognised: its resamples are all alike, which is no certainty.",
+        *(f"On photographs {note}." for note in own["note"].dropna().unique() if note),
+        key=[(style.name, key_mark(style)) for style in (*shown.values(), *baselines)],
     )
-    panels = np.ravel(canvas.subplots(1, len(columns), squeeze=False))
+    panels = np.ravel(drawing.subplots(1, len(columns), squeeze=False))
     for axes, column in zip(panels, columns, strict=True):
-        ys = ladder(axes, column, height)
+        heights = set_rows(axes, column, height)
+        _f1_marks(
+            axes, rows, {(name, "all"): y for name, y in heights.headings.items()} | heights.rows, shown
+        )
         axes.set(xlim=(-0.02, 1.02), xlabel="F1")
-        for group in column:
-            _f1_marks(axes, rows, group.name, "all", ys.heads[group.name], shown)
-            for key, _ in group.rows:
-                _f1_marks(axes, rows, *key, ys.of[key], shown)
-    return canvas, _f1_alt(rows, schema, shown), rows
+    return Figure(drawing, _f1_alt(rows, schema, shown), rows)
 
 
-def _f1_marks(
-    axes: Axes, rows: pd.DataFrame, attribute: str, label: str, y: float, shown: dict[str, Look]
-) -> None:
-    for k, (of, look) in enumerate(shown.items()):
-        at = y + (k - (len(shown) - 1) / 2) * 2 * WITHIN
-        here = rows[(rows["images"] == of) & (rows["attribute"] == attribute) & (rows["class"] == label)]
-        for labels, baseline in BASELINES.items():
-            row = only(here, labels=labels)
-            if row is not None and not np.isnan(row["value"]):
-                axes.plot([row["value"]], [at], baseline.marker, color=baseline.colour, markersize=7,
-                          markeredgewidth=1.8, zorder=2)  # fmt: skip
-        row = only(here, labels=ALL)
-        if row is not None and not np.isnan(row["value"]):
-            interval(axes, row, at, look, size=5)
-        elif row is not None and of == "drawn":
-            axes.text(0, y, NOT_ESTIMABLE, va="center", color=SOFT, size=SMALL)
+def _f1_marks(axes: Axes, rows: pd.DataFrame, heights: dict, shown: dict[str, Style]) -> None:
+    index, middle = pd.MultiIndex.from_tuples(heights), np.array(list(heights.values()))
+    for k, (name, style) in enumerate(shown.items()):
+        y = middle + (k - (len(shown) - 1) / 2) * 2 * DODGE
+        for labels, own in rows[rows["images"] == name].groupby("labels"):
+            own = own.set_index(["attribute", "class"]).reindex(index)
+            if labels in BASELINES:
+                look = BASELINES[labels]
+                mark = {"markersize": 7, "markeredgewidth": 1.8, "zorder": 2}
+                axes.plot(own["value"], y, look.marker, color=look.colour, **mark)
+                continue
+            intervals(axes, own.where(own["value"].notna()), y, style, size=5)
+            for height in middle[
+                (own["labels"].notna() & own["value"].isna()).to_numpy() & (name == "drawn")
+            ]:
+                axes.text(0, height, NOT_ESTIMABLE, va="center", color=SOFT, size=SMALL)
 
 
-def _macro(rows: pd.DataFrame, of: str, attribute: str, labels: str = ALL) -> float:
-    row = only(rows, images=of, attribute=attribute, labels=labels, metric="macro_f1")
+def _macro_f1(rows: pd.DataFrame, images: str, attribute: str, labels: str = ALL) -> float:
+    row = first_row(rows, images=images, attribute=attribute, labels=labels, metric="macro_f1")
     return np.nan if row is None else float(row["value"])
 
 
-def _f1_title(rows: pd.DataFrame, schema: Schema, shown: dict[str, Look]) -> str:
-    said = []
-    for of, look in shown.items():
-        known = {n: v for n in schema.names if not np.isnan(v := _macro(rows, of, n))}
+def _f1_title(rows: pd.DataFrame, schema: Schema, shown: dict[str, Style]) -> str:
+    parts = []
+    for images, style in shown.items():
+        known = {name: score for name in schema.names if not np.isnan(score := _macro_f1(rows, images, name))}
         if known:
-            told = listing([f"{number(v, 2)} on {words(n)}" for n, v in known.items()])
-            said.append(f"{look.name}: macro-F1 {told}")
-    return "; ".join(said)[:1].upper() + "; ".join(said)[1:] if said else "F1 of each class"
+            scores = joined([f"{number(score, 2)} on {words(name)}" for name, score in known.items()])
+            parts.append(f"{style.name}: macro-F1 {scores}")
+    return "; ".join(parts) or "F1 of each class"
 
 
-def _f1_alt(rows: pd.DataFrame, schema: Schema, shown: dict[str, Look]) -> str:
-    alt = f"F1 of each class with intervals. {_f1_title(rows, schema, shown)}."
-    for of, look in shown.items():
-        own = rows[(rows["images"] == of) & (rows["class"] != "all") & rows["value"].notna()]
+def _f1_alt(rows: pd.DataFrame, schema: Schema, shown: dict[str, Style]) -> str:
+    alt = f"F1 of each class with intervals. {capital(_f1_title(rows, schema, shown))}."
+    for images, style in shown.items():
+        own = rows[(rows["images"] == images) & (rows["class"] != "all") & rows["value"].notna()]
         if len(own):
             worst, best = own.loc[own["value"].idxmin()], own.loc[own["value"].idxmax()]
             alt += (
-                f" Lowest and highest on {look.name}: {words(worst['class'])} {number(worst['value'], 2)}, "
-                f"{words(best['class'])} {number(best['value'], 2)}."
+                f" On {style.name} {words(worst['class'])} is lowest ({number(worst['value'], 2)}) and "
+                f"{words(best['class'])} highest ({number(best['value'], 2)})."
             )
-        base = _macro(rows, of, "color", NEAREST)
+        base = _macro_f1(rows, images, "color", NEAREST)
         if not np.isnan(base):
             alt += f" The nearest named colour reaches {number(base, 2)} on color."
     return alt
 
 
-def risk_curves(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
+def risk_curves(table: pd.DataFrame, schema: Schema) -> Figure:
     """Share of wrong labels against the share labelled, surest first; a panel an attribute."""
-    rows = rows_of(table, RISK)
+    rows = select(table, RISK)
     names = [name for name in schema.names if name in set(rows["attribute"])]
     if not names:
-        return not_here("Risk against coverage", "No image was labelled."), "No image was labelled.", rows
+        return empty_figure("Risk against coverage", NO_IMAGES, rows)
     across = min(2, len(names))
-    down = -(-len(names) // across)
-    shown = {of: look for of, look in SETS.items() if of in set(rows["images"])}
-    canvas = sheet(
-        3.3 * down,
+    shown = {name: style for name, style in SETS.items() if name in set(rows["images"])}
+    drawing = sheet(
+        3.3 * -(-len(names) // across),
         _risk_title(rows, names, shown),
-        interval_words(rows[rows["statistic"] == "risk"], "Bands"),
+        interval_note(rows[rows["statistic"] == "risk"], "Bands"),
         "From left to right less sure labels come in; at the right end every image has its label. The mark "
         "is the schema's threshold of abstention. AURC is the mean height of a curve, 0 at best.",
-        entries=[(look.name, mark(look)) for look in shown.values()],
+        key=[(style.name, key_mark(style)) for style in shown.values()],
     )
-    panels = panels_of(canvas, len(names), across)
-    top = or_one(rows.loc[rows["statistic"] != "aurc", "high"].max())
-    for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
-        told = []
-        for of, look in shown.items():
-            own = rows[(rows["images"] == of) & (rows["attribute"] == name)]
+    top = positive_or_one(rows.loc[rows["statistic"] != "aurc", "high"].max())
+    for k, (axes, name) in enumerate(zip(panels_of(drawing, len(names), across), names, strict=True)):
+        areas = []
+        for images, style in shown.items():
+            own = rows[(rows["images"] == images) & (rows["attribute"] == name)]
             if own.empty:
                 continue
-            _curve(axes, own, look)
-            told.append(f"AURC {number(only(own, statistic='aurc')['value'], 3)} ({look.name})")
-        axes.set_title(words(name))
+            _curve(axes, own, style)
+            areas.append(f"AURC {number(first_row(own, statistic='aurc')['value'], 3)} ({style.name})")
+        axes.set_title(capital(words(name)))
         axes.set(xlim=(0, 1.01), ylim=(0, min(1.02, 1.05 * top)))
-        axes.set_xlabel("share of images labelled\n" + "\n".join(told))
-        axes.grid(linewidth=0.8)
-        axes.set_axisbelow(True)
+        axes.set_xlabel("\n".join(["Share of images labelled", *areas]))
+        axes.grid()
         if k % across == 0:
-            axes.set_ylabel("share of labels that is wrong")
-    return canvas, _risk_alt(rows, names, shown), rows
+            axes.set_ylabel("Share of labels that is wrong")
+    return Figure(drawing, _risk_alt(rows, names, shown), rows)
 
 
-def _curve(axes: Axes, own: pd.DataFrame, look: Look) -> None:
-    curve = own[own["statistic"] == "risk"]
+def _curve(axes: Axes, own: pd.DataFrame, style: Style) -> None:
+    curve, kept = (own[(own["statistic"] == name) & own["value"].notna()] for name in ("risk", "kept"))
     axes.fill_between(
-        curve["coverage"], curve["low"], curve["high"], color=look.colour, alpha=0.15, linewidth=0
+        curve["coverage"], curve["low"], curve["high"], color=style.colour, alpha=0.15, linewidth=0
     )
-    axes.plot(curve["coverage"], curve["value"], color=look.colour, linewidth=1.6)
-    row = only(own, statistic="kept")
-    if row is not None and not np.isnan(row["value"]):
-        axes.plot(
-            [row["coverage"]], [row["value"]], look.marker, color=look.colour, markersize=7, clip_on=False
-        )
+    axes.plot(curve["coverage"], curve["value"], color=style.colour, linewidth=1.6)
+    if len(kept):
+        mark = {"color": style.colour, "markersize": 7, "clip_on": False}
+        axes.plot(kept["coverage"], kept["value"], style.marker, **mark)
 
 
-def _ends(rows: pd.DataFrame, of: str, name: str) -> tuple[float, float, float] | None:
+def _at_threshold(rows: pd.DataFrame, images: str, name: str) -> tuple[float, float, float] | None:
     """Share of images kept at the threshold, and the risk there and of all labels."""
-    own = rows[(rows["images"] == of) & (rows["attribute"] == name)]
-    row, curve = only(own, statistic="kept"), own[own["statistic"] == "risk"]
-    return None if row is None else (row["coverage"], row["value"], curve["value"].iloc[-1])
+    own = rows[(rows["images"] == images) & (rows["attribute"] == name)]
+    kept, curve = first_row(own, statistic="kept"), own[own["statistic"] == "risk"]
+    return None if kept is None else (kept["coverage"], kept["value"], curve["value"].iloc[-1])
 
 
-def _risk_title(rows: pd.DataFrame, names: list[str], shown: dict[str, Look]) -> str:
-    of = list(shown)[-1]
-    found = {name: ends for name in names if (ends := _ends(rows, of, name)) and not np.isnan(ends[1])}
-    if not found:
+def _risk_title(rows: pd.DataFrame, names: list[str], shown: dict[str, Style]) -> str:
+    images = list(shown)[-1]
+    known = {name: at for name in names if (at := _at_threshold(rows, images, name)) and not np.isnan(at[1])}
+    if not known:
         return "Risk against coverage"
-    name, (share, risk, whole) = max(found.items(), key=lambda pair: pair[1][2] - pair[1][1])
+    name, (share, risk, whole) = max(known.items(), key=lambda pair: pair[1][2] - pair[1][1])
     return (
-        f"On {shown[of].name}, {number(100 * risk, 0)}\u00a0% of the labels of {words(name)} that are kept "
-        f"are wrong, of all {number(100 * whole, 0)}\u00a0%; {number(100 * share, 0)}\u00a0% are kept"
+        f"On {shown[images].name}, {number(100 * risk, 0)}\u00a0% of the labels of {words(name)} that are "
+        f"kept are wrong, of all {number(100 * whole, 0)}\u00a0%; {number(100 * share, 0)}\u00a0% are kept"
     )
 
 
-def _risk_alt(rows: pd.DataFrame, names: list[str], shown: dict[str, Look]) -> str:
-    said = []
-    for of, look in shown.items():
+def _risk_alt(rows: pd.DataFrame, names: list[str], shown: dict[str, Style]) -> str:
+    sentences = []
+    for images, style in shown.items():
         for name in names:
-            ends = _ends(rows, of, name)
-            if ends is not None:
-                share, risk, whole = (number(x, 2) for x in ends)
-                said.append(f"{words(name)}, {look.name}: {risk} of {share} kept, {whole} of all")
-    return f"Share of wrong labels against the share of images labelled. {'; '.join(said)}."
+            at = _at_threshold(rows, images, name)
+            if at is not None:
+                share, risk, whole = (number(x, 2) for x in at)
+                kept = "" if np.isnan(at[1]) else f", and {risk} where a share of {share} is kept"
+                sentences.append(
+                    f"On {style.name}, a share of {whole} of all labels of {words(name)} is wrong{kept}."
+                )
+    return f"Share of wrong labels against the share of images labelled. {' '.join(sentences)}"
 
 
-def reliability(table: pd.DataFrame, schema: Schema, *, of: str) -> tuple[Canvas, str, pd.DataFrame]:
-    """One set's reliability diagrams; ``of`` is ``drawn`` or ``photographs``."""
-    rows = table[table["images"] == of]
+def reliability(table: pd.DataFrame, schema: Schema, images: str) -> Figure:
+    """Reliability diagrams of one set: ``drawn`` or ``photographs``."""
+    rows = table[table["images"] == images]
     known = set(rows.loc[rows["statistic"] == "share_right", "attribute"])
     if not known:
-        return not_here(f"Confidence on {SETS[of].name}", NO_PHOTOGRAPHS), NO_PHOTOGRAPHS, rows
-    canvas, alt, data = label_confidence(rows[rows["attribute"].isin(known)], schema)
-    return canvas, f"{SETS[of].name.capitalize()}. {alt} The errors are those of all labels.", data
+        return empty_figure(f"Confidence on {SETS[images].name}", NO_PHOTOGRAPHS, rows)
+    figure = label_confidence(rows[rows["attribute"].isin(known)], schema)
+    alt = f"{capital(SETS[images].name)}. {figure.alt} The errors are those of all labels."
+    return figure._replace(alt=alt)
 
 
-def confusion(table: pd.DataFrame, schema: Schema, *, of: str) -> tuple[Canvas, str, pd.DataFrame]:
-    """One set's confusion matrices, a panel an attribute; ``of`` is ``drawn`` or ``photographs``."""
-    rows = rows_of(table, CONFUSION, images=of)
-    called = SETS[of].name
+def confusion(table: pd.DataFrame, schema: Schema, images: str) -> Figure:
+    """Confusion matrices of one set, ``drawn`` or ``photographs``, a panel an attribute."""
+    rows = select(table, CONFUSION, images=images)
+    name = SETS[images].name
     judged = tuple(a for a in schema if rows.loc[rows["head"] == a.name, "n"].sum() > 0)
     if not judged:
-        return not_here(f"What is taken for what on {called}", NO_PHOTOGRAPHS), NO_PHOTOGRAPHS, rows
-    worst = _most_frequent(rows)
-    title = f"What the labeller takes each class for on {called}" + (
+        return empty_figure(f"What is taken for what on {name}", NO_PHOTOGRAPHS, rows)
+    worst = [
+        f"{words(true)} for {words(taken)} ({count:.0f} of {n:.0f})"
+        for true, taken, count, _, n in mistakes(rows, by="count")
+    ]
+    title = f"What the labeller takes each class for on {name}" + (
         f": most often {worst[0]}" if worst else ", where it is never wrong"
     )
-    columns = parts._columns(Schema(schema.name, judged))
-    fixed = sum(max(parts._left(a) for a in column) for column in columns) + 0.1
-    side = min(parts.CELL, (WIDTH - fixed) / sum(max(len(a) for a in column) for column in columns))
-    canvas = sheet(
-        max(sum(parts._height(a, side) for a in column) for column in columns),
-        title,
-        "A row is what is true, with its number of images; a cell is the share of them, in percent, that was "
-        "given the column's label, sure or not"
-        + (", and their count below." if side >= parts.ROOM_FOR_COUNTS else "."),
-        "Under 0.5\u00a0% nothing is written.",
-    )
-    _, low, _, tall = canvas.get_layout_engine().get()["rect"]
-    canvas.set_layout_engine("none")
-    width, height = canvas.get_size_inches()
-    left = 0.0
-    for column in columns:
-        left += max(parts._left(a) for a in column)
-        top = (low + tall) * height
-        for a in column:
-            size = len(a) * side
-            place = (left / width, (top - parts.HEAD - size) / height, size / width, size / height)
-            parts._panel(canvas.add_axes(place), rows[rows["head"] == a.name], a, side)
-            top -= parts._height(a, side)
-        left += max(len(a) for a in column) * side
-    alt = f"Confusion matrices on {called}, every image labelled."
-    return canvas, alt + (f" Most often mistaken: {listing(worst)}." if worst else ""), rows
-
-
-def _most_frequent(rows: pd.DataFrame) -> list[str]:
-    """The three most frequent mistakes in words."""
-    wrong = rows[(rows["reference_class"] != rows["predicted_class"]) & (rows["count"] > 0)]
-    wrong = wrong.sort_values(["count", "value"], ascending=False, kind="stable").head(3)
-    columns = ["reference_class", "predicted_class", "count", "n"]
-    return [
-        f"{words(true)} for {words(taken)} ({count:.0f} of {n:.0f})"
-        for true, taken, count, n in wrong[columns].itertuples(index=False, name=None)
-    ]
+    drawing = draw_matrices(rows, judged, title, "what is true,", "was given, sure or not,")
+    alt = f"Confusion matrices on {name}, every image labelled."
+    return Figure(drawing, alt + (f" It most often takes {joined(worst)}." if worst else ""), rows)

@@ -7,34 +7,36 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from swatchbook.report.display import NOT_ESTIMABLE, estimate, number
-from swatchbook.report.figures_parts import (
-    count_words,
-    interval,
-    interval_words,
-    listing,
-    only,
-    or_one,
-    panels_of,
-    rows_of,
-)
-from swatchbook.report.figures_rows import ROW, Group, class_group, ladder, tallest, two_columns
-from swatchbook.report.figures_style import (
+from swatchbook.report.display import NOT_ESTIMABLE, SWATCHES, capital, estimate, joined, number, words
+from swatchbook.report.figure import (
     INK,
     PALETTE,
     RULE,
     SILVER,
     SMALL,
     SOFT,
-    SWATCHES,
-    Look,
-    mark,
-    not_here,
+    Figure,
+    Style,
+    empty_figure,
+    key_mark,
     sheet,
-    words,
+)
+from swatchbook.report.plotting import (
+    ROW,
+    Group,
+    class_group,
+    count_note,
+    first_row,
+    interval_note,
+    intervals,
+    max_rows,
+    panels_of,
+    positive_or_one,
+    select,
+    set_rows,
+    two_columns,
 )
 from swatchbook.schema import Schema
 
@@ -44,277 +46,251 @@ CONFIDENCE = [
     "low", "high", "n", "interval",
 ]  # fmt: skip
 ABSTENTION = ["attribute", "folder", "metric", "value", "low", "high", "n", "interval", "p"]
-SURE = Look("mean confidence of the labels", PALETTE[0], "o")
-FOUND = Look("share of the class's images that got a label", PALETTE[1], "s")
-KEPT = Look("labels kept", PALETTE[0], "o")
-LEFT = Look("abstained from", SOFT, "s")
+MEAN_CONFIDENCE = Style("mean confidence of the labels", PALETTE[0], "o")
+CLASS_COVERAGE = Style("share of the class's images that got a label", PALETTE[1], "s")
+KEPT = Style("labels kept", PALETTE[0], "o")
+ABSTAINED = Style("abstained from", SOFT, "s")
 BAR = "#b9b4ac"
 ALPHA = 0.05
 
 
-def label_coverage(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
-    """Of every class: its share of the labels, their confidence and, with truth, how many were found."""
-    rows = rows_of(table, COVERAGE)
+def label_coverage(table: pd.DataFrame, schema: Schema) -> Figure:
+    """Of every class: its share of the labels, their confidence and, with truth, how many got a label."""
+    rows = select(table, COVERAGE)
     if rows.empty:
-        return not_here("What was labelled", "No image was labelled."), "No image was labelled.", rows
-    covered = {a.name: only(rows, attribute=a.name, metric="coverage") for a in schema}
-    groups = [class_group(a, title=_covered_title(a.name, covered[a.name])) for a in schema]
-    groups = [replace(group, swatches=False) for group in groups]  # the bars themselves are coloured
+        return empty_figure("What was labelled", "No image was labelled.", rows)
+    covered = rows[rows["metric"] == "coverage"].set_index("attribute")["value"].reindex(list(schema.names))
+    groups = []
+    for a in schema:
+        share = NOT_ESTIMABLE if np.isnan(covered[a.name]) else f"{number(100 * covered[a.name], 1)} %"
+        group = class_group(a, title=f"{capital(words(a.name))}  ({share})")
+        groups.append(replace(group, swatches=False))  # the bars themselves are coloured
     columns = two_columns(groups)
-    height = tallest(columns)
-    found = (rows["metric"] == "coverage_of_class").any()
-    canvas = sheet(
+    height = max_rows(columns)
+    kinds = {"confidence": MEAN_CONFIDENCE, "coverage_of_class": CLASS_COVERAGE}
+    kinds = {
+        metric: style
+        for k, (metric, style) in enumerate(kinds.items())
+        if not k or metric in set(rows["metric"])
+    }
+    drawing = sheet(
         0.6 + ROW * height,
-        _coverage_title(covered),
-        interval_words(rows),
+        _coverage_title(covered.dropna()),
+        interval_note(rows),
         "After each attribute: the share of all images that have its label.",
-        ""
-        if rows.loc[rows["metric"] == "confidence", "value"].notna().all()
-        else "A rule has no confidence.",
-        entries=[("share of the labels", Line2D([], [], color=BAR, linewidth=7))]
-        + [(look.name, mark(look)) for look in (SURE, FOUND)[: 1 + found]],
+        "A rule has no confidence." * bool(rows.loc[rows["metric"] == "confidence", "value"].isna().any()),
+        key=[
+            ("share of the labels", Patch(facecolor=BAR)),
+            *((style.name, key_mark(style)) for style in kinds.values()),
+        ],
     )
-    reach = or_one(rows.loc[rows["metric"] == "share", "high"].max()) * 1.08
-    panels = canvas.subplots(1, 2 * len(columns), width_ratios=[1, 1] * len(columns), squeeze=False)[0]
+    reach = positive_or_one(rows.loc[rows["metric"] == "share", "high"].max()) * 1.08
+    panels = drawing.subplots(1, 2 * len(columns), width_ratios=[1, 1] * len(columns), squeeze=False)[0]
     for k, column in enumerate(columns):
         left, right = panels[2 * k : 2 * k + 2]
-        ys = ladder(left, column, height)
-        right.set_ylim(left.get_ylim())
-        right.set_yticks([])
-        right.grid(axis="x", linewidth=0.8)
-        right.set_axisbelow(True)
-        left.set(xlim=(0, reach), xlabel="share of the labels")
-        right.set(xlim=(0, 1), xlabel="confidence, share found" if found else "confidence")
+        heights = set_rows(left, column, height).rows
+        right.set(ylim=left.get_ylim(), yticks=[])
+        right.grid(axis="x")
+        left.set(xlim=(0, reach), xlabel="Share of the labels")
+        right.set(xlim=(0, 1), xlabel="Confidence, share" if len(kinds) > 1 else "Confidence")
         right.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-        for (name, label), y in ys.of.items():
-            own = rows[(rows["attribute"] == name) & (rows["class"] == label)]
-            _share_bar(left, only(own, metric="share"), y, label)
-            for metric, look, offset in (("confidence", SURE, -0.14), ("coverage_of_class", FOUND, 0.14)):
-                row = only(own, metric=metric)
-                if row is not None:
-                    interval(right, row, y + offset * found, look, size=5)
-    return canvas, _coverage_alt(rows, covered, schema), rows
-
-
-def _share_bar(axes: Axes, row: pd.Series | None, y: float, label: str) -> None:
-    if row is None or np.isnan(row["value"]):
-        axes.text(
-            0.02, y, NOT_ESTIMABLE, transform=axes.get_yaxis_transform(), va="center", color=SOFT, size=SMALL
+        index, y = pd.MultiIndex.from_tuples(heights), np.array(list(heights.values()))
+        by_metric = {
+            m: own.set_index(["attribute", "class"]).reindex(index) for m, own in rows.groupby("metric")
+        }
+        _share_bars(
+            left, by_metric.get("share", rows.set_index(["attribute", "class"])[:0].reindex(index)), y
         )
-        return
-    colour = SWATCHES.get(label, BAR)
-    axes.barh(y, row["value"], height=0.66, color=colour, edgecolor=SOFT, linewidth=0.6)
-    axes.plot([row["low"], row["high"]], [y, y], color="white", linewidth=3.2, solid_capstyle="butt")
-    axes.plot([row["low"], row["high"]], [y, y], color=INK, linewidth=1.4, solid_capstyle="butt")
+        for (metric, style), offset in zip(kinds.items(), np.linspace(-0.14, 0.14, 2), strict=False):
+            if metric in by_metric:
+                intervals(right, by_metric[metric], y + offset * (len(kinds) > 1), style, size=5)
+    return Figure(drawing, _coverage_alt(rows, covered.dropna(), schema), rows)
 
 
-def _covered_title(name: str, row: pd.Series | None) -> str:
-    if row is None or np.isnan(row["value"]):
-        return f"{words(name)}  ({NOT_ESTIMABLE})"
-    return f"{words(name)}  {number(100 * row['value'], 1)} %"
+def _share_bars(axes: Axes, shares: pd.DataFrame, y: np.ndarray) -> None:
+    known = shares["value"].notna().to_numpy()
+    colours = [SWATCHES.get(label, BAR) for _, label in shares.index[known]]
+    axes.barh(y[known], shares["value"][known], height=0.66, color=colours, edgecolor=SOFT, linewidth=0.6)
+    for colour, width in (("white", 3.2), (INK, 1.4)):
+        axes.hlines(y, shares["low"], shares["high"], color=colour, linewidth=width)
+    for height in y[~known]:
+        place = {"transform": axes.get_yaxis_transform(), "va": "center", "color": SOFT, "size": SMALL}
+        axes.text(0.02, height, NOT_ESTIMABLE, **place)
 
 
-def _percent(covered: dict[str, pd.Series | None]) -> list[tuple[float, str]]:
-    known = [(row["value"], name) for name, row in covered.items() if row is not None]
-    return sorted((value, name) for value, name in known if not np.isnan(value))
-
-
-def _coverage_title(covered: dict[str, pd.Series | None]) -> str:
-    known = _percent(covered)
-    if not known:
+def _coverage_title(covered: pd.Series) -> str:
+    if covered.empty:
         return "What was labelled"
-    (least, name), (most, other) = known[0], known[-1]
-    if len(known) == 1 or least == most:
-        return (
-            f"{number(100 * most, 1)} % of the images have a label of {listing([words(n) for _, n in known])}"
-        )
+    least, most = covered.idxmin(), covered.idxmax()
+    if covered[least] == covered[most]:
+        names = joined(list(map(words, covered.index)))
+        return f"{number(100 * covered[most], 1)} % of the images have a label of {names}"
     return (
-        f"{number(100 * least, 1)} % of the images have a label of {words(name)}, "
-        f"{number(100 * most, 1)} % of {words(other)}"
+        f"{number(100 * covered[least], 1)} % of the images have a label of {words(least)}, "
+        f"{number(100 * covered[most], 1)} % of {words(most)}"
     )
 
 
-def _coverage_alt(rows: pd.DataFrame, covered: dict[str, pd.Series | None], schema: Schema) -> str:
-    known = _percent(covered)
-    shares = rows[rows["metric"] == "share"]
-    said = [f"{words(name)} {number(100 * value, 1)} %" for value, name in known]
-    alt = f"Share of images with a label: {listing(said)}." if said else "What was labelled is not estimable."
+def _coverage_alt(rows: pd.DataFrame, covered: pd.Series, schema: Schema) -> str:
+    sentences = [f"{_coverage_title(covered)}." if len(covered) else "What was labelled is not estimable."]
+    shares = rows[(rows["metric"] == "share") & rows["value"].notna()]
     for a in schema:
-        own = shares[(shares["attribute"] == a.name) & shares["value"].notna()]
+        own = shares[shares["attribute"] == a.name]
         if len(own):
             top = own.loc[own["value"].idxmax()]
-            alt += f" Most frequent {words(a.name)}: {words(top['class'])}, {number(top['value'])} of labels."
-    return alt
+            share = f"{number(100 * top['value'], 1)} %"
+            sentences.append(
+                f"The most frequent {words(a.name)} is {words(top['class'])}, {share} of the labels."
+            )
+    return " ".join(sentences)
 
 
-def label_confidence(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
+def label_confidence(table: pd.DataFrame, schema: Schema) -> Figure:
     """Reliability: share of labels that is right against the labeller's confidence, a panel an attribute."""
-    rows = rows_of(table, CONFIDENCE)
+    rows = select(table, CONFIDENCE)
     names = [name for name in schema.names if name in set(rows["attribute"])]
+    neutral = "Confidence against being right"
     if not names:
-        told = "Nothing says which labels are right, or no label has a confidence."
-        return not_here("Confidence against being right", told), told, rows
+        return empty_figure(
+            neutral, "Nothing says which labels are right, or no label has a confidence.", rows
+        )
     reference = str(rows["reference"].iloc[0])
     shares = rows[rows["statistic"] == "share_right"]
     across = min(3, len(names))
-    down = -(-len(names) // across)
-    canvas = sheet(
-        3.55 * down,
-        _confidence_title(rows, names),
-        f"Right: the label is that of the {reference} ({count_words(shares['n'], 'a bin: n')}).",
-        interval_words(shares),
+    drawing = sheet(
+        3.55 * -(-len(names) // across),
+        _confidence_title(rows, names) or neutral,
+        f"Right: the label is that of the {reference} ({count_note(shares['n'], 'a bin: n')}).",
+        interval_note(shares),
         "On the slanting line, confidence is what it says. The dotted line is the threshold of abstention.",
         "Grey bars: how the labels lie over the bins, the tallest at 0.25.",
-        entries=[("labels kept", mark(KEPT)), ("abstained from", mark(LEFT, markerfacecolor="white"))],
+        key=[(KEPT.name, key_mark(KEPT)), (ABSTAINED.name, key_mark(ABSTAINED, markerfacecolor="white"))],
     )
-    panels = panels_of(canvas, len(names), across)
-    for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
+    for k, (axes, name) in enumerate(zip(panels_of(drawing, len(names), across), names, strict=True)):
         own = rows[rows["attribute"] == name]
-        _reliability(axes, own)
-        axes.set_title(words(name))
-        axes.set_xlabel(f"confidence\n{_ece_words(own)}")
+        _reliability_panel(axes, own)
+        error = first_row(own, statistic="ece")
+        known = error is not None and not np.isnan(error["value"])
+        calibration = estimate(error["value"], error["low"], error["high"]) if known else NOT_ESTIMABLE
+        axes.set_title(capital(words(name)))
+        axes.set_xlabel(f"Confidence\ncalibration error {calibration}")
         if k % across == 0:
-            axes.set_ylabel("share that is right")
-    return canvas, _confidence_alt(rows, names, reference), rows
+            axes.set_ylabel("Share that is right")
+    return Figure(drawing, _confidence_alt(rows, names, reference), rows)
 
 
-def _reliability(axes: Axes, own: pd.DataFrame) -> None:
-    bins = own[own["statistic"] == "share_right"]
-    most = or_one(bins["n"].max())
+def _reliability_panel(axes: Axes, own: pd.DataFrame) -> None:
+    bins = own[(own["statistic"] == "share_right") & own["value"].notna()]
+    width = bins["right"] - bins["left"]
+    share = 0.25 * bins["n"] / positive_or_one(bins["n"].max())
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9)
-    for _, row in bins.iterrows():
-        if np.isnan(row["value"]):
-            continue
-        look = KEPT if row["labels"] == "kept" else LEFT
-        share = 0.25 * row["n"] / most
-        axes.bar(
-            (row["left"] + row["right"]) / 2, share, width=row["right"] - row["left"], color=RULE, zorder=0
-        )
-        axes.plot([row["confidence"]] * 2, [row["low"], row["high"]], color=look.colour, linewidth=1.6)
-        face = look.colour if look is KEPT else "white"
-        axes.plot([row["confidence"]], [row["value"]], look.marker, color=look.colour, markerfacecolor=face,
-                  markersize=6, zorder=3)  # fmt: skip
+    axes.bar(bins["left"] + width / 2, share, width=width, color=RULE, zorder=0)
+    for style, some in ((KEPT, bins[bins["labels"] == "kept"]), (ABSTAINED, bins[bins["labels"] != "kept"])):
+        axes.vlines(some["confidence"], some["low"], some["high"], color=style.colour, linewidth=1.6)
+        face = style.colour if style is KEPT else "white"
+        mark = {"color": style.colour, "markerfacecolor": face, "markersize": 6, "zorder": 3}
+        axes.plot(some["confidence"], some["value"], style.marker, **mark)
     threshold = own["threshold"].dropna()
     if len(threshold) and threshold.iloc[0] > 0:
         axes.axvline(threshold.iloc[0], color=INK, linewidth=0.9, linestyle=":")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.grid(linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _ece_words(own: pd.DataFrame) -> str:
-    row = only(own, statistic="ece")
-    if row is None or np.isnan(row["value"]):
-        return f"calibration error {NOT_ESTIMABLE}"
-    return f"calibration error {estimate(row['value'], row['low'], row['high'])}"
-
-
-def _gaps(rows: pd.DataFrame, names: list[str]) -> dict[str, float]:
-    found = {name: only(rows, attribute=name, statistic="gap") for name in names}
-    return {
-        name: row["value"] for name, row in found.items() if row is not None and not np.isnan(row["value"])
-    }
+    axes.grid()
 
 
 def _confidence_title(rows: pd.DataFrame, names: list[str]) -> str:
-    gaps = _gaps(rows, names)
-    if not gaps:
-        return "Confidence against being right"
-    name = max(gaps, key=lambda n: abs(gaps[n]))
-    row = only(rows, attribute=name, statistic="gap")
+    gaps = rows[(rows["statistic"] == "gap") & rows["attribute"].isin(names)].drop_duplicates("attribute")
+    gaps = gaps[gaps["value"].notna()]
+    if gaps.empty:
+        return ""
+    row = gaps.loc[gaps["value"].abs().idxmax()]
     if row["low"] <= 0 <= row["high"]:
         return "The labeller's mean confidence is about the share of its labels that is right"
-    way = "more sure than right" if gaps[name] > 0 else "less sure than right"
-    return f"On {words(name)} the labeller is {way}, by {number(100 * abs(gaps[name]), 1)} points on average"
+    surer = "more" if row["value"] > 0 else "less"
+    points = number(100 * abs(row["value"]), 1)
+    return (
+        f"On {words(row['attribute'])} the labeller is {surer} sure than right, by {points} points on average"
+    )
 
 
 def _confidence_alt(rows: pd.DataFrame, names: list[str], reference: str) -> str:
-    said = []
+    sentences = []
     for name in names:
-        kept = only(rows, attribute=name, statistic="accuracy", labels="kept")
-        error = only(rows, attribute=name, statistic="ece")
+        kept = first_row(rows, attribute=name, statistic="accuracy", labels="kept")
+        error = first_row(rows, attribute=name, statistic="ece")
         if kept is None or np.isnan(kept["value"]):
-            said.append(f"{words(name)} {NOT_ESTIMABLE}")
+            sentences.append(f"On {words(name)} that is {NOT_ESTIMABLE}.")
             continue
-        told = f"{words(name)} {number(kept['value'])} right"
         known = error is not None and not np.isnan(error["value"])
-        said.append(told + (f", calibration error {number(error['value'])}" if known else ""))
-    return f"Confidence of the labels kept against the {reference}: {'; '.join(said)}."
+        sentences.append(
+            f"On {words(name)} a share of {number(kept['value'])} is right"
+            + (f", with a calibration error of {number(error['value'])}." if known else ".")
+        )
+    return f"The labels kept, by confidence, held against the {reference}. {' '.join(sentences)}"
 
 
-def abstention_by_folder(table: pd.DataFrame, schema: Schema) -> tuple[Canvas, str, pd.DataFrame]:
+def abstention_by_folder(table: pd.DataFrame, schema: Schema) -> Figure:
     """Share of each folder's images without a label, a panel an attribute; a line for all."""
-    rows = rows_of(table, ABSTENTION, metric="abstained")
-    rows["p"] = rows["p"].astype(float)
+    rows = select(table, ABSTENTION, metric="abstained").astype({"p": float})
     names = [name for name in schema.names if name in set(rows["attribute"])]
     folders = [f for f in rows["folder"].unique() if f != "all"]
     if not names or not folders:
-        told = "No label was given by confidence, so nothing abstained."
-        return not_here("Abstention by folder", told), told, rows
-    sizes = count_words(rows.loc[rows["folder"] != "all", "n"], "a folder: n")
+        reason = "No label was given by confidence, so nothing abstained."
+        return empty_figure("Abstention by folder", reason, rows)
+    parts = rows[rows["folder"] != "all"]
     groups = [Group("folders", "", [(f, words(f)) for f in folders])]
-    canvas = sheet(
-        0.75 + ROW * tallest([groups]),
-        _abstention_title(rows, names),
-        interval_words(rows),
+    drawing = sheet(
+        0.75 + ROW * max_rows([groups]),
+        _abstention_title(parts, names),
+        interval_note(rows),
         f"Filled: differs from all other folders, p < {ALPHA} by Fisher's exact test after Holm's correction "
         "over the folders.",
-        f"The line is the share of all images ({sizes}).",
+        f"The line is the share of all images ({count_note(parts['n'], 'a folder: n')}).",
     )
-    panels = canvas.subplots(1, len(names), squeeze=False)[0]
-    reach = or_one(np.nanmax([*rows[["value", "high"]].to_numpy().ravel(), 0])) * 1.04
-    for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
-        ys = ladder(axes, groups)
+    reach = positive_or_one(np.nanmax([*rows[["value", "high"]].to_numpy().ravel(), 0])) * 1.04
+    styles = {True: Style("", PALETTE[3], "o"), False: Style("", SILVER, "o")}
+    for k, (axes, name) in enumerate(
+        zip(drawing.subplots(1, len(names), squeeze=False)[0], names, strict=True)
+    ):
+        heights = set_rows(axes, groups).rows
         if k:
             axes.set_yticks([])
-        own = rows[rows["attribute"] == name]
-        whole = only(own, folder="all")
+        whole = first_row(rows, attribute=name, folder="all")
         if whole is not None and not np.isnan(whole["value"]):
             axes.axvline(whole["value"], color=SOFT, linewidth=1)
-        for _, row in own[own["folder"] != "all"].iterrows():
-            if np.isnan(row["value"]):
-                axes.text(0.02, ys.of[row["folder"]], NOT_ESTIMABLE, transform=axes.get_yaxis_transform(),
-                          va="center", color=SOFT, size=SMALL)  # fmt: skip
-                continue
-            sure = row["p"] < ALPHA
-            interval(
-                axes,
-                row,
-                ys.of[row["folder"]],
-                Look("", PALETTE[3] if sure else SILVER, "o"),
-                hollow=not sure,
-            )
-        axes.set_title(words(name))
-        axes.set(xlim=(0, min(reach, 1.02)), xlabel="share without a label")
-    return canvas, _abstention_alt(rows, names), rows
+        own = parts[parts["attribute"] == name]
+        y = own["folder"].map(heights).to_numpy(float)
+        proved = (own["p"] < ALPHA).to_numpy()
+        for differs, style in styles.items():
+            intervals(axes, own[proved == differs], y[proved == differs], style, hollow=not differs)
+        for height in y[own["value"].isna().to_numpy()]:
+            place = {"transform": axes.get_yaxis_transform(), "va": "center", "color": SOFT, "size": SMALL}
+            axes.text(0.02, height, NOT_ESTIMABLE, **place)
+        axes.set_title(capital(words(name)))
+        axes.set(xlim=(-0.02 * reach, min(reach, 1.02)), xlabel="Share without a label")
+    return Figure(drawing, _abstention_alt(parts, names), rows)
 
 
-def _abstention_title(rows: pd.DataFrame, names: list[str]) -> str:
-    parts = rows[rows["folder"] != "all"]
-    tested = parts[parts["p"].notna()]
-    proved = tested[tested["p"] < ALPHA]
-    if tested.empty:
+def _abstention_title(parts: pd.DataFrame, names: list[str]) -> str:
+    proved = parts[parts["p"] < ALPHA]
+    if parts["p"].isna().all():
         return "Share of images without a label, by folder"
     if proved.empty:
         return "No folder is proved to be left out more, or less, than the others"
-    said = [
-        f"{words(name)} on {own['folder'].nunique()}"
-        for name in names
-        if len(own := proved[proved["attribute"] == name])
-    ]
-    return f"The labeller abstains unevenly: {listing(said)} of {parts['folder'].nunique()} folders"
+    counts = proved.groupby("attribute")["folder"].nunique()
+    texts = [f"{words(name)} on {counts[name]}" for name in names if name in counts]
+    return f"The labeller abstains unevenly: {joined(texts)} of {parts['folder'].nunique()} folders"
 
 
-def _abstention_alt(rows: pd.DataFrame, names: list[str]) -> str:
-    said = []
+def _abstention_alt(parts: pd.DataFrame, names: list[str]) -> str:
+    sentences = []
     for name in names:
-        own = rows[(rows["attribute"] == name) & (rows["folder"] != "all") & rows["value"].notna()]
+        own = parts[(parts["attribute"] == name) & parts["value"].notna()]
         if own.empty:
-            said.append(f"{words(name)} {NOT_ESTIMABLE}")
+            sentences.append(f"For {words(name)} it is {NOT_ESTIMABLE}.")
             continue
         least, most = own.loc[own["value"].idxmin()], own.loc[own["value"].idxmax()]
-        said.append(
-            f"{words(name)} from {number(least['value'])} ({words(least['folder'])}) "
-            f"to {number(most['value'])} ({words(most['folder'])})"
+        sentences.append(
+            f"For {words(name)} it ranges from {number(least['value'])} ({words(least['folder'])}) "
+            f"to {number(most['value'])} ({words(most['folder'])})."
         )
-    return f"Share of images without a label, by folder: {'; '.join(said)}."
+    return f"The share of images without a label, folder by folder. {' '.join(sentences)}"

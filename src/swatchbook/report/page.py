@@ -1,21 +1,24 @@
-"""The report: tables and executed notebooks as one HTML file that opens with the network off."""
+"""The report: findings, tables and executed notebooks as one HTML file that opens with the network off."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
-import numpy as np
+import nbformat
 import pandas as pd
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from swatchbook.report.story import slug, tell
+from swatchbook.report.chapters import MARKS, Chapters, markdown, slug
+from swatchbook.report.display import ABSENT, figure_view, table_view
+from swatchbook.report.pictures import Pictures
 
+TEMPLATES = Path(__file__).parent / "templates"
 CLAIMS = ("printed", "sentence")
-RESERVED = {"main", "headline", "headline-caption", "claims", "provenance"}
+VERDICT, FOUND = "verdict", "What was found"
+ANCHORS = {"main", "findings", "headline", "claims", "provenance"}
 # The words that open a verdict, and how its badge looks; the longest that fits decides.
 TONES = {
     "reproduced": "good",
@@ -34,7 +37,6 @@ TONES = {
     "different but within": "mixed",
     "not estimable": "mixed",
 }
-MARKS = {"good": "✓", "bad": "✗", "mixed": "≈", "plain": "•"}
 
 
 def write_page(
@@ -46,30 +48,36 @@ def write_page(
     claims: pd.DataFrame,
     notebooks: Sequence[tuple[str, Path]],
     provenance: Mapping[str, Mapping[str, str]],
+    findings: Sequence[str] = (),
+    figure: Path | None = None,
     claims_title: str = "What was printed, what we find",
     headline_title: str = "What was published and what we find, each number with its interval",
 ) -> None:
     """Write the report as one HTML file without scripts, links to files or anything that must be loaded.
 
-    The same inputs give the same bytes; the date is read from the provenance.
+    With findings, these and one figure are the first screen, and all else is folded below them. The same
+    inputs give the same bytes; the date is read from the provenance.
 
     Args:
-        out: Where the page goes; its folder is made if needed, and the file appears whole or not at all.
+        out: Where the page goes; its folder is made if needed.
         title: The page's title.
-        lead: One sentence or two that say what was found.
-        headline: One row a number. The first column heads its row; a column ``verdict`` is shown as a badge.
-            Numbers are shown with three decimals, integers with thousands separators, missing as a dash;
-            strings as they are.
+        lead: One sentence or two that say what was done.
+        headline: One row a number. The first column heads its row; a column ``verdict`` is shown as a badge,
+            next to the first. Numbers are shown with three decimals, integers with thousands separators,
+            missing as a dash; strings as they are.
         claims: One row a printed claim, with the columns ``printed`` (what was printed) and ``sentence``
             (what is found), and if wanted ``where`` (where it was printed) and ``verdict``.
         notebooks: Name and executed copy of each notebook, in the order of the story.
         provenance: Group → name → value. ``date``, ``profile`` and ``commit``, in whichever group, are shown
             under the title too.
+        findings: What was found, a sentence of Markdown with its numbers each; ``[…](02_audit.ipynb)`` links
+            to that notebook's chapter.
+        figure: Path without suffix of the figure that is shown with the findings; see `figure_view`.
         claims_title: Heading of the claims.
         headline_title: Caption of the headline table.
 
     Raises:
-        ValueError: If a table lacks a column, a name occurs twice or an executed copy is not there.
+        ValueError: If a table lacks a column, a name occurs twice or a file is not there.
     """
     missing = [column for column in CLAIMS if column not in claims]
     if missing:
@@ -77,77 +85,61 @@ def write_page(
     if not len(headline.columns):
         raise ValueError("headline: a table without columns; the first column heads its row")
     names = [name for name, _ in notebooks]
-    anchors = {name: slug(name) for name in names}
-    if len(set(anchors.values()) | RESERVED) < len(names) + len(RESERVED):
+    if len({*map(slug, names), *ANCHORS}) < len(names) + len(ANCHORS):
         raise ValueError(f"notebooks: every section needs a name of its own; received {', '.join(names)}")
     for name, path in notebooks:
         if not Path(path).is_file():
             raise ValueError(f"notebooks: the executed copy of {name!r} is not at {str(path)!r}")
-    facts = {key: value for group in provenance.values() for key, value in group.items()}
-    page = (
-        _environment()
-        .get_template("page.html.jinja")
-        .render(
-            title=title,
-            lead=lead,
-            claims_title=claims_title,
-            headline_title=headline_title,
-            facts={key: facts[key] for key in ("date", "profile", "commit") if facts.get(key)},
-            columns=[str(column) for column in headline],
-            numeric=[
-                k > 0 and name != "verdict" and _is_numeric(headline[name]) for k, name in enumerate(headline)
-            ],
-            rows=[[_show(value) for value in row] for row in headline.astype(object).to_numpy()],
-            claims=[
-                {str(k): _show(v) for k, v in row.items()} for row in claims.astype(object).to_dict("records")
-            ],
-            stories=[tell(name, Path(path), anchors) for name, path in notebooks],
-            provenance=provenance,
-        )
-    )
+    chapters = Chapters(names=names, pictures=Pictures())
+    facts = {key: str(value)[:10] for group in provenance.values() for key, value in group.items()}
+    shown = headline.rename(columns=str)
+    if VERDICT in shown:
+        shown.insert(1, VERDICT, shown.pop(VERDICT).map(with_mark))
+    page = {
+        "title": title,
+        "lead": lead,
+        "facts": {key: facts[key] for key in ("date", "profile", "commit") if facts.get(key)},
+        "findings": [chapters.harmless(markdown(finding), FOUND) for finding in findings],
+        "figure": "" if figure is None else chapters.harmless(figure_view(figure).html, FOUND),
+        "headline": chapters.harmless(table_view(shown, caption=headline_title).html, ""),
+        "claims_title": claims_title,
+        "claims": claims.astype(object).where(claims.notna(), None).to_dict("records"),
+        "provenance": provenance,
+    }
+    html, _ = _exporter(chapters).from_notebook_node(_one_after_another(notebooks), {"page": page})
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        partial.write_text(page, encoding="utf-8", newline="\n")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
+    out.write_text(chapters.pictures.put_back(html), encoding="utf-8", newline="\n")
 
 
 def tone(verdict: str) -> str:
     """``good``, ``bad`` or ``mixed``, by the verdict's first words; ``plain`` if they are not known."""
-    said = verdict.strip().lower()
-    fits = [words for words in TONES if re.match(rf"{words}\b", said)]
+    fits = [words for words in TONES if re.match(rf"{words}\b", verdict.strip().lower())]
     return TONES[max(fits, key=len)] if fits else "plain"
 
 
-def _is_numeric(column: pd.Series) -> bool:
-    """Whether a column reads as numbers, so that it stands right."""
-    words = {"", "not estimable"}
-    return all(_show(value) in words or _show(value)[0] in "0123456789.+-−–" for value in column)
+def with_mark(verdict: str | float | None) -> str:
+    """A verdict after the sign of its tone; a dash where there is none."""
+    return f"{MARKS[tone(verdict)]} {verdict}" if isinstance(verdict, str) and verdict != ABSENT else ABSENT
 
 
-def _show(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if value is None or value is pd.NA or (isinstance(value, float | np.floating) and np.isnan(value)):
-        return "–"
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, float | np.floating):
-        return f"{value:,.0f}" if value == round(value) and abs(value) >= 1000 else f"{value:.3f}"
-    return str(value)
-
-
-def _environment() -> Environment:
-    folder = resources.files("swatchbook.report")
-    environment = Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _exporter(chapters: Chapters) -> HTMLExporter:
+    exporter = HTMLExporter(
+        template_name="page",
+        extra_template_basedirs=[str(TEMPLATES)],
+        preprocessors=[CoalesceStreamsPreprocessor(enabled=True), chapters],
+        filters={"tone": tone, "with_mark": with_mark},
     )
-    environment.globals.update(tone=tone, marks=MARKS, css=(folder / "page.css").read_text(encoding="utf-8"))
-    return environment
+    environment = exporter.environment
+    environment.autoescape = environment.trim_blocks = environment.lstrip_blocks = True
+    return exporter
+
+
+def _one_after_another(notebooks: Sequence[tuple[str, Path]]) -> nbformat.NotebookNode:
+    """The cells of all notebooks, each with its notebook's name."""
+    whole = nbformat.v4.new_notebook()
+    for name, path in notebooks:
+        for cell in nbformat.read(path, as_version=4).cells:
+            cell.metadata["chapter"], cell["id"] = name, f"cell-{len(whole.cells)}"
+            whole.cells.append(cell)
+    return whole

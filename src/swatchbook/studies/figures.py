@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from swatchbook.pipeline.stage import Stage, Trace, resolve
 
 HERE = "swatchbook.studies.figures"
-SUFFIXES = (".png", ".svg", ".csv", ".txt")  # the picture twice, the table behind it, what it shows in words
+SUFFIXES = (".png", ".csv", ".txt")  # the picture, the table behind it, what it shows in words
 
 
 def figure(name: str, table: str, drawer: str, *, pictures: str | None = None, **options: object) -> Stage:
@@ -44,10 +42,9 @@ def draw_figure(
     trace: Trace, name: str, table: str, drawer: str, pictures: str | None, options: dict[str, object]
 ) -> None:
     """A table, and pictures where there are any → the files of a figure."""
-    from swatchbook.report.figures_style import draw
+    from swatchbook.report.figure import draw
 
-    drawn = partial(resolve(drawer), **options)
     if pictures:
-        drawn = partial(drawn, pictures=np.load(trace.path(pictures), allow_pickle=False))
-    for suffix, writer in draw(drawn, trace.table(table), trace.schema):
+        options = {**options, "pictures": np.load(trace.path(pictures), allow_pickle=False)}
+    for suffix, writer in draw(resolve(drawer), trace.table(table), trace.schema, **options):
         trace.write(f"figures/{name}{suffix}", writer)

@@ -94,11 +94,13 @@ def stages(config: Config) -> tuple[Stage, ...]:
         figure("labeller_f1", "labeller_scores", "figures_labeller:class_f1"),
         figure("labeller_risk", "labeller_risk", "figures_labeller:risk_curves"),
         *(
-            figure(f"labeller_reliability_{of}", "labeller_confidence", "figures_labeller:reliability", of=of)
+            figure(
+                f"labeller_reliability_{of}", "labeller_confidence", "figures_labeller:reliability", images=of
+            )
             for of in SETS
         ),
         *(
-            figure(f"labeller_confusion_{of}", "labeller_confusion", "figures_labeller:confusion", of=of)
+            figure(f"labeller_confusion_{of}", "labeller_confusion", "figures_labeller:confusion", images=of)
             for of in SETS
         ),
         *(
