@@ -16,8 +16,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "swatchbook"
 #: From the ground up: a room may import those before it.
 ROOMS = (
-    "ground", "data", "drawn", "evaluation", "labeller", "audit", "models", "report", "pipeline", "studies",
-    "bulk", "cli",
+    "ground", "data", "drawn", "evaluation", "labeller", "audit", "models", "labeller.training", "report",
+    "pipeline", "studies", "bulk", "cli",
 )  # fmt: skip
 FACADES = {"swatchbook", "swatchbook.__main__", "swatchbook.colab"}  # what stands before all rooms
 
@@ -28,9 +28,9 @@ def module_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """The room that a module belongs to; what lies beside the rooms is the ground."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "ground"
+    """The innermost room that a module belongs to; what lies beside the rooms is the ground."""
+    inside = f"{module.partition('.')[2]}."
+    return max((room for room in ROOMS if inside.startswith(f"{room}.")), key=len, default="ground")
 
 
 def import_graph() -> dict[str, set[str]]:

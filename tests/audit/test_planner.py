@@ -14,7 +14,7 @@ from swatchbook.audit.planner import (
     plan_table,
     progress_table,
 )
-from swatchbook.evaluation.influence import influences
+from swatchbook.evaluation.linearisation import influences
 from swatchbook.evaluation.scores import macro_f1
 from swatchbook.evaluation.weighted_scores import abstention_tables
 from swatchbook.schema import Attribute, Schema

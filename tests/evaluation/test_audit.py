@@ -9,7 +9,7 @@ from sklearn import metrics
 from statsmodels.stats.proportion import proportion_confint
 
 from swatchbook.drawn.latent import draw_rows
-from swatchbook.evaluation.audit import audit_table, draw_sample, estimated_table, power_table
+from swatchbook.evaluation.audit import audit_table, draw_sample, power_table
 from swatchbook.evaluation.scores import macro_f1
 from swatchbook.evaluation.weighted_scores import abstention_tables
 from swatchbook.schema import Attribute, Schema
@@ -217,37 +217,6 @@ def test_a_drawn_sample_is_equal_per_stratum_and_stands_for_the_split(rng):
         draw_sample(STRATA, 0, rng)
     with pytest.raises(ValueError, match="strata not empty"):
         draw_sample([], 1, rng)
-
-
-def test_the_estimated_table_is_unbiased_and_exact_on_a_census(rng):
-    truth, silver = finite_world(rng)
-    full = estimated_table(silver, truth, 6, np.ones(len(truth)))
-    margins = np.bincount(np.where(silver < 0, 6, silver), minlength=7)
-    assert full.sum(1) == pytest.approx(margins, abs=1e-12)
-    assert estimated_table(silver, truth, 6, np.ones(len(truth)), margins) == pytest.approx(full, abs=1e-12)
-    estimates = []
-    for _ in range(600):
-        drawn, weight = draw_sample(STRATA, 10, rng)
-        estimates.append(estimated_table(silver[drawn], truth[drawn], 6, weight))
-    error = np.mean(estimates, axis=0) - full
-    se = np.std(estimates, axis=0, ddof=1) / np.sqrt(600)
-    often = full >= 40  # cells that a sample sees often enough for its mean to be normal
-    assert often.sum() >= 8
-    z = error[often] / se[often]
-    assert np.abs(z).max() <= 3 and np.mean(z**2) <= 2
-    total = np.sum(estimates, axis=(1, 2))
-    assert total == pytest.approx(len(truth), abs=1e-6)
-
-
-def test_known_silver_margins_are_met(rng):
-    truth, silver = finite_world(rng)
-    margins = np.bincount(np.where(silver < 0, 6, silver), minlength=7)
-    drawn, weight = draw_sample(STRATA, 10, rng)
-    counts = estimated_table(silver[drawn], truth[drawn], 6, weight, margins)
-    seen = np.isin(np.arange(7), np.where(silver[drawn] < 0, 6, silver[drawn]))
-    assert counts.sum(1) == pytest.approx(np.where(seen, margins, 0), abs=1e-9)
-    with pytest.raises(ValueError, match=r"silver_counts must have shape \(7,\)"):
-        estimated_table(silver[drawn], truth[drawn], 6, weight, margins[:6])
 
 
 def test_the_power_table_foretells_the_spread_of_real_audits():

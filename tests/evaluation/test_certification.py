@@ -1,4 +1,4 @@
-"""What the audit buys: promises that are kept, risks that are weighted, and calibration that was not seen."""
+"""What an audit certifies: promises that are kept, risks that are weighted, and calibration that was not seen."""
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,9 @@ from swatchbook.audit.designs import draw_within, make_design
 from swatchbook.drawn.latent import draw_rows
 from swatchbook.evaluation.certification import (
     COLUMNS,
+    NOTHING,
     binomial_tail,
-    buy_thresholds,
+    certify_thresholds,
     effective_risk,
     folds,
     halves,
@@ -20,13 +21,13 @@ from swatchbook.evaluation.certification import (
     thresholds_at,
     weighted_learn_then_test,
 )
-from swatchbook.evaluation.selective import NOTHING, fit_temperature, learn_then_test
+from swatchbook.evaluation.confidence import expected_calibration_error
 from swatchbook.evaluation.temperature import (
     calibrated,
     calibration_table,
     cross_fitted,
+    fit_temperature,
     fit_temperature_and_bias,
-    weighted_ece,
 )
 from swatchbook.schema import Attribute, Schema
 
@@ -49,10 +50,10 @@ def audit_of(n, rng, right=lambda c: 0.5 + 0.5 * c, people=None):
     }
 
 
-def bought(audit, rng, **options):
+def certified(audit, rng, **options):
     parts = (audit[name] for name in ("human", "label", "confidence", "population"))
     design = {"stratum": audit["stratum"], "weight": audit["weight"]}
-    return buy_thresholds(*parts, ONE, rng=rng, **{**design, **options})
+    return certify_thresholds(*parts, ONE, rng=rng, **{**design, **options})
 
 
 def row(table, statistic):
@@ -65,7 +66,7 @@ def row(table, statistic):
 
 def test_the_table_holds_promise_coverage_and_the_risk_of_the_other_half(rng):
     audit = audit_of(2000, rng)
-    table, thresholds = bought(audit, np.random.default_rng(1), alpha=0.2)
+    table, thresholds = certified(audit, np.random.default_rng(1), alpha=0.2)
     assert list(table) == COLUMNS and set(thresholds) == {"head"}
     t = thresholds["head"]
     assert row(table, "threshold")["value"] == t and row(table, "threshold")["n"] == 1000
@@ -84,16 +85,16 @@ def test_the_table_holds_promise_coverage_and_the_risk_of_the_other_half(rng):
 
 def test_the_half_that_reports_has_no_say_in_the_choice(rng):
     audit = audit_of(1200, rng)
-    _, before = bought(audit, np.random.default_rng(4), alpha=0.2)
+    _, before = certified(audit, np.random.default_rng(4), alpha=0.2)
     mine = halves(audit["stratum"], np.random.default_rng(4))
     label = audit["label"]["head"]
     audit["human"]["head"] = np.where(mine, audit["human"]["head"], (label + 1) % 4)
-    table, after = bought(audit, np.random.default_rng(4), alpha=0.2)
+    table, after = certified(audit, np.random.default_rng(4), alpha=0.2)
     assert before == after and row(table, "risk")["value"] == 1
 
 
 def test_the_sentence_says_what_the_table_says(rng):
-    table, thresholds = bought(audit_of(3000, rng), rng, alpha=0.2, delta=0.05)
+    table, thresholds = certified(audit_of(3000, rng), rng, alpha=0.2, delta=0.05)
     sentence = statements(table)["head"]
     kept = int(np.floor(100 * row(table, "coverage")["value"]))
     start = (
@@ -122,7 +123,7 @@ def test_nothing_is_promised_where_nothing_can_be(rng):
         audit_of(1000, rng, right=lambda c: 0.3),
         audit_of(50, rng, people=np.full(50, -1)),
     ):
-        table, thresholds = bought(audit, rng)
+        table, thresholds = certified(audit, rng)
         assert thresholds == {} and set(table["statistic"]) == {"threshold", "promised_risk"}
         assert np.isnan(row(table, "threshold")["value"]) and row(table, "promised_risk")["n"] == 0
         assert statements(table)["head"].startswith(
@@ -134,10 +135,10 @@ def test_unjudged_images_are_left_out_and_a_rule_has_no_threshold(rng):
     audit = audit_of(1500, rng)
     doubtful = audit["confidence"]["head"] < 0.5
     audit["human"]["head"] = np.where(doubtful, -1, audit["human"]["head"])
-    table, _ = bought(audit, rng, alpha=0.2)
+    table, _ = certified(audit, rng, alpha=0.2)
     assert row(table, "threshold")["n"] < 0.6 * 750
     audit["population"]["head"] = np.full(5, np.nan)
-    table, thresholds = bought(audit, rng)
+    table, thresholds = certified(audit, rng)
     assert table.empty and thresholds == {}
 
 
@@ -152,14 +153,14 @@ def test_unjudged_images_are_left_out_and_a_rule_has_no_threshold(rng):
 )
 def test_what_makes_no_sense_is_refused(rng, change, said):
     with pytest.raises(ValueError, match=said):
-        bought(audit_of(60, rng), rng, **change)
+        certified(audit_of(60, rng), rng, **change)
     audit = audit_of(60, rng)
     audit["population"]["head"] = np.array([0.5, 1.5])
     with pytest.raises(ValueError, match="0 to 1 is allowed"):
-        bought(audit, rng)
+        certified(audit, rng)
     audit["confidence"]["head"] = np.ones(3)
     with pytest.raises(ValueError, match="3 entries; the audit has 60"):
-        bought(audit, rng)
+        certified(audit, rng)
 
 
 def test_halves_and_folds_are_even_in_every_stratum(rng):
@@ -187,9 +188,10 @@ def test_equal_weights_give_the_exact_test(rng):
         ours = weighted_learn_then_test(
             sure, correct, thresholds_at(sure), np.zeros(n), np.full(n, 7.0), alpha=0.2, delta=0.1
         )
-        theirs = learn_then_test(sure, correct, 0.2, 0.1)
-        assert ours[0] == theirs[0] and ours[2:] == theirs[2:]
-        assert ours.coverage == pytest.approx(theirs.coverage)
+        accepted = [sure >= t for t in thresholds_at(sure)]
+        fails = [stats.binom.cdf((~correct[x]).sum(), x.sum(), 0.2) > 0.1 for x in accepted] + [True]
+        last = fails.index(True)
+        assert ours.accepted == (accepted[last - 1].sum() if last else 0)
 
 
 def test_the_tail_is_the_binomial_one_at_whole_numbers():
@@ -388,7 +390,9 @@ def test_the_calibration_error_equals_a_hand_computed_one():
     weights = np.array([[1.0, 1, 1, 1], [1, 3, 2, 0]])
     first = (abs((0.95 - 1) + 0.92 + 0) + abs(0.6 - 1)) / 4
     second = (abs((0.95 - 1) + 3 * 0.92) + 2 * 0.4) / 6
-    assert weighted_ece(p, labels, weights) == pytest.approx([first, second])
+    assert expected_calibration_error(p.max(1), p.argmax(1) == labels, weights, 10) == pytest.approx(
+        [first, second]
+    )
 
 
 def test_an_audit_of_a_few_images_is_not_calibrated(rng):
@@ -423,7 +427,7 @@ def test_published_like_splits_give_thresholds_in_the_schemas_terms():
     nobody = np.full(len(test), -1)
     human = {a: truth.get(a, nobody)[x] for a in SCHEMA.names}
     label = {a: surest.get(a, nobody)[x] for a in SCHEMA.names}
-    table, thresholds = buy_thresholds(
+    table, thresholds = certify_thresholds(
         human, label, {a: c[x] for a, c in confidence.items()}, confidence, SCHEMA,
         stratum=plan.stratum[x], weight=weight[x], alpha=0.2, delta=0.1, rng=rng,
     )  # fmt: skip
@@ -456,3 +460,19 @@ def test_three_sequences_together_break_a_promise_no_more_often_than_one_may():
         broken += found.accepted > 0
     assert broken / draws <= 0.1 + 2 * np.sqrt(0.1 * 0.9 / draws)
     assert broken > 0
+
+
+def test_fifty_nine_items_without_an_error_certify_five_percent_and_fifty_eight_do_not():
+    for n, certified in ((59, True), (58, False)):
+        given = (np.linspace(1, 0, n), np.ones(n, dtype=bool), np.zeros(1), np.zeros(n), np.ones(n))
+        chosen = weighted_learn_then_test(*given, alpha=0.05, delta=0.05)
+        assert (chosen.coverage == 1) is certified and chosen.accepted == (n if certified else 0)
+
+
+def test_the_sequence_stops_at_the_first_threshold_that_fails():
+    confidence, correct = np.arange(200)[::-1], np.ones(200, dtype=bool)
+    correct[100:120] = False  # twenty errors in a row, then none
+    grid = confidence[np.arange(59, 200, 20)]
+    given = (confidence, correct, grid, np.zeros(200), np.ones(200))
+    chosen = weighted_learn_then_test(*given, alpha=0.1, delta=0.1)
+    assert (chosen.accepted, chosen.errors, chosen.value) == (100, 0, 100)

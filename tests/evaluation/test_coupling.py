@@ -12,7 +12,7 @@ from swatchbook.evaluation.association import cramers_v
 from swatchbook.evaluation.collapse import collapse_table, effective_classes
 from swatchbook.evaluation.contingency import chi2_shares
 from swatchbook.evaluation.coupling import coupling_table
-from swatchbook.evaluation.coupling_cells import cell_table, dominating_cells
+from swatchbook.evaluation.coupling_cells import cell_table
 from swatchbook.evaluation.resample import image_weights, table
 from swatchbook.evaluation.selection import keep_by_agreement, keep_by_confidence, selection_table
 from swatchbook.schema import Schema
@@ -295,18 +295,6 @@ def test_cells_add_up_and_stand_beside_the_reference(labels, models, schema, wei
     honest = cells[pair & (cells["model"] == "honest")]
     assert np.allclose(honest["change"], (shares[0] - shares[1]).ravel(), atol=1e-12)
     assert cells[cells["model"] == "reference"]["change"].isna().all()
-
-
-def test_dominating_cells_are_the_largest_shares(labels, models, schema, weights):
-    cells = cell_table(labels, models, schema, weights=weights)
-    named = dominating_cells(cells, "material", "texture", "honest", 4)
-    of_pair = cells[(cells["model"] == "honest") & (cells["a"] == "material") & (cells["b"] == "texture")]
-    assert named["share"].tolist() == sorted(of_pair["share"], reverse=True)[:4]
-    assert dominating_cells(cells, "material", "texture", "collapsed").empty
-    with pytest.raises(
-        ValueError, match="no cells of texture × material for 'honest'; models: reference, honest"
-    ):
-        dominating_cells(cells, "texture", "material", "honest")
 
 
 # collapse_table

@@ -60,10 +60,10 @@ def test_a_confidence_equal_to_the_threshold_is_kept(cosines):
     assert silver_table(cosines, SMALL, FOLDERS, thresholds={"color": above})["color"].isna()["b"]
 
 
-def test_temperature_changes_confidence_and_never_the_choice(cosines):
+def test_the_scale_changes_confidence_and_never_the_choice(cosines):
     thresholds = {"color": 0.0}
-    cold = silver_table(cosines, SMALL, FOLDERS, temperature=100, thresholds=thresholds)
-    warm = silver_table(cosines, SMALL, FOLDERS, temperature=10, thresholds=thresholds)
+    cold = silver_table(cosines, SMALL, FOLDERS, logit_scale=100, thresholds=thresholds)
+    warm = silver_table(cosines, SMALL, FOLDERS, logit_scale=10, thresholds=thresholds)
     assert cold["color"].equals(warm["color"])
     assert warm["color_confidence"]["a"] == pytest.approx(sigmoid(0.1), rel=1e-12)
 
@@ -95,8 +95,8 @@ def test_bad_arguments_are_refused(cosines):
         silver_table(cosines, SMALL, FOLDERS, thresholds={"cloth": 0.5})
     with pytest.raises(ValueError, match=r"color is 1.5; from 0 to 1"):
         silver_table(cosines, SMALL, FOLDERS, thresholds={"color": 1.5})
-    with pytest.raises(ValueError, match=r"temperature must be above 0; received 0"):
-        silver_table(cosines, SMALL, FOLDERS, temperature=0)
+    with pytest.raises(ValueError, match=r"logit_scale must be above 0; received 0"):
+        silver_table(cosines, SMALL, FOLDERS, logit_scale=0)
     with pytest.raises(ValueError, match=r"no column 'color:blue'"):
         silver_table(cosines.drop(columns="color:blue"), SMALL, FOLDERS)
 

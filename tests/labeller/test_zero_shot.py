@@ -27,7 +27,7 @@ from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.training import task, train
 from swatchbook.labeller.training.augment import COLUMNS, augmented
 from swatchbook.labeller.training.captions import HELD_OUT, WORDS, Caption
-from swatchbook.labeller.training.quality import calibration_error, cosines_of, drawn_schema
+from swatchbook.labeller.training.quality import cosines_of, drawn_schema
 from swatchbook.labeller.training.recipe import RECIPE, Design, model_config
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.labeller.training.train import model_card
@@ -577,10 +577,3 @@ def test_drawn_labels_are_uniform_and_uncoupled():
     for pair in (("color", "pattern"), ("texture", "folder")):
         table = pd.crosstab(labels[pair[0]], labels[pair[1]])
         assert stats.chi2_contingency(table).pvalue > 0.001
-
-
-def test_calibration_error_by_hand():
-    # Ten labels of confidence .95, seven right; ten of .65, six right: half of .25 and half of .05.
-    sure = np.repeat([0.95, 0.65], 10)
-    right = np.array([1] * 7 + [0] * 3 + [1] * 6 + [0] * 4)
-    assert calibration_error(sure, right) == pytest.approx(0.15)

@@ -22,9 +22,9 @@ from swatchbook.evaluation.labelling import (
     KEPT,
     MAJORITY,
     NEAREST,
-    calibration_table,
     kept,
     labelling_scores,
+    reliability_table,
     risk_table,
 )
 from swatchbook.evaluation.resample import image_weights
@@ -151,11 +151,11 @@ def test_an_attribute_of_which_nothing_is_known_is_left_out():
     schema = Schema("s", (TWO["color"], attribute("pattern", "solid", "floral")))
     nothing = {"pattern": np.full(4, -1)}
     given = (TRUTH | nothing, LABELS_GIVEN | {"pattern": np.zeros(4, int)}, SURE | {"pattern": np.ones(4)})
-    tables = [f(*given, schema, ONES) for f in (labelling_scores, calibration_table, risk_table)]
+    tables = [f(*given, schema, ONES) for f in (labelling_scores, reliability_table, risk_table)]
     assert [set(t["attribute"]) for t in tables] == [{"color"}] * 3
     given = (nothing, {"pattern": np.zeros(4, int)}, {"pattern": np.ones(4)})
     only = Schema("s", (schema["pattern"],))
-    assert [len(f(*given, only, ONES)) for f in (labelling_scores, calibration_table, risk_table)] == [
+    assert [len(f(*given, only, ONES)) for f in (labelling_scores, reliability_table, risk_table)] == [
         0,
         0,
         0,
@@ -163,7 +163,7 @@ def test_an_attribute_of_which_nothing_is_known_is_left_out():
 
 
 def test_errors_of_confidence_are_of_all_labels_and_bins_tell_kept_from_abstained():
-    table = calibration_table(TRUTH, LABELS_GIVEN, SURE, TWO, ONES, bins=15)
+    table = reliability_table(TRUTH, LABELS_GIVEN, SURE, TWO, ONES, bins=15)
     assert set(table.loc[table["statistic"].isin(["gap", "ece"]), "labels"]) == {"all"}
     bins = table[table["statistic"] == "share_right"].set_index("labels")["n"]
     assert bins["abstained"] == 1 and bins["kept"].sum() == 2

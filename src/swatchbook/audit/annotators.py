@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from swatchbook.audit.columns import ADJUDICATED, ASIDE, CANNOT_TELL, NOT_JUDGED, SEVERAL, answer_columns
 from swatchbook.evaluation.agreement import COLUMNS, agreement_table
+from swatchbook.evaluation.intervals import share_row
 from swatchbook.schema import Schema
 
 GIVEN_COLUMNS = ["annotator", "attribute", "label", "taken_as", "n"]
@@ -92,21 +92,13 @@ def _again(
     for attribute in schema.names:
         wide = _wide(both, attribute, ("1", "2"), "image_id")
         wide = wide[(wide != "").all(axis=1)]
-        same = _proportion(int((wide["1"] == wide["2"]).sum()), len(wide), level)
+        same = share_row(int((wide["1"] == wide["2"]).sum()), len(wide), level, TWICE)
         made.append({"attribute": attribute, "statistic": SAME_ANSWER, **same})
         for row in (r for r in rows if r["attribute"] == attribute):
             if row["statistic"] == "agreement" and row["n"]:
-                row |= _proportion(round(row["value"] * row["n"]), row["n"], level)
+                row |= share_row(round(row["value"] * row["n"]), row["n"], level)
             made.append(row)
     return pd.DataFrame(made).assign(annotator=who)[AGAIN_COLUMNS]
-
-
-def _proportion(hits: int, n: int, level: float) -> dict[str, object]:
-    """A share with its Wilson interval (Wilson 1927)."""
-    if not n:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "interval": TWICE}
-    ends = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
-    return {"value": hits / n, "low": ends.low, "high": ends.high, "n": n, "interval": f"{level:.0%} Wilson"}
 
 
 def _classes_only(judgements: pd.DataFrame, schema: Schema) -> pd.DataFrame:

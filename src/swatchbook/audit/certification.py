@@ -11,7 +11,7 @@ import pandas as pd
 
 from swatchbook.audit.run import Run
 from swatchbook.audit.sheet import EVERYTHING, with_design
-from swatchbook.evaluation.certification import buy_thresholds, statements
+from swatchbook.evaluation.certification import certify_thresholds, statements
 from swatchbook.evaluation.temperature import calibration_table
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.thresholds import thresholds_table
@@ -32,8 +32,8 @@ def certify(
 
     Returns:
         (tables, lines to print). Tables by name: ``thresholds`` as `thresholds_table`, ``buys`` as
-        `buy_thresholds`, and, where the run keeps cosines, ``calibration`` as `calibration_table`. None of
-        them where the run's labels have no confidences.
+        `certify_thresholds`, and, where the run keeps cosines, ``calibration`` as `calibration_table`.
+        None of them where the run's labels have no confidences.
 
     Raises:
         ValueError: If α or δ is out of range, or the cosines are of another schema.
@@ -50,7 +50,7 @@ def certify(
     labels = surest.loc[own["image_id"]]
     human = run.schema.encode(own.reindex(columns=list(run.schema.names)), "answers")
     design = {"stratum": own["stratum"].to_numpy(), "weight": own["weight"].to_numpy()}
-    certified, thresholds = buy_thresholds(
+    certified, thresholds = certify_thresholds(
         human,
         run.schema.encode(labels, "silver.parquet"),
         _confidences(run, labels),
@@ -101,7 +101,7 @@ def _unthresholded(run: Run) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         return silver.assign(**given), None
     cosines = run.store.read_table("cosines.parquet").set_index("image_id")
     scale = float(run.settings["labelling.temperature"])
-    surest = silver_table(cosines, run.schema, temperature=scale, thresholds=dict.fromkeys(names, 0.0))
+    surest = silver_table(cosines, run.schema, logit_scale=scale, thresholds=dict.fromkeys(names, 0.0))
     ruled = [f"{n}_confidence" for n in names if silver[f"{n}_confidence"].isna().all()]
     return surest.assign(**dict.fromkeys(ruled, np.nan)), cosines * scale
 

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from swatchbook.audit.designs import DESIGNS, Design, aligned, make_design, of_test_split
-from swatchbook.evaluation.influence import expected_influences, influences
+from swatchbook.evaluation.linearisation import expected_influences, influences
 from swatchbook.evaluation.weighted_scores import NO_HUMAN_LABEL
 from swatchbook.schema import Attribute, Schema
 

@@ -169,7 +169,7 @@ class Labelling:
     def answers(self, cosines: pd.DataFrame) -> pd.DataFrame:
         """Cosines → labels and confidences."""
         thresholds = None if self.abstain else dict.fromkeys(self.schema.names, 0.0)
-        return silver_table(cosines, self.schema, temperature=self.logit_scale, thresholds=thresholds)
+        return silver_table(cosines, self.schema, logit_scale=self.logit_scale, thresholds=thresholds)
 
 
 def short_side_for(labeller: Labeller) -> int | None:

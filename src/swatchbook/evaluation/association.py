@@ -61,7 +61,6 @@ def cramers_v(
     correct: bool = True,
     size: float | np.ndarray | None = None,
     *,
-    textbook: bool = False,
     truncate: bool = True,
 ) -> np.ndarray:
     """Cramér's V of each table, bias-corrected by default.
@@ -75,8 +74,6 @@ def cramers_v(
         correct: Subtract the mean of φ² under independence; False gives the plug-in V.
         size: Number of independent items behind the table, for a weighted table its `kish_size`;
             the table's sum by default.
-        textbook: Bergsma's own denominator, from classes in use shrunk by their bias, instead of the
-            schema's.
         truncate: Take a negative corrected φ² as 0. False gives it a negative root, which is no V but
             averages correctly: means of truncated values near 0 are too large.
 
@@ -94,11 +91,8 @@ def cramers_v(
     beyond_one = np.where(n > 1, n - 1.0, np.nan)
     if correct:
         value = value - (r - 1) * (c - 1) / beyond_one
-    if textbook:
-        fewest = np.minimum(r - (r - 1) ** 2 / beyond_one, c - (c - 1) ** 2 / beyond_one)
-    else:
-        fewest = np.broadcast_to(float(min(table.shape[-2:])), value.shape)
-    share = np.divide(value, fewest - 1, out=np.full(value.shape, np.nan), where=fewest > 1)
+    fewest = min(table.shape[-2:])
+    share = value / (fewest - 1) if fewest > 1 else np.full(value.shape, np.nan)
     v = np.sign(share) * np.sqrt(np.abs(share))
     return np.maximum(v, 0) if truncate else v
 

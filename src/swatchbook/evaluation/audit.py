@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from swatchbook.evaluation.association import kish_size
-from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, table
+from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights
 from swatchbook.evaluation.scores import macro_f1
 from swatchbook.evaluation.weighted_scores import (
     NO_HUMAN_LABEL,
@@ -293,36 +293,3 @@ def draw_sample(
     indices, weight = np.concatenate(drawn), np.concatenate(weights)
     order = np.argsort(indices)
     return indices[order], weight[order]
-
-
-def estimated_table(
-    silver: np.ndarray,
-    human: np.ndarray,
-    k: int,
-    weight: np.ndarray,
-    silver_counts: np.ndarray | None = None,
-) -> np.ndarray:
-    """Estimated silver × human counts of the whole split (Horvitz–Thompson).
-
-    Args:
-        silver: Codes of the judged images, −1 an abstention; shape (n,).
-        human: Codes, −1 is left out; shape (n,).
-        k: Number of classes K.
-        weight: N_h / n_h of each image, shape (n,).
-        silver_counts: Known number of images of the split with each silver label, the abstained last,
-            shape (K + 1,). The rows are rescaled to them; a row without a judged image stays empty.
-
-    Returns:
-        Shape (K + 1, K): the last row is the abstained.
-
-    Source:
-        Horvitz & Thompson (1952), JASA 47:663–685.
-    """
-    counts = table(np.where(silver < 0, k, silver), human, (k + 1, k), weight)
-    if silver_counts is None:
-        return counts
-    known = np.asarray(silver_counts, dtype=float)
-    if known.shape != (k + 1,):
-        raise ValueError(f"silver_counts must have shape ({k + 1},); received {known.shape}")
-    seen = counts.sum(1)
-    return counts * np.divide(known, seen, out=np.zeros(k + 1), where=seen > 0)[:, None]

@@ -1,4 +1,4 @@
-"""What an audit buys: thresholds that keep a promise about the labels they let through.
+"""Threshold certification: thresholds that keep a promise about the labels they let through.
 
 One half of the audit chooses, the other half reports. The thresholds that can be chosen are fixed before
 any answer is looked at, from the confidences of the whole split, so how many labels a threshold keeps is
@@ -8,12 +8,12 @@ counted and not estimated. Risks are weighted by what each judged image stands f
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from swatchbook.evaluation.selective import NOTHING, Threshold
 from swatchbook.evaluation.weighted_scores import check_design
 from swatchbook.schema import Schema
 
@@ -24,7 +24,26 @@ STARTS = 3  # sequences of thresholds; with one, a single mistake among the sure
 UNCERTIFIED = "nothing certified"
 
 
-def buy_thresholds(
+class Threshold(NamedTuple):
+    """A chosen threshold: accept an item if its confidence is at least `value`.
+
+    Attributes:
+        value: The threshold; infinite where nothing can be accepted.
+        coverage: Share of the calibration items accepted, in [0, 1].
+        accepted: Number of them.
+        errors: Number of errors among them.
+    """
+
+    value: float
+    coverage: float
+    accepted: int
+    errors: int
+
+
+NOTHING = Threshold(float("inf"), 0.0, 0, 0)
+
+
+def certify_thresholds(
     human: Codes,
     label: Codes,
     confidence: Mapping[str, np.ndarray],
@@ -156,7 +175,7 @@ def weighted_learn_then_test(
 
     The p-value of "the weighted risk is above α" is the binomial tail at the effective number of accepted
     items and of errors among them, both of which may be fractions. With equal weights and one stratum it is
-    the exact test of `learn_then_test`; else it is an approximation, a careful one in simulated audits.
+    the exact binomial test; else it is an approximation, a careful one in simulated audits.
 
     Args:
         confidence: Shape (n,).
@@ -255,30 +274,30 @@ def risk_interval(risk: float, size: float, level: float) -> tuple[float, float]
 
 
 def statements(table: pd.DataFrame) -> dict[str, str]:
-    """What was bought, attribute → one sentence.
+    """What was certified, attribute → one sentence.
 
     Args:
-        table: As `buy_thresholds` gives it.
+        table: As `certify_thresholds` gives it.
     """
-    told = {}
+    sentences = {}
     for name, rows in table.groupby("attribute", sort=False):
         row = rows.set_index("statistic")
         wrong = f"at most {row.loc['promised_risk', 'value']:.0%} wrong"
         sure = row.loc["promised_risk", "interval"].partition(" ")[0]
         if np.isnan(row.loc["threshold", "value"]):
             judged = f"the {int(row.loc['threshold', 'n'])} judged images do not show it"
-            told[name] = f"No threshold keeps {name} labels with {wrong} ({sure}): {judged}."
+            sentences[name] = f"No threshold keeps {name} labels with {wrong} ({sure}): {judged}."
             continue
         # Rounded down: a share of 71.8 % is not yet 72 %.
         kept = np.floor(100 * row.loc["coverage", "value"] + 1e-9)
-        told[name] = (
+        sentences[name] = (
             f"At {row.loc['threshold', 'value']:.3g}, {kept:.0f}% of {name} labels are kept, {wrong} ({sure})"
         )
         if not np.isnan(row.loc["risk", "value"]):
             value, low, high = (row.loc["risk", end] for end in ("value", "low", "high"))
-            told[name] += f"; in the half held back {value:.0%} were wrong ({low:.0%} to {high:.0%})"
-        told[name] += "."
-    return told
+            sentences[name] += f"; in the half held back {value:.0%} were wrong ({low:.0%} to {high:.0%})"
+        sentences[name] += "."
+    return sentences
 
 
 def _half(

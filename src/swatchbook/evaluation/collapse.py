@@ -9,14 +9,15 @@ import pandas as pd
 
 from swatchbook.evaluation.contingency import expected
 from swatchbook.evaluation.coupling import REFERENCE, Codes, check_codes, labelled
-from swatchbook.evaluation.paired import (
+from swatchbook.evaluation.resample import (
+    cells,
     estimate_first,
     normal_interval,
     normal_words,
     percentile_words,
     percentiles,
+    table,
 )
-from swatchbook.evaluation.resample import cells, table
 from swatchbook.schema import Schema
 
 COLUMNS = ["model", "head", "other", "class", "statistic", "value", "low", "high", "n", "interval"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from swatchbook.evaluation.intervals import share_row
 from swatchbook.evaluation.resample import percentile_interval
 from swatchbook.schema import Schema
 
@@ -16,6 +16,39 @@ COLUMNS = [
     "low", "high", "n", "interval",
 ]  # fmt: skip
 GROUPS = ("kept", "abstained")
+BINS = 15
+
+
+def expected_calibration_error(
+    confidence: np.ndarray, right: np.ndarray, weights: np.ndarray | None = None, bins: int = BINS
+) -> np.ndarray:
+    """Mean distance between confidence and accuracy over bins of confidence, by their size.
+
+    Args:
+        confidence: In [0, 1], shape (n,).
+        right: Whether each label is right, shape (n,).
+        weights: Weights of each replicate, shape (B, n); one replicate of ones by default.
+        bins: Bins of equal width over [0, 1].
+
+    Returns:
+        Shape (B,), in [0, 1]; NaN for a replicate without weight.
+
+    Source:
+        Guo et al. (2017), arXiv 1706.04599, section 2.
+    """
+    weights = np.ones((1, len(confidence))) if weights is None else weights
+    # A bin's weight times |confidence − accuracy| is the absolute sum of its excesses.
+    excess = np.eye(bins)[_bin_of(confidence, bins)] * (np.asarray(confidence) - right)[:, None]
+    with np.errstate(invalid="ignore"):
+        return np.abs(weights @ excess).sum(1) / weights.sum(1)
+
+
+def _bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    return np.clip(np.digitize(confidence, _edges(bins)) - 1, 0, bins - 1)
+
+
+def _edges(bins: int) -> np.ndarray:
+    return np.linspace(0, 1, bins + 1).round(12)  # else a threshold of 0.3 lies beside the edge 0.3
 
 
 def confidence_table(
@@ -78,8 +111,7 @@ def confidence_table(
             )
         threshold = attribute.threshold or 0.0
         same = {"attribute": attribute.name, "reference": reference, "threshold": threshold}
-        edges = np.linspace(0, 1, bins + 1).round(12)  # else a threshold of 0.3 lies beside the edge 0.3
-        place = np.clip(np.digitize(sure, edges) - 1, 0, bins - 1)
+        edges, place = _edges(bins), _bin_of(sure, bins)
         right, kept = code == true, sure >= threshold
         for k in range(bins):
             for group, inside in zip(GROUPS[::-1], (~kept, kept), strict=True):
@@ -89,42 +121,23 @@ def confidence_table(
                     rows.append(same | edge | _share(right[here], "share_right", group, level))
         for group, inside in zip(GROUPS, (kept, ~kept), strict=True):
             rows.append(same | _share(right[inside], "accuracy", group, level))
-        rows += [
-            same | row for row in _errors(sure[kept], right[kept], place[kept], weights[:, used[kept]], level)
-        ]
+        rows += [same | row for row in _errors(sure[kept], right[kept], weights[:, used[kept]], bins, level)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _share(right: np.ndarray, statistic: str, group: str, level: float) -> dict:
-    n, hits = len(right), int(right.sum())
-    row = {"statistic": statistic, "labels": group, "n": n}
-    if not n:
-        return row | {"value": np.nan, "low": np.nan, "high": np.nan, "interval": ""}
-    low, high = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
-    return row | {
-        "value": hits / n,
-        "low": low,
-        "high": high,
-        "interval": f"{level:.0%} Wilson score interval",
-    }
+    return {"statistic": statistic, "labels": group} | share_row(int(right.sum()), len(right), level, "")
 
 
-def _errors(
-    sure: np.ndarray, right: np.ndarray, place: np.ndarray, weights: np.ndarray, level: float
-) -> list[dict]:
+def _errors(sure: np.ndarray, right: np.ndarray, weights: np.ndarray, bins: int, level: float) -> list[dict]:
     """The calibration gap and the expected calibration error of the kept labels."""
     rows = [{"statistic": s, "labels": "kept", "n": len(sure), "interval": ""} for s in ("gap", "ece")]
     if not len(sure):
         return [row | {"value": np.nan, "low": np.nan, "high": np.nan} for row in rows]
-    _, place = np.unique(place, return_inverse=True)
-    over = sure - right
     drawn = np.vstack([np.ones(len(sure)), weights])
-    total = drawn.sum(1)
     with np.errstate(invalid="ignore"):
-        gap = drawn @ over / total
-        # A bin's weight times |confidence − accuracy| is the absolute sum of its excesses.
-        sums = np.stack([(drawn[:, place == k] @ over[place == k]) for k in range(place.max() + 1)], axis=1)
-        ece = np.abs(sums).sum(1) / total
+        gap = drawn @ (sure - right) / drawn.sum(1)
+    ece = expected_calibration_error(sure, right, drawn, bins)
     low, high = percentile_interval(gap[1:], level)
     b = len(weights)
     rows[0] |= {"value": gap[0], "low": float(low), "high": float(high)}

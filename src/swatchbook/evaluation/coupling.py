@@ -25,8 +25,7 @@ from swatchbook.evaluation.association import (
 )
 from swatchbook.evaluation.contingency import rake
 from swatchbook.evaluation.independent_errors import confusion_null, null_p, v_ref
-from swatchbook.evaluation.paired import estimate_first, normal_interval, normal_words, spread
-from swatchbook.evaluation.resample import holm, tables
+from swatchbook.evaluation.resample import estimate_first, holm, normal_interval, normal_words, spread, tables
 from swatchbook.schema import Schema
 
 REFERENCE = "reference"

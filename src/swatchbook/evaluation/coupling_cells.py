@@ -10,8 +10,7 @@ from scipy import stats
 
 from swatchbook.evaluation.contingency import adjusted_residuals, chi2_shares, expected, npmi
 from swatchbook.evaluation.coupling import REFERENCE, Codes, check_codes, labelled, pair_tables
-from swatchbook.evaluation.paired import estimate_first, percentile_words
-from swatchbook.evaluation.resample import holm, percentile_interval
+from swatchbook.evaluation.resample import estimate_first, holm, percentile_interval, percentile_words
 from swatchbook.schema import Schema
 
 COLUMNS = [
@@ -77,25 +76,3 @@ def _cells(counts: np.ndarray, truth: np.ndarray, compared: bool, level: float) 
     for share, ends in (("share", ["low", "high"]), ("change", ["change_low", "change_high"])):
         frame.loc[frame[share].isna(), ends] = np.nan
     return frame.astype({"count": int})
-
-
-def dominating_cells(cells: pd.DataFrame, a: str, b: str, model: str, k: int = 3) -> pd.DataFrame:
-    """The k cells with the largest shares of a pair's χ², largest first.
-
-    Args:
-        cells: From `cell_table`.
-        a: First attribute of the pair, in schema order.
-        b: Second attribute.
-        model: A model or ``reference``.
-        k: How many cells.
-
-    Raises:
-        ValueError: If the table has no such pair or model.
-    """
-    chosen = cells[(cells["model"] == model) & (cells["a"] == a) & (cells["b"] == b)]
-    if chosen.empty:
-        models = ", ".join(cells["model"].unique())
-        pairs = ", ".join(f"{x} × {y}" for x, y in cells[["a", "b"]].drop_duplicates().to_numpy())
-        raise ValueError(f"no cells of {a} × {b} for {model!r}; models: {models}; pairs: {pairs}")
-    shown = chosen[chosen["share"].notna()]
-    return shown.sort_values("share", ascending=False, kind="stable").head(k).reset_index(drop=True)

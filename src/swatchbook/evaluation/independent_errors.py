@@ -121,34 +121,6 @@ def null_p(observed: float, null: np.ndarray) -> float:
     return (1 + int((null >= observed - 1e-12).sum())) / (len(null) + 1)
 
 
-def invert_confusion(table: np.ndarray, given_a: np.ndarray, given_b: np.ndarray) -> np.ndarray:
-    """Undo known class-conditional noise: T_a⁻ᵀ Q T_b⁻¹.
-
-    Right only where the noise of each attribute depends on nothing but its own class. Errors that are
-    made together, as a labeller's are, pass through it and come out as association.
-
-    Args:
-        table: Noisy table Q, shape (K_a, K_b).
-        given_a: P(noisy | true) of attribute a, shape (K_a, K_a), rows sum to 1.
-        given_b: The same for b, shape (K_b, K_b).
-
-    Returns:
-        Shape (K_a, K_b), same total; sampling can leave cells slightly negative.
-
-    Raises:
-        ValueError: If a matrix is not row-stochastic, or has no usable inverse.
-    """
-    _check(table, given_a, given_b)
-    for name, given in (("given_a", given_a), ("given_b", given_b)):
-        if not np.allclose(np.sum(given, axis=1), 1) or np.min(given) < 0:
-            raise ValueError(f"{name} must have rows that sum to 1; received sums {np.sum(given, axis=1)}")
-        condition = np.linalg.cond(given)
-        if condition > 1e8:
-            raise ValueError(f"{name} cannot be inverted (condition number {condition:.0e}, at most 1e+08)")
-    half = np.linalg.solve(np.asarray(given_a, float).T, np.asarray(table, float))
-    return np.linalg.solve(np.asarray(given_b, float).T, half.T).T
-
-
 def _check(joint: np.ndarray, confusion_a: np.ndarray, confusion_b: np.ndarray) -> None:
     k_a, k_b = np.shape(joint)[-2:]
     if np.shape(confusion_a)[-2:] != (k_a, k_a) or np.shape(confusion_b)[-2:] != (k_b, k_b):

@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from swatchbook.evaluation.confidence import confidence_table
+from swatchbook.evaluation.confidence import BINS, confidence_table
+from swatchbook.evaluation.intervals import share_row
 from swatchbook.evaluation.resample import percentile_interval, table, tables
 from swatchbook.evaluation.scores import accuracy, macro_f1, majority_baseline, score_table
-from swatchbook.evaluation.selective import risk_coverage
 from swatchbook.schema import Attribute, Schema
 
 Codes = Mapping[str, np.ndarray]
@@ -46,7 +45,7 @@ def labelling_scores(
     weights: np.ndarray,
     *,
     nearest: np.ndarray | None = None,
-    bins: int = 15,
+    bins: int = BINS,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Scores of a labeller and of two baselines against what is true.
@@ -89,8 +88,8 @@ def labelling_scores(
     color = Schema(schema.name, tuple(a for a in schema if a.name == "color"))
     if nearest is not None and color.attributes:
         parts.append(score_table(truth, {NEAREST: {"color": nearest}}, color, weights, **shared))
-    found = pd.concat(parts).rename(columns={"model": "labels", "head": "attribute"})
-    found = found[found["attribute"].isin(schema.names)]
+    scored = pd.concat(parts).rename(columns={"model": "labels", "head": "attribute"})
+    scored = scored[scored["attribute"].isin(schema.names)]
     extra: list[dict] = []
     for a in schema:
         t, all_, few = (np.asarray(codes[a.name]) for codes in (truth, labels, some))
@@ -98,15 +97,15 @@ def labelling_scores(
         extra.append(_gain(a, KEPT, "accuracy_gain", accuracy, t, few, all_, weights, level))
         if nearest is not None and a.name == "color":
             extra.append(_gain(a, ALL, "macro_f1_gain", macro_f1, t, all_, nearest, weights, level))
-    sure = calibration_table(truth, labels, confidence, schema, weights, bins=bins, level=level)
+    sure = reliability_table(truth, labels, confidence, schema, weights, bins=bins, level=level)
     sure = sure[sure["labels"] == "all"].assign(labels=ALL).rename(columns={"statistic": "metric"})
     risk = risk_table(truth, labels, confidence, schema, weights, level=level)
     area = risk[risk["statistic"] == "aurc"].assign(labels=ALL, metric="aurc")
     tail = pd.concat([pd.DataFrame(extra), sure, area]).assign(**{"class": "all"})
-    return pd.concat([found, tail], ignore_index=True)[COLUMNS]
+    return pd.concat([scored, tail], ignore_index=True)[COLUMNS]
 
 
-def calibration_table(
+def reliability_table(
     truth: Codes,
     labels: Codes,
     confidence: Codes,
@@ -114,7 +113,7 @@ def calibration_table(
     weights: np.ndarray,
     *,
     reference: str = "known truth",
-    bins: int = 15,
+    bins: int = BINS,
     level: float = 0.95,
 ) -> pd.DataFrame:
     """Confidence against being right: bins and accuracies by the thresholds, errors over all labels.
@@ -157,10 +156,85 @@ def risk_table(
             continue
         curve = risk_coverage(sure, right, weights[:, used], level=level)
         inside = sure >= (a.threshold or 0.0)
-        here = _share(int((~right & inside).sum()), int(inside.sum()), level)
+        here = share_row(int((~right & inside).sum()), int(inside.sum()), level)
         here |= {"statistic": "kept", "threshold": a.threshold or 0.0, "coverage": inside.mean()}
         parts.append(pd.concat([curve, pd.DataFrame([here])]).assign(attribute=a.name))
     return pd.concat(parts, ignore_index=True)[RISK] if parts else pd.DataFrame(columns=RISK)
+
+
+def risk_coverage(
+    confidence: np.ndarray,
+    correct: np.ndarray,
+    weights: np.ndarray,
+    *,
+    level: float = 0.95,
+    points: int = 100,
+) -> pd.DataFrame:
+    """Selective risk at every coverage, and the area under the curve, with a bootstrap band.
+
+    Args:
+        confidence: Shape (n,), any finite numbers; higher is surer.
+        correct: Whether each item is right, 0 or 1, shape (n,).
+        weights: Bootstrap weights, shape (B, n), as `image_weights` or `rao_wu_weights` give them.
+        level: Confidence level in (0, 1).
+        points: Number of coverages at most.
+
+    Returns:
+        Columns `RISK` but for the attribute. Rows "risk": the error rate among items whose confidence is at
+        least ``threshold``, at increasing coverage, n items accepted; the band is pointwise, at that
+        threshold. Last row "aurc": the mean of the risk over coverage (0 is best).
+
+    Raises:
+        ValueError: If nothing is given, lengths differ, or a confidence is not a number.
+
+    Source:
+        El-Yaniv & Wiener (2010), JMLR 11:1605–1641; AURC as in Geifman et al. (2019), ICLR.
+    """
+    confidence, correct = _checked(confidence, correct)
+    n = len(confidence)
+    if np.ndim(weights) != 2 or np.shape(weights)[1] != n:
+        raise ValueError(f"weights must have shape (B, {n}); received {np.shape(weights)}")
+    order = np.argsort(-confidence, kind="stable")
+    ranked = confidence[order]
+    replicates = np.vstack([np.ones(n), np.asarray(weights, dtype=float)])[:, order]
+    kept = np.cumsum(replicates, axis=1)
+    wrong = np.cumsum(replicates * ~correct[order], axis=1)
+    # Items of equal confidence are accepted together, so only the last of them is a choice.
+    last = np.flatnonzero(np.append(np.diff(ranked) != 0, True))
+    risk = np.full((len(replicates), len(last)), np.nan)
+    np.divide(wrong[:, last], kept[:, last], out=risk, where=kept[:, last] > 0)
+    mass = np.diff(kept[:, last], axis=1, prepend=0)
+    area = np.where(mass > 0, risk * mass, 0).sum(1) / kept[:, -1]
+    shown = np.unique(np.linspace(0, len(last) - 1, min(points, len(last))).round().astype(int))
+    low, high = percentile_interval(risk[1:, shown], level)
+    frame = pd.DataFrame(
+        {
+            "statistic": "risk",
+            "threshold": ranked[last[shown]],
+            "coverage": (last[shown] + 1) / n,
+            "value": risk[0, shown],
+            "low": low,
+            "high": high,
+            "n": last[shown] + 1,
+        }
+    )
+    low, high = percentile_interval(area[1:], level)
+    frame.loc[len(frame)] = ["aurc", np.nan, 1.0, area[0], float(low), float(high), n]
+    return frame.assign(interval=f"{level:.0%} percentile bootstrap, B={len(weights)}")[RISK[1:]]
+
+
+def _checked(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct)
+    if confidence.ndim != 1 or confidence.shape != correct.shape or not len(confidence):
+        raise ValueError(
+            f"confidence and correct must have one entry an item, at least one; received "
+            f"{confidence.shape} and {correct.shape}"
+        )
+    if not np.isfinite(confidence).all():
+        raise ValueError("confidence must be finite; received NaN or infinity")
+    if not np.isin(correct, (0, 1)).all():
+        raise ValueError("correct must be 0 or 1 for each item")
+    return confidence, correct.astype(bool)
 
 
 def _known(truth: Codes, schema: Schema) -> Schema:
@@ -173,22 +247,9 @@ def _unsure(schema: Schema) -> Schema:
     return Schema(schema.name, tuple(replace(a, threshold=0.0) for a in schema))
 
 
-def _share(hits: int, n: int, level: float) -> dict:
-    if not n:
-        return {"value": np.nan, "low": np.nan, "high": np.nan, "n": 0, "interval": "not estimable"}
-    low, high = stats.binomtest(hits, n).proportion_ci(level, method="wilson")
-    return {
-        "value": hits / n,
-        "low": low,
-        "high": high,
-        "n": n,
-        "interval": f"{level:.0%} Wilson score interval",
-    }
-
-
 def _coverage(name: str, truth: np.ndarray, some: np.ndarray, level: float) -> dict:
     known = truth >= 0
-    share = _share(int((some[known] >= 0).sum()), int(known.sum()), level)
+    share = share_row(int((some[known] >= 0).sum()), int(known.sum()), level)
     return {"labels": KEPT, "attribute": name, "metric": "coverage", **share}
 
 

@@ -21,7 +21,7 @@ from swatchbook.evaluation.coupling import (
     unless_constant,
     v_rows,
 )
-from swatchbook.evaluation.paired import estimate_first
+from swatchbook.evaluation.resample import estimate_first
 from swatchbook.schema import Schema
 
 COLUMNS = [

@@ -16,8 +16,8 @@ from scipy import optimize, special
 
 from swatchbook.evaluation.association import kish_size
 from swatchbook.evaluation.certification import folds
+from swatchbook.evaluation.confidence import expected_calibration_error
 from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights
-from swatchbook.evaluation.selective import fit_temperature
 from swatchbook.evaluation.weighted_scores import NO_HUMAN_LABEL, with_estimate
 from swatchbook.schema import Schema
 
@@ -69,8 +69,8 @@ def calibration_table(
         level: Confidence level of the intervals.
 
     Returns:
-        (table, fits). Columns `COLUMNS`. For each of `CALIBRATIONS`: ``ece`` (the weighted mean over ten bins
-        of the distance between confidence and accuracy; its intervals are basic ones, because chance keeps
+        (table, fits). Columns `COLUMNS`. For each of `CALIBRATIONS`: ``ece`` (as in
+        `expected_calibration_error`; its intervals are basic ones, because chance keeps
         it above 0), ``nll``, ``brier`` (summed over classes) and ``accuracy`` of the surest class; after
         "none" also each one's change against it, such as ``ece_change`` (paired). Then the parameters of the
         fit to all images, ``temperature`` and, a row a class, ``bias``. Fits: attribute → temperature and
@@ -113,6 +113,48 @@ def calibration_table(
         fits[a.name], more = _parameter_rows(z, judged, replicates, a.classes, level)
         rows += [{"attribute": a.name, "class": "all", "n": len(used)} | row for row in [*made, *more]]
     return pd.DataFrame(rows, columns=COLUMNS), fits
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """The temperature T that makes softmax(logits / T) fit the labels best.
+
+    Args:
+        logits: Shape (n, K), finite.
+        labels: Codes 0…K−1, −1 is left out; shape (n,).
+        weights: Item weights ≥ 0, shape (n,); equal by default.
+
+    Returns:
+        T in [1e−3, 1e3], the least weighted negative log-likelihood.
+
+    Raises:
+        ValueError: If no item is labelled, or shapes differ, or a logit is not a number.
+
+    Source:
+        Guo et al. (2017), On Calibration of Modern Neural Networks, arXiv 1706.04599.
+    """
+    logits, labels = np.asarray(logits, dtype=float), np.asarray(labels)
+    weights = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=float)
+    if logits.ndim != 2 or not len(logits) == len(labels) == len(weights):
+        raise ValueError(
+            f"logits (n, K), labels (n,) and weights (n,) are needed; received {logits.shape}, "
+            f"{labels.shape}, {weights.shape}"
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError("logits must be finite; received NaN or infinity")
+    used = np.flatnonzero((labels >= 0) & (weights > 0))
+    if not used.size:
+        raise ValueError("labels: none given; at least one item needs a label and a positive weight")
+    logits, labels, weights = logits[used], labels[used], weights[used] / weights[used].sum()
+
+    def loss(log_temperature: float) -> float:
+        log_p = special.log_softmax(logits / np.exp(log_temperature), axis=1)
+        return float(-(weights * log_p[np.arange(len(labels)), labels]).sum())
+
+    # In log T the loss has one minimum, but far from it the loss is flat; a coarse grid finds the valley.
+    grid = np.linspace(np.log(1e-3), np.log(1e3), 61)
+    best = int(np.argmin([loss(x) for x in grid]))
+    bounds = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
 def fit_temperature_and_bias(
@@ -180,25 +222,6 @@ def cross_fitted(
     return made
 
 
-def weighted_ece(p: np.ndarray, labels: np.ndarray, weights: np.ndarray, bins: int = 10) -> np.ndarray:
-    """Expected calibration error of the surest class, in each replicate; shape (B,), values in [0, 1].
-
-    Args:
-        p: Probabilities, shape (n, K).
-        labels: Codes, shape (n,).
-        weights: Shape (B, n).
-        bins: Bins of equal width over [0, 1].
-
-    Source:
-        Guo et al. (2017), arXiv 1706.04599, section 2.
-    """
-    sure, right = p.max(1), p.argmax(1) == labels
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    # A bin's weight times |confidence − accuracy| is the absolute sum of its excesses.
-    excess = np.eye(bins)[place] * (sure - right)[:, None]
-    return np.abs(weights @ excess).sum(1) / weights.sum(1)
-
-
 def _score_rows(
     after: Mapping[str, np.ndarray], judged: np.ndarray, replicates: np.ndarray, level: float
 ) -> list[dict]:
@@ -217,7 +240,7 @@ def _score_rows(
 
 def _score(statistic: str, p: np.ndarray, judged: np.ndarray, replicates: np.ndarray) -> np.ndarray:
     if statistic == "ece":
-        return weighted_ece(p, judged, replicates)
+        return expected_calibration_error(p.max(1), p.argmax(1) == judged, replicates)
     each = {
         "nll": -np.log(np.maximum(p[np.arange(len(p)), judged], 1e-300)),
         "brier": ((p - np.eye(p.shape[1])[judged]) ** 2).sum(1),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from swatchbook.drawn.colours import to_lab
@@ -68,3 +69,18 @@ def nearest_colour(colours: np.ndarray, allowed: Sequence[str]) -> np.ndarray:
     shades = to_lab(np.array([NAMED[name] for name in names]) / 255)
     distance = np.linalg.norm(to_lab(colours)[:, None] - shades, axis=-1)
     return np.array(names, dtype=object)[distance.argmin(1)]
+
+
+def navy_as_blue(labels: Sequence[str], judged: pd.Series) -> tuple[np.ndarray, bool]:
+    """Count navy as blue where the judge did not tell them apart: answered blue, and never navy.
+
+    Args:
+        labels: Names of colours, shape (n,), null where there is none.
+        judged: The judge's answers, null where there is none.
+
+    Returns:
+        The labels with navy as blue, an object array of shape (n,), and whether navy counts as blue.
+    """
+    labels, answers = np.asarray(labels, dtype=object), set(judged.dropna())
+    merged = "blue" in answers and "navy" not in answers
+    return (np.where(labels == "navy", "blue", labels) if merged else labels), merged

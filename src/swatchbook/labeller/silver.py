@@ -1,7 +1,7 @@
 """Cosines → silver labels, confidences and abstentions; and tables of who was labelled and who was not.
 
 Only pandas and numpy: cosines were computed before, and everything here can be asked again with another
-threshold or temperature.
+threshold or scale.
 """
 
 from __future__ import annotations
@@ -12,34 +12,36 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from swatchbook.evaluation.intervals import share_row
 from swatchbook.evaluation.resample import holm
 from swatchbook.schema import Attribute, Schema
 
+#: What cosines are multiplied by before the softmax, as published; setting `labelling.temperature`.
+LOGIT_SCALE = 100.0
 COLUMNS = ["attribute", "class", "metric", "value", "low", "high", "n", "interval"]
 
 
-def confidences(cosines: pd.DataFrame, attribute: Attribute, temperature: float = 100.0) -> np.ndarray:
+def confidences(cosines: pd.DataFrame, attribute: Attribute, logit_scale: float = LOGIT_SCALE) -> np.ndarray:
     """Softmax over the classes of one attribute.
 
     Args:
         cosines: As from ``cosine_table``: a column ``<attribute>:<class>``, values in [−1, 1].
         attribute: Which attribute.
-        temperature: Factor on the cosines before the softmax (an inverse temperature, as CLIP uses the
-            word), above 0.
+        logit_scale: Factor on the cosines before the softmax, above 0.
 
     Returns:
         float64 array of shape (images, classes); rows sum to 1, or are NaN where the cosines are.
 
     Raises:
-        ValueError: If the temperature is not positive or a class has no column.
+        ValueError: If the scale is not positive or a class has no column.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0; received {temperature}")
+    if not logit_scale > 0:
+        raise ValueError(f"logit_scale must be above 0; received {logit_scale}")
     columns = [f"{attribute.name}:{label}" for label in attribute.classes]
     missing = [column for column in columns if column not in cosines]
     if missing:
         raise ValueError(f"cosines: no column {missing[0]!r}; these cosines are of another schema")
-    return special.softmax(temperature * cosines[columns].to_numpy(dtype=np.float64), axis=1)
+    return special.softmax(logit_scale * cosines[columns].to_numpy(dtype=np.float64), axis=1)
 
 
 def silver_table(
@@ -47,7 +49,7 @@ def silver_table(
     schema: Schema,
     folders: Sequence[str] | None = None,
     *,
-    temperature: float = 100.0,
+    logit_scale: float = LOGIT_SCALE,
     thresholds: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """Labels and confidences of every attribute.
@@ -57,7 +59,7 @@ def silver_table(
         schema: Gives classes, thresholds and the folder rule.
         folders: Folder of each image, for the attribute that a rule labels. None where there are no such
             folders: the attribute is then labelled by its cosines, without a threshold of its own.
-        temperature: See ``confidences``.
+        logit_scale: See ``confidences``.
         thresholds: Attribute → confidence in [0, 1] below which it abstains, in place of the schema's.
 
     Returns:
@@ -84,7 +86,7 @@ def silver_table(
             columns[attribute.name] = _by_rule(folders, schema)
             columns[f"{attribute.name}_confidence"] = np.full(len(cosines), np.nan)
             continue
-        sure = confidences(cosines, attribute, temperature)
+        sure = confidences(cosines, attribute, logit_scale)
         seen = ~np.isnan(sure).any(axis=1)
         best = np.full(len(cosines), np.nan)
         best[seen] = sure[seen].max(axis=1)
@@ -134,8 +136,8 @@ def coverage_table(
         if known is not None:
             for number, label in enumerate(attribute.classes):
                 true = known[attribute.name] == number
-                found = (labelled & true).sum()
-                rows.append(_share(attribute.name, label, "coverage_of_class", found, true.sum(), level))
+                kept = (labelled & true).sum()
+                rows.append(_share(attribute.name, label, "coverage_of_class", kept, true.sum(), level))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -196,16 +198,7 @@ def _by_rule(folders: Sequence[str], schema: Schema) -> np.ndarray:
 
 
 def _share(attribute: str, label: str, metric: str, hits: int, n: int, level: float) -> dict:
-    row = {"attribute": attribute, "class": label, "metric": metric, "n": int(n)}
-    if n == 0:
-        return row | {"value": np.nan, "low": np.nan, "high": np.nan, "interval": ""}
-    low, high = stats.binomtest(int(hits), int(n)).proportion_ci(level, method="wilson")
-    return row | {
-        "value": hits / n,
-        "low": low,
-        "high": high,
-        "interval": f"{level:.0%} Wilson score interval",
-    }
+    return {"attribute": attribute, "class": label, "metric": metric} | share_row(hits, n, level, "")
 
 
 def _mean(attribute: str, label: str, values: np.ndarray, level: float) -> dict:

@@ -16,13 +16,13 @@ _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def thresholds_table(
-    thresholds: Mapping[str, float], bought: pd.DataFrame, alpha: float, delta: float
+    thresholds: Mapping[str, float], certified: pd.DataFrame, alpha: float, delta: float
 ) -> pd.DataFrame:
     """Certified thresholds, with what they promise and what they cost.
 
     Args:
         thresholds: Attribute → least confidence to keep, only where one was certified.
-        bought: As `evaluation.buys.buy_thresholds` gives it with them.
+        certified: As `evaluation.certification.certify_thresholds` gives it with them.
         alpha: Highest risk promised among the labels kept.
         delta: Probability with which a promise may fail.
 
@@ -30,7 +30,7 @@ def thresholds_table(
         Columns `COLUMNS`; ``kept`` is the share of the n labels of the split that are kept. ``threshold`` is
         text in full precision: it is one image's confidence, and that image must not fall below it.
     """
-    cover = bought[bought["statistic"] == "coverage"].set_index("attribute").loc[list(thresholds)]
+    cover = certified[certified["statistic"] == "coverage"].set_index("attribute").loc[list(thresholds)]
     table = cover.rename(columns={"value": "kept"}).reset_index()
     written = [repr(float(value)) for value in thresholds.values()]
     return table.assign(threshold=written, alpha=alpha, delta=delta)[list(COLUMNS)]

@@ -32,9 +32,9 @@ from swatchbook.labeller.files import (
     tokenizer_of,
     weights_of,
 )
+from swatchbook.labeller.silver import LOGIT_SCALE
 from swatchbook.schema import Schema
 
-TEMPERATURE = 100.0
 FASHION_SIGLIP = "hf-hub:Marqo/marqo-fashionSigLIP"
 
 
@@ -117,7 +117,7 @@ class Labeller:
         """One line: what it is, where it runs, and its own scale beside the one in use."""
         return (
             f"labeller {self.name} at {self.revision[:12]} on {self.device}: "
-            f"its own logit scale is {self.logit_scale:.1f}; confidences are a softmax at {TEMPERATURE:.0f}"
+            f"its own logit scale is {self.logit_scale:.1f}; confidences are a softmax at {LOGIT_SCALE:.0f}"
         )
 
     def class_embeddings(self, schema: Schema) -> dict[str, np.ndarray]:

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
+from swatchbook.evaluation.confidence import expected_calibration_error
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import score_table
+from swatchbook.labeller.nearest_colour import navy_as_blue
 from swatchbook.labeller.silver import confidences, silver_table
 from swatchbook.labeller.training.captions import HELD_OUT, WORDS
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.schema import Attribute, Schema
-
-_TEMPERATURE = 100.0
 
 
 def drawn_schema(*, held_out: bool = False) -> Schema:
@@ -68,7 +68,7 @@ def photograph_quality(
     Args:
         labeller: The model.
         folder: Holds ``audit.csv`` with ``path``, ``color`` and ``pattern`` (blank where a person could
-            not tell), paths relative to it. There ``blue`` covers navy, so navy is counted as blue.
+            not tell), paths relative to it. Navy counts as blue as in `navy_as_blue`.
         rng: Source of randomness for the bootstrap.
         draws: Bootstrap replicates.
 
@@ -81,7 +81,7 @@ def photograph_quality(
     patterns = {k: w for k, w in whole["pattern"].surface.items() if k in set(audit["pattern"].dropna())}
     schema = Schema("judged", (whole["color"], dataclasses.replace(whole["pattern"], surface=patterns)))
     weights = image_weights(len(audit), draws, rng)
-    table = _scored(labeller, embeddings, audit, schema, weights, merged={"navy": "blue"})
+    table = _scored(labeller, embeddings, audit, schema, weights)
     return table.assign(prompts="schema")
 
 
@@ -103,22 +103,6 @@ def cosines_of(labeller: Labeller, embeddings: np.ndarray, schema: Schema) -> pd
     )
 
 
-def calibration_error(sure: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error: mean gap of confidence and accuracy over equal-width bins.
-
-    Args:
-        sure: Confidence of each label in [0, 1], shape (n,).
-        right: Whether it is right, shape (n,).
-        bins: Number of bins.
-
-    Source:
-        Guo et al. (2017), arXiv 1706.04599, section 2.
-    """
-    which = np.minimum((np.asarray(sure) * bins).astype(int), bins - 1)
-    gaps = np.bincount(which, np.asarray(right, dtype=float) - sure, minlength=bins)
-    return float(np.abs(gaps).sum() / len(which))
-
-
 def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:
     surface = {label: words[0] for label, words in WORDS[attribute.name].items()}
     return Attribute(attribute.name, surface, templates, "zero_shot", 0.0, attribute.prompts_by)
@@ -130,10 +114,10 @@ def _scored(
     truth: pd.DataFrame,
     schema: Schema,
     weights: np.ndarray,
-    merged: dict[str, str] | None = None,
 ) -> pd.DataFrame:
     cosines = cosines_of(labeller, embeddings, schema)
-    silver = silver_table(cosines, schema, temperature=_TEMPERATURE).replace(merged or {})
+    silver = silver_table(cosines, schema)
+    silver["color"], _ = navy_as_blue(silver["color"], truth["color"])
     codes = {"labeller": schema.encode(silver, "silver")}
     reference = schema.encode(truth, "truth")
     table = score_table(reference, codes, schema, weights)
@@ -144,9 +128,9 @@ def _scored(
     for a in schema:
         known = reference[a.name] >= 0
         right = (codes["labeller"][a.name] == reference[a.name])[known]
-        sure = confidences(cosines, a, _TEMPERATURE).max(axis=1)[known]
+        sure = confidences(cosines, a).max(axis=1)[known]
         most = np.bincount(reference[a.name][known]).max() / known.sum()
-        for metric, value in (("majority", most), ("ece", calibration_error(sure, right))):
+        for metric, value in (("majority", most), ("ece", expected_calibration_error(sure, right)[0])):
             row = {"attribute": a.name, "class": "all", "metric": metric, "value": value, "n": known.sum()}
             extra.append(row | {"low": np.nan, "high": np.nan, "interval": ""})
     columns = ["attribute", "class", "metric", "value", "low", "high", "n", "interval"]

@@ -61,7 +61,7 @@ def confidence(trace: Trace) -> None:
         cosines.drop(columns="image_id"),
         schema,
         None if len(names) == len(schema.names) else manifest["folder"].to_numpy(),
-        temperature=trace.setting("labelling.temperature"),
+        logit_scale=trace.setting("labelling.temperature"),
         thresholds=dict.fromkeys(names, 0.0),
     )
     given = given_thresholds(trace, names)

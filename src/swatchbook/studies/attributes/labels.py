@@ -39,7 +39,7 @@ def label(trace: Trace) -> None:
         found.drop(columns="image_id"),
         schema,
         None if len(cosine_labelled) == len(schema.names) else folders,
-        temperature=trace.setting("labelling.temperature"),
+        logit_scale=trace.setting("labelling.temperature"),
         thresholds=given_thresholds(trace, cosine_labelled),
     )
     truth = known_labels(manifest, schema)

@@ -21,11 +21,11 @@ from swatchbook.data import pixels
 from swatchbook.data.decoding import decode, read_bytes
 from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.evaluation.grids import FIXED, grid_table
-from swatchbook.evaluation.labelling import calibration_table, kept, labelling_scores, risk_table
+from swatchbook.evaluation.labelling import kept, labelling_scores, reliability_table, risk_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table
 from swatchbook.labeller import BUNDLED
-from swatchbook.labeller.nearest_colour import centre_colour, nearest_colour
+from swatchbook.labeller.nearest_colour import centre_colour, navy_as_blue, nearest_colour
 from swatchbook.labeller.silver import silver_table
 from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.stage import Trace
@@ -143,17 +143,16 @@ def _answers(trace: Trace, of: str) -> Answers:
     surest = silver_table(
         cosines.reset_index(drop=True),
         schema,
-        temperature=trace.setting("labelling.temperature"),
+        logit_scale=trace.setting("labelling.temperature"),
         thresholds=dict.fromkeys(schema.names, 0.0),
     )
     nearest, note = None, ""
     if "color" in schema.names:
         names = nearest_colour(images[_CENTRE].to_numpy(), schema["color"].classes)
-        judged = set(images["color"].dropna())
-        one = of == PHOTOGRAPHS and trace.setting("quality.blue_accepts_navy") and "navy" not in judged
-        if one and {"blue", "navy"} <= set(schema["color"].classes) and "blue" in judged:
-            surest["color"] = surest["color"].where(surest["color"] != "navy", "blue")
-            names, note = np.where(names == "navy", "blue", names), NAVY
+        if of == PHOTOGRAPHS and trace.setting("quality.blue_accepts_navy"):
+            surest["color"], merged = navy_as_blue(surest["color"], images["color"])
+            names, _ = navy_as_blue(names, images["color"])
+            note = NAVY if merged and "navy" in schema["color"].classes else ""
         nearest = pd.Index(schema["color"].classes).get_indexer(names)
     sure = {name: surest[f"{name}_confidence"].to_numpy(dtype=float) for name in schema.names}
     truth, labels = schema.encode(images, f"{of}.parquet"), schema.encode(surest, "labels")
@@ -177,7 +176,7 @@ def measure(trace: Trace) -> None:
         scores["note"] = np.where(scores["attribute"] == "color", found.note, "")
         told = {
             "labeller_scores": scores,
-            "labeller_confidence": calibration_table(
+            "labeller_confidence": reliability_table(
                 *given, reference=REFERENCES[of], bins=bins, level=level
             ),
             "labeller_risk": risk_table(*given, level=level),

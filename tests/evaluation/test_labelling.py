@@ -1,19 +1,13 @@
-"""Abstention: hand-computed curves, thresholds that keep their promise, and the true temperature."""
+"""Risk against coverage: hand-computed curves and bands that hold; and the true temperature."""
 
 import numpy as np
 import pytest
 
 from swatchbook.drawn.latent import draw_rows
+from swatchbook.evaluation.confidence import expected_calibration_error
+from swatchbook.evaluation.labelling import risk_coverage
 from swatchbook.evaluation.resample import image_weights
-from swatchbook.evaluation.selective import (
-    NOTHING,
-    fit_temperature,
-    largest_coverage_naive,
-    learn_then_test,
-    risk_coverage,
-)
-
-ALPHA, DELTA = 0.2, 0.1
+from swatchbook.evaluation.temperature import fit_temperature
 
 
 def items(n, rng):
@@ -41,7 +35,6 @@ def test_items_of_equal_confidence_are_accepted_together(rng):
     curve = risk_coverage([0.5, 0.9, 0.5, 0.5], [0, 1, 1, 1], image_weights(4, 30, rng))
     assert curve["threshold"].tolist()[:-1] == [0.9, 0.5]
     assert curve["value"].tolist() == pytest.approx([0, 1 / 4, 3 / 4 * 1 / 4])
-    assert largest_coverage_naive([0.5, 0.9, 0.5, 0.5], [0, 1, 1, 1], 0.2).accepted == 1
     turned = risk_coverage([0.9, 0.5, 0.5, 0.5], [1, 1, 1, 0], np.ones((2, 4)))
     assert turned["value"].tolist() == pytest.approx(curve["value"].tolist())
 
@@ -66,45 +59,6 @@ def test_a_confidence_that_ranks_well_has_the_smaller_area(rng):
     shuffled = risk_coverage(rng.permutation(confidence), correct, weights).iloc[-1]["value"]
     assert area < 0.7 * shuffled
     assert shuffled == pytest.approx(1 - correct.mean(), abs=0.04)
-
-
-@pytest.mark.parametrize("n", [210, 600])
-def test_learn_then_test_keeps_its_promise_and_the_naive_threshold_does_not(n):
-    rng = np.random.default_rng(n)
-    broken, naive_broken, coverage = [], [], []
-    for _ in range(500):
-        confidence, correct = items(n, rng)
-        safe = learn_then_test(confidence, correct, ALPHA, DELTA)
-        naive = largest_coverage_naive(confidence, correct, ALPHA)
-        broken.append(safe.accepted > 0 and true_risk(safe.value) > ALPHA)
-        naive_broken.append(true_risk(naive.value) > ALPHA)
-        coverage.append(safe.coverage)
-    assert np.mean(broken) <= DELTA + 2 * np.sqrt(DELTA * (1 - DELTA) / 500)
-    assert np.mean(naive_broken) > 0.4
-    # The promise is not kept by accepting nothing; the best threshold would accept .73.
-    assert np.mean(coverage) > 0.4
-
-
-def test_fifty_nine_items_without_an_error_certify_five_percent_and_fifty_eight_do_not():
-    for n, certified in ((59, True), (58, False)):
-        chosen = learn_then_test(np.linspace(0, 1, n), np.ones(n), 0.05, 0.05, start_coverage=1)
-        assert (chosen.coverage == 1) is certified
-        assert chosen.accepted == (n if certified else 0)
-
-
-def test_the_walk_stops_at_the_first_threshold_that_fails():
-    confidence = np.arange(200)[::-1]
-    correct = np.ones(200)
-    correct[100:120] = 0  # twenty errors in a row, then none
-    chosen = learn_then_test(confidence, correct, 0.1, 0.1, start_coverage=0.3, step=0.1)
-    assert chosen.accepted == 100 and chosen.errors == 0 and chosen.value == 100
-    assert largest_coverage_naive(confidence, correct, 0.1).accepted == 200
-
-
-def test_nothing_is_accepted_where_nothing_can_be_certified():
-    assert learn_then_test(np.arange(50), np.zeros(50), 0.2, 0.1) == NOTHING
-    assert largest_coverage_naive(np.arange(50), np.zeros(50), 0.2) == NOTHING
-    assert not (np.arange(50) >= NOTHING.value).any()
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
@@ -135,21 +89,22 @@ def test_bad_input_is_refused(rng):
     weights = np.ones((3, 2))
     with pytest.raises(ValueError, match="one entry an item, at least one"):
         risk_coverage([], [], weights)
-    with pytest.raises(ValueError, match="one entry an item, at least one"):
-        learn_then_test([0.1, 0.2], [1], ALPHA, DELTA)
     with pytest.raises(ValueError, match="confidence must be finite"):
-        largest_coverage_naive([0.1, np.nan], [1, 0], ALPHA)
+        risk_coverage([0.1, np.nan], [1, 0], weights)
     with pytest.raises(ValueError, match="correct must be 0 or 1"):
         risk_coverage([0.1, 0.2], [1, 2], weights)
     with pytest.raises(ValueError, match=r"weights must have shape \(B, 3\)"):
         risk_coverage([0.1, 0.2, 0.3], [1, 0, 1], weights)
-    with pytest.raises(ValueError, match=r"alpha must lie between 0 and 1; received 1\.2"):
-        learn_then_test([0.1], [1], 1.2, DELTA)
-    with pytest.raises(ValueError, match=r"start_coverage must lie in \(0, 1\]; received 0"):
-        learn_then_test([0.1], [1], ALPHA, DELTA, start_coverage=0)
     with pytest.raises(ValueError, match="labels: none given"):
         fit_temperature(np.zeros((2, 3)), np.array([-1, -1]))
     with pytest.raises(ValueError, match="logits must be finite"):
         fit_temperature(np.full((2, 3), np.inf), np.array([0, 1]))
     with pytest.raises(ValueError, match=r"logits \(n, K\), labels \(n,\)"):
         fit_temperature(np.zeros((2, 3)), np.array([0]))
+
+
+def test_the_calibration_error_equals_a_value_worked_out_by_hand():
+    # Ten labels of confidence .95, seven right; ten of .65, six right: half of .25 and half of .05.
+    sure = np.repeat([0.95, 0.65], 10)
+    right = np.array([1] * 7 + [0] * 3 + [1] * 6 + [0] * 4)
+    assert expected_calibration_error(sure, right) == pytest.approx(0.15)
