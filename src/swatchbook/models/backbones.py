@@ -101,7 +101,7 @@ def freeze(model: nn.Module, trained: int) -> None:
     """Freeze all of a timm model but its last blocks and what follows them, such as a closing norm.
 
     Args:
-        model: What a block is, it says itself (timm's `group_matcher`); one without matrices is none.
+        model: Its `group_matcher` says what a block is; a group of parameters without a matrix is none.
         trained: Blocks that stay trainable; 0 freezes everything.
     """
     group_of = group_parameters(model, model.group_matcher(coarse=False), reverse=True)

@@ -29,7 +29,7 @@ def outputs_of(
     augmentation: Augmentation = STANDARD,
     inputs: Inputs | None = None,
 ) -> dict[str, torch.Tensor]:
-    """What a network says of images; with `flip_test` the mean over each view and its mirror image.
+    """A network's outputs for images; with `flip_test` the mean over each view and its mirror image.
 
     Args:
         network: On the hardware's device.

@@ -23,7 +23,7 @@ class Network(nn.Module):
         heads: Linear layers in schema order.
         names: The attributes' names in the same order.
         image_size: Side of the input in pixels.
-        info: What the weights are, as `backbones.create` says it.
+        info: What the weights are, as from `backbones.create`.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ def build(
     """Build a network by the backbone's name.
 
     Args:
-        backbone: As in `backbones.create`, which says what can go wrong, too.
+        backbone: As in `backbones.create`, which lists the errors, too.
         schema: Gives the heads.
         pretrained: Load the backbone's weights.
         cache_dir: The Hugging Face Hub cache.

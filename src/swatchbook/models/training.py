@@ -1,7 +1,7 @@
 """The training loop: plain torch, any task, a CPU, a GPU or many, and the same bits after an interruption.
 
 Inside an epoch nothing waits for the device: images and targets are there, losses are added up there, and
-whether they stayed finite is asked when the epoch is over.
+whether they stayed finite is checked when the epoch is over.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ class _Training:
                 else "no checkpoint yet"
             )
             began = time.perf_counter()
-            learnt, speed = self._train_epoch(epoch, kept)
-            row = {"epoch": epoch, **learnt, **self._validate()}
+            trained, speed = self._train_epoch(epoch, kept)
+            row = {"epoch": epoch, **trained, **self._validate()}
             if not math.isfinite(row.get("val_loss", 0.0)):
                 raise TrainingError(f"epoch {epoch}: the validation loss is {row['val_loss']}; {kept}")
             row |= {"seconds": time.perf_counter() - began, "images_per_s": speed}

@@ -3,7 +3,7 @@
 Colour is a label, so nothing here turns one colour into another: no shift of hue, but what a lamp and a
 camera do to it. Both work on linear light: the lamp is warmer or cooler than the camera believes, and the
 camera's automatic exposure draws a scene towards a middle grey, so that white on white looks grey and black
-on black too. What a garment's colour is can then be told only from all of the picture.
+on black too. What a garment's colour is can then be seen only from all of the picture.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from swatchbook.schema import Attribute, Schema
 
 
 def drawn_schema(*, held_out: bool = False) -> Schema:
-    """What can be asked of a drawn image: every colour, pattern and texture, and material by its making.
+    """The schema of drawn images: every colour, pattern and texture, and material by its construction.
 
     Args:
         held_out: Use the sentences that no labeller of ours was trained on instead of TextileNet's.

@@ -36,8 +36,8 @@ PROMPTED = ("color", "pattern", "texture", "material", "folder")
 CAPTIONED = ("color", "pattern", "texture", "folder")
 SCALE = 100.0  # of cosines in the finished model
 _CAPTIONS = 24  # captions in a step; the text tower would outweigh the image tower with one an image
-# How many times as often a class is seen as others: near what wardrobes hold, since what cannot be told for
-# sure (white or grey in dim light, a flower or a figure) is best told by what is common.
+# How many times as often a class is seen as others: near what wardrobes hold, since what is ambiguous (white
+# or grey in dim light, a flower or a figure) is best decided by what is common.
 _OFTEN = {
     "color": {"black": 1.6, "white": 1.8, "blue": 1.5, "navy": 1.2, "beige": 1.2, "orange": 0.8},
     "pattern": {"floral": 1.4, "striped": 1.3, "checkered_plaid": 1.3, "geometric": 0.7, "animal_print": 0.6},
@@ -154,7 +154,7 @@ def matches(labels: pd.DataFrame, captions: list[Caption]) -> np.ndarray:
 
 
 def scale_at(progress: float) -> float:
-    """16 while the classes are being told apart, then up to the 100 that labels are made with.
+    """16 while the classes are being separated, then up to the 100 that labels are made with.
 
     At 100 from the start a random model is as sure as it is wrong, and learns little.
     """

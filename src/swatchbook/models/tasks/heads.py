@@ -132,8 +132,8 @@ class Heads:
 
     def labelled(self) -> Mapping[str, np.ndarray]:
         """See `Task`."""
-        learnt = self.soft or self.codes
-        return {n: is_labelled(torch.from_numpy(np.array(learnt[n]))).numpy() for n in self.schema.names}
+        targets = self.soft or self.codes
+        return {n: is_labelled(torch.from_numpy(np.array(targets[n]))).numpy() for n in self.schema.names}
 
     def prepare(self, recipe: Recipe, device: str, log: Callable[[str], object]) -> None:
         """See `Task`."""
@@ -220,11 +220,11 @@ def load(model_dir: str | Path, schema: Schema) -> tuple[Network, dict]:
             do not fit, or the schema is another one.
     """
     config = checkpoint.read_config(model_dir, Heads.name)
-    asked, multiple = _described(schema), [a.name for a in schema if a.multiple]
-    if config.get("heads") != asked or config.get("multiple", []) != multiple:
+    wanted, multiple = _described(schema), [a.name for a in schema if a.multiple]
+    if config.get("heads") != wanted or config.get("multiple", []) != multiple:
         raise checkpoint.CheckpointError(
             f"{model_dir}: the model answers {_listed(config.get('heads', []), config.get('multiple', []))}; "
-            f"the schema asks {_listed(asked, multiple)}"
+            f"the schema asks {_listed(wanted, multiple)}"
         )
     info, recipe = config["network"], Recipe(**config["recipe"])
     shape = {**_shape(recipe), "classifier": config.get("classifier", False)}
