@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 sys.path.append(str(ROOT / "benchmarks"))  # as for a script in that folder
 
 import costs
+import drawn_images
 import growth
 import same_accuracy
 import scaling
@@ -305,3 +306,11 @@ def test_same_accuracy_trains_both_ways_and_writes_their_scores(tmp_path, monkey
         assert row["macro_f1"] == pytest.approx(np.nanmean([row[f"macro_f1_{head}"] for head in heads]))
         assert 0 < row["macro_f1"] < 1
     assert "means" in capsys.readouterr().out
+
+
+def test_drawn_images_says_a_rate_of_both_worlds(capsys, monkeypatch):
+    monkeypatch.setattr("swatchbook.drawn.files.cores", lambda: 1)
+    drawn_images.main(["--images", "3", "--size", "64", "--rounds", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["TextileNet", "garments"]
+    assert all("images/s of processor time" in line and "by the clock" in line for line in lines)

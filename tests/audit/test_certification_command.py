@@ -270,14 +270,14 @@ def small(tmp_path_factory):
     pytest.importorskip("torch", reason="making labels and models needs the extra 'models'")
     import torch
 
-    from swatchbook.drawn import dataset
+    from swatchbook.drawn import files
     from tests.studies import test_demo as making
 
     home, threads = tmp_path_factory.mktemp("small"), torch.get_num_threads()
     shutil.copy(making.ROOT / "src" / "swatchbook" / "schemas" / "textilenet.yaml", home / "schema.yaml")
     labeller = making.tiny_labeller(home / "model")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "_cores", lambda: 1)
+        patch.setattr(files, "cores", lambda: 1)
         patch.setattr(torch.cuda, "is_available", lambda: False)
         torch.set_num_threads(1)
         making.rerun(home / "run", labeller)

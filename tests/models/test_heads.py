@@ -98,6 +98,9 @@ def test_memberships_that_do_not_fit_are_refused(tmp_path):
     ]:
         with pytest.raises(ValueError, match=message):
             run(tmp_path, MIXED, data=(pixels, {**codes, "parts": parts}))
+    soft = {"hue": np.ones((32, 3)), "parts": np.ones((32, 5))}
+    with pytest.raises(ValueError, match="soft targets with 'parts', which has several classes at once"):
+        run(tmp_path, MIXED, replace(TINY, loss="soft"), (pixels, codes), soft=soft)
 
 
 def test_hidden_layers_and_dropout_are_shared_by_the_heads_and_come_back(schema, tmp_path, one_thread):

@@ -14,11 +14,10 @@ from swatchbook.evaluation.confidence import confidence_table
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.labeller.silver import abstention_table, coverage_table
-from swatchbook.models import recipe as recipe_module
 from swatchbook.models.recipe import Recipe
 from swatchbook.report import figures_labels, figures_training
 from swatchbook.report.display import number
-from swatchbook.report.recipes import PUBLISHED, recipe_table
+from swatchbook.report.recipes import OTHERS, recipe_table
 from swatchbook.schema import Schema
 from tests.conftest import ROOT
 from tests.report.drawings import HOSTILE, check_words, drawn, files_of, made_up_schema, marks_on, texts_on
@@ -311,11 +310,12 @@ def test_histories_are_stacked_and_the_first_best_epoch_is_chosen():
 
 def test_the_recipe_says_whose_each_value_is_as_its_source_does():
     source = (ROOT / "src/swatchbook/models/recipe.py").read_text(encoding="utf-8")
-    comments = re.findall(r"^    (\w+): .+? = .+?  # (\w+)", source, re.M)
-    table = recipe_table(Recipe(epochs=3, head_lr=1e-4)).set_index("setting")
-    whose = {name: "published" if word == "published" else "ours" for name, word in comments}
-    assert whose == table["whose"].to_dict()
-    assert set(PUBLISHED) < {f.name for f in dataclasses.fields(recipe_module.Recipe)}
+    comments = dict(re.findall(r"^    (\w+): .+?  # (published|ours|torch's|for)\b", source, re.M))
+    assert set(comments) == {field.name for field in dataclasses.fields(Recipe)}
+    table = recipe_table(Recipe(epochs=3, head_lr=1e-4, dropout=0.3)).set_index("setting")
+    assert {k: v for k, v in comments.items() if v != "for"} == table["whose"].drop("dropout").to_dict()
+    assert set(OTHERS) == {name for name, whose in comments.items() if whose == "for"}
     assert table.loc["epochs"].tolist() == ["3", "20", "published", True]
     assert table.loc["head_lr"].tolist() == ["0.0001", "0.0001", "published", False]
-    assert table["changed"].sum() == 1
+    assert table.loc["dropout", ["here", "paper", "changed"]].tolist() == ["0.3", "0", True]
+    assert table["changed"].sum() == 2

@@ -1,6 +1,7 @@
 """Grids: their rules checked by hand, their figures, and where in an image an answer comes from."""
 
 import io
+from inspect import signature
 
 import matplotlib as mpl
 import numpy as np
@@ -13,17 +14,18 @@ from swatchbook.models.explain import explain, occlusion
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.tasks.heads import Heads, predict
 from swatchbook.models.training import train
+from swatchbook.pipeline.stage import resolve
 from swatchbook.report import figures_grids
 from swatchbook.report.display import number
-from swatchbook.studies.attributes.stages import stages
+from swatchbook.studies import spec_of
 from tests.conftest import configure
 from tests.report.drawings import HOSTILE, check_words, drawn, files_of, made_up_schema, texts_on
 
 #: Name → table, drawer, and what it takes beside table and pictures.
 FIGURES = {
     **{
-        f"grid_{name}": ("grid", figures_grids.grid, {"rule": name})
-        for name in ("random", "most_confident", "most_wrong", "abstained")
+        f"grid_{rule}": ("grid", figures_grids.grid, {"rule": rule})
+        for rule in ("random", "most_confident", "most_wrong", "abstained")
     },
     "grid_by_pair": ("grid", figures_grids.grid_by_pair, {}),
     "grid_occlusion": ("occlusion", figures_grids.grid_occlusion, {}),
@@ -367,10 +369,20 @@ def test_a_trained_model_is_explained_with_the_probabilities_that_it_predicts(tm
     assert WINDOW < 8
 
 
-def test_every_figure_and_table_has_a_stage_of_its_own():
-    produced = [artefact for stage in stages(configure("demo")) for artefact in stage.produces]
+@pytest.mark.parametrize("profile", ["demo", "published", "folder", "labeller"])
+def test_every_figure_has_a_stage_of_its_own_whose_drawer_takes_its_options(profile):
+    spec = spec_of(profile)
+    stages = spec.stages(configure(profile))
+    produced = [artefact for stage in stages for artefact in stage.produces]
     assert len(set(produced)) == len(produced)
-    for name in FIGURES:
-        assert f"figures/{name}.png" in produced
-    for table in ("grid", "occlusion", "history", "confidence", "labeller"):
-        assert f"tables/{table}.csv" in produced
+    drawn = [stage.arguments for stage in stages if stage.name.startswith("figure ")]
+    assert len(drawn) >= 8
+    for given in drawn:
+        pictures = {"pictures": None} if given["pictures"] else {}
+        signature(resolve(given["drawer"])).bind(None, None, **given["options"], **pictures)
+        assert given["table"] in produced
+        assert given["pictures"] in (None, *produced)
+    if profile == "demo":
+        assert {f"figures/{name}.png" for name in FIGURES} < set(produced)
+        shown = ("grid", "occlusion", "history", "confidence", "labeller")
+        assert {f"tables/{table}.csv" for table in shown} < set(produced)

@@ -42,7 +42,7 @@ from safetensors.torch import load_file, save_file
 
 from swatchbook.data import pixels
 from swatchbook.data.images import BrokenImagesError
-from swatchbook.drawn import dataset, write_dataset
+from swatchbook.drawn import files, write_dataset
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.models.training import TrainingError
 from swatchbook.studies.study import Study
@@ -149,7 +149,7 @@ def _small_machine():
     """One thread, drawing in this process, no GPU: as the killed runs have it."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "_cores", lambda: 1)
+        patch.setattr(files, "cores", lambda: 1)
         patch.setattr(torch.cuda, "is_available", lambda: False)
         torch.set_num_threads(1)
         yield
@@ -176,12 +176,12 @@ KILLED = """
     import torch
     from tests.studies import test_demo as t
     from swatchbook.data import pixels
-    from swatchbook.drawn import dataset
+    from swatchbook.drawn import drawing, files
     from swatchbook.labeller.zero_shot import Labeller
     from swatchbook.models.step import Stepper
 
     folder, labeller = Path(sys.argv[1]), Path(sys.argv[2])
-    dataset._cores = lambda: 1
+    files.cores = lambda: 1
     torch.cuda.is_available = lambda: False
     torch.set_num_threads(1)
 
@@ -207,7 +207,7 @@ KILLED = """
 
     def harm(study, name):
         if name == "drawn images":
-            dataset.draw_image = after(70, dataset.draw_image)
+            drawing.draw_image = after(70, drawing.draw_image)
         elif name == "pixels":
             pixels.square = after(50, pixels.square)
         elif name == "cosines":

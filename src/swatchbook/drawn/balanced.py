@@ -6,26 +6,23 @@ so here colour, pattern, texture and fabric are drawn independently of each othe
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
-from swatchbook import drawn as rendered
-from swatchbook.drawn import FOLDERS, LABELS, draw_image
+from swatchbook.drawn.drawing import FOLDERS, LABELS, draw_image
+from swatchbook.drawn.files import in_blocks, new_folder
+from swatchbook.drawn.latent import truth_stream
 
 SIDE = 144  # pixels kept of a training image; crops of it are what the model sees
 _SIZES = (160, 224, 320)  # a fabric's grain differs by the size it is drawn at
-_BLOCK = 64  # images a worker takes at a time
 
 
 def drawn_labels(n: int, seed: int) -> pd.DataFrame:
@@ -40,8 +37,7 @@ def drawn_labels(n: int, seed: int) -> pd.DataFrame:
     """
     if n < 1 or seed < 0:
         raise ValueError(f"n must be at least 1 and seed at least 0; received n={n}, seed={seed}")
-    # A spawn key keeps this stream apart from every image's own.
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    rng = truth_stream(seed)
     classes = {"folder": FOLDERS, **LABELS}
     return pd.DataFrame({name: rng.choice(np.array(c, dtype=object), size=n) for name, c in classes.items()})
 
@@ -55,9 +51,13 @@ def drawn_pictures(labels: pd.DataFrame, seed: int, size: int | None = None) -> 
         size: The longer side in pixels; one of 160, 224 and 320 at random by default.
     """
     for index, row in zip(labels.index, labels.to_dict("records"), strict=True):
-        rng = np.random.default_rng([seed, int(index)])
-        drawn = int(rng.choice(_SIZES))
-        yield draw_image(row, row["folder"], rng, size or drawn)
+        yield _picture(index, row, seed, size)
+
+
+def _picture(index: int, row: Mapping[str, str], seed: int, size: int | None = None) -> Image.Image:
+    rng = np.random.default_rng([seed, int(index)])
+    drawn = int(rng.choice(_SIZES))
+    return draw_image(row, row["folder"], rng, size or drawn)
 
 
 def training_images(
@@ -81,52 +81,55 @@ def training_images(
     wanted = {"n": n, "seed": seed, "side": SIDE, "drawer": drawer_sha256()}
     labels = drawn_labels(n, seed)
     if folder.exists():
-        told = folder / "drawn.json"
-        if not told.is_file() or json.loads(told.read_text(encoding="utf-8")) != wanted:
+        record = folder / "drawn.json"
+        if not record.is_file() or json.loads(record.read_text(encoding="utf-8")) != wanted:
             raise ValueError(f"{folder} does not hold {n} images of seed {seed}; remove it or name another")
-        return np.load(folder / "images.npy", mmap_mode="r"), labels
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        shape = (n, SIDE, SIDE, 3)
-        images = np.lib.format.open_memmap(partial / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        _draw_all(images, labels, seed, workers or os.cpu_count() or 1)
-        images.flush()
-        (partial / "drawn.json").write_text(json.dumps(wanted) + "\n", encoding="utf-8")
-        partial.replace(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    else:
+        with new_folder(folder) as partial_folder:
+            images = np.lib.format.open_memmap(
+                partial_folder / "images.npy", mode="w+", dtype=np.uint8, shape=(n, SIDE, SIDE, 3)
+            )
+            drawn = 0
+            for block in in_blocks(partial(_squares, seed), labels.to_dict("records"), workers):
+                images[drawn : drawn + len(block)] = block
+                drawn += len(block)
+            images.flush()
+            (partial_folder / "drawn.json").write_text(json.dumps(wanted) + "\n", encoding="utf-8")
     return np.load(folder / "images.npy", mmap_mode="r"), labels
 
 
 def drawer_sha256() -> str:
-    """SHA-256 over the sources of the drawn world: other sources draw other images."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(rendered.__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    """SHA-256 over the code that draws, without comments, docstrings and imports: other code draws others.
+
+    It covers ``drawing`` and every module of this room that it imports, itself or through another. Python
+    writes the code down from its syntax tree, so layout does not count either; nothing is imported.
+    """
+    sources: dict[str, str] = {}
+    waiting = ["swatchbook.drawn.drawing"]
+    while waiting:
+        name = waiting.pop()
+        if name in sources:
+            continue
+        tree = ast.parse(Path(__file__).with_name(name.rpartition(".")[2] + ".py").read_text("utf-8"))
+        imports = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        waiting += [module for module in imports if module.startswith("swatchbook.drawn.")]
+        sources[name] = ast.unparse(_Bare().visit(tree))
+    content = "\0".join(f"{name}\0{source}" for name, source in sorted(sources.items()))
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _draw_all(images: np.ndarray, labels: pd.DataFrame, seed: int, workers: int) -> None:
-    blocks = [labels.iloc[start : start + _BLOCK] for start in range(0, len(labels), _BLOCK)]
-    with tqdm(total=len(labels), desc="drawing", unit="image") as progress:
-        if workers == 1:
-            for block in blocks:
-                images[block.index] = _draw_block(block, seed)
-                progress.update(len(block))
-            return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            waiting = {pool.submit(_draw_block, block, seed): block for block in blocks}
-            for done in as_completed(waiting):
-                images[waiting[done].index] = done.result()
-                progress.update(len(waiting[done]))
+class _Bare(ast.NodeTransformer):
+    """Takes imports and strings that stand alone, such as docstrings, out of a syntax tree."""
+
+    def visit(self, node: ast.AST) -> ast.AST | None:
+        alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        return None if alone or isinstance(node, ast.Import | ast.ImportFrom) else self.generic_visit(node)
 
 
-def _draw_block(block: pd.DataFrame, seed: int) -> np.ndarray:
+def _squares(seed: int, block: list[tuple[int, Mapping[str, str]]]) -> np.ndarray:
     """Centre squares of a block's pictures, uint8 of shape (rows, side, side, 3)."""
     fitted = (
-        ImageOps.fit(picture, (SIDE, SIDE), Image.Resampling.BICUBIC)
-        for picture in drawn_pictures(block, seed)
+        ImageOps.fit(_picture(index, row, seed), (SIDE, SIDE), Image.Resampling.BICUBIC)
+        for index, row in block
     )
     return np.stack([np.asarray(picture) for picture in fitted])

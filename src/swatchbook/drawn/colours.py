@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import numpy as np
 
 # Shades that a person names without doubt, sRGB 0–255; every garment's shade strays a little from one.
@@ -11,16 +14,16 @@ SHADES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "red": ((196, 26, 36), (214, 38, 42), (158, 20, 32), (204, 34, 58), (126, 22, 40)),
     "navy": ((26, 34, 78), (32, 42, 92), (20, 27, 60)),
     "beige": (
-        *((222, 204, 172), (208, 189, 155), (229, 214, 188), (214, 192, 164)),
-        *((196, 166, 122), (210, 200, 182), (228, 192, 164), (188, 176, 154)),  # khaki, stone, peach, sand
+        *((222, 204, 172), (208, 189, 155), (228, 210, 174), (212, 188, 154)),
+        *((196, 166, 122), (190, 172, 138), (228, 192, 164), (184, 166, 132)),  # khaki, stone, peach, sand
     ),
-    "blue": ((38, 96, 190), (58, 128, 206), (30, 84, 168), (92, 152, 216), (150, 190, 232), (66, 104, 148)),
+    "blue": ((38, 96, 190), (58, 128, 206), (30, 84, 168), (92, 152, 216), (142, 184, 230), (66, 104, 148)),
     "green": (
         *((38, 122, 66), (94, 142, 62), (24, 98, 70), (112, 164, 108)),
         *((16, 112, 104), (96, 204, 172), (84, 94, 58), (158, 214, 60)),  # teal, mint, olive, lime
     ),
-    "yellow": ((247, 212, 58), (236, 194, 40), (250, 226, 108), (244, 234, 160)),
-    "grey": ((128, 130, 133), (160, 162, 164), (98, 100, 103)),
+    "yellow": ((247, 212, 58), (236, 194, 40), (250, 226, 108), (246, 230, 138)),
+    "grey": ((128, 130, 133), (154, 156, 158), (98, 100, 103)),
     "brown": ((102, 66, 42), (126, 84, 54), (84, 54, 38), (142, 96, 60)),
     "pink": (
         (240, 152, 182),
@@ -52,6 +55,7 @@ CLOTH_SHADES: dict[tuple[str, str], tuple[tuple[int, int, int], ...]] = {
 _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
+_FROM_XYZ = np.linalg.inv(_TO_XYZ)
 _WHITE = _TO_XYZ.sum(axis=1)
 
 
@@ -70,16 +74,22 @@ def from_lab(lab: np.ndarray) -> np.ndarray:
     y = (lab[..., 0] + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
     xyz = np.where(f**3 > 216 / 24389, f**3, (116 * f - 16) * 27 / 24389) * _WHITE
-    linear = np.clip(xyz @ np.linalg.inv(_TO_XYZ).T, 0, 1)
+    linear = np.clip(xyz @ _FROM_XYZ.T, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def shade(name: str, rng: np.random.Generator, folder: str = "") -> np.ndarray:
     """A shade of a colour, shape (3,), sRGB in [0, 1], float32."""
     shades = CLOTH_SHADES.get((folder, name), SHADES[name])
-    lab = to_lab(np.array(shades[rng.integers(len(shades))]) / 255)
+    lab = _lab_of(shades[rng.integers(len(shades))])
     stray = np.array([2.5, 1.2, 1.5]) if name in ("black", "white", "grey", "navy") else np.array([3, 4, 4])
     return from_lab(lab + stray * np.clip(rng.standard_normal(3), -2, 2)).astype(np.float32)
+
+
+@cache
+def _lab_of(levels: tuple[int, int, int]) -> np.ndarray:
+    """The CIELAB coordinates of sRGB levels 0–255."""
+    return to_lab(np.array(levels) / 255)
 
 
 def inks(base_name: str, base: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
@@ -96,15 +106,16 @@ def inks(base_name: str, base: np.ndarray, rng: np.random.Generator, count: int)
     """
     names = [name for name in SHADES if name != base_name]
     # Shop floors know white and black as the companions of everything.
-    odds = np.array([9.0 if name == "white" else 5.0 if name == "black" else 1.0 for name in names])
-    chosen = [base]
-    for name in rng.choice(names, size=len(names), replace=False, p=odds / odds.sum()):
-        candidate = shade(str(name), rng)
-        gap = to_lab(np.array(chosen)) - to_lab(candidate)
-        apart = np.linalg.norm(gap, axis=1)
+    odds = np.array([{"white": 9.0, "black": 5.0}.get(name, 1.0) for name in names])
+    chosen, labs = [base], [to_lab(base)]
+    for index in rng.choice(len(names), size=len(names), replace=False, p=odds / odds.sum()):
+        candidate = shade(names[index], rng)
+        lab = to_lab(candidate)
+        gaps = [math.dist(lab, other) for other in labs]
         # The first companion also differs in lightness, or a print would vanish in the folds.
-        if apart[0] > 42 and apart.min() > 25 and (len(chosen) > 1 or abs(gap[0, 0]) > 25):
+        if gaps[0] > 42 and min(gaps) > 25 and (len(chosen) > 1 or abs(labs[0][0] - lab[0]) > 25):
             chosen.append(candidate)
+            labs.append(lab)
         if len(chosen) == count:
             break
     while len(chosen) < count:

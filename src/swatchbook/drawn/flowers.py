@@ -1,39 +1,44 @@
 """Floral prints: blossoms, roses, foliage and sprigs, strewn on a tile that repeats.
 
-Each takes the grain's coordinates in pixels, the repeat in pixels, four inks (the first is the cloth's own
-colour), whether the cloth is pale, and a source of randomness, and gives sRGB of shape (height, width, 3).
+Each takes coordinates on the cloth, the repeat in pixels, four inks (the first is the cloth's own
+colour), whether the cloth is pale, and a source of randomness, and gives sRGB of shape (3, …).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from swatchbook.drawn.fields import TILE
-from swatchbook.drawn.tiles import TURN, canvas, disc, draw_wrapped, ink_of, petal, repeated, scattered
+from swatchbook.drawn.fields import UVMap
+from swatchbook.drawn.periodic import TILE
+from swatchbook.drawn.tiles import TURN, canvas, disc, draw_wrapped, ink_of, petals, repeated, scattered
 
 Array = np.ndarray
 
 
-def flowers(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _around(count: int) -> Array:
+    """As many angles, evenly around a circle."""
+    return TURN * np.arange(count) / count
+
+
+def flowers(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     """Open blossoms with a heart, and leaves between them."""
     tile, draw = canvas(inks[0])
     across = int(rng.integers(3, 5))
-    petals, slim, size = int(rng.integers(5, 8)), rng.uniform(0.4, 0.6), 2 * TILE / across * 0.47
+    count, slim, size = int(rng.integers(5, 8)), rng.uniform(0.4, 0.6), 2 * TILE / across * 0.47
     leaf = np.array([0.22, 0.42, 0.24]) * rng.uniform(0.7, 1.3)
     for x, y in scattered(rng, across):
         turn, reach = rng.uniform(0, TURN), size * rng.uniform(0.65, 1.05)
-        for side in rng.uniform(0, TURN, size=rng.integers(1, 4)):
-            draw_wrapped(draw, petal(side, 0.9 * reach, 1.45 * reach, 0.24), x, y, ink_of(leaf))
+        for blade in petals(rng.uniform(0, TURN, rng.integers(1, 4)), 0.9 * reach, 1.45 * reach, 0.24):
+            draw_wrapped(draw, blade, x, y, ink_of(leaf))
         colour = inks[1] if rng.random() < 0.7 else inks[2]
-        for index in range(petals):
-            blade = petal(turn + TURN * index / petals, 0.05 * reach, reach, slim)
+        for blade in petals(turn + _around(count), 0.05 * reach, reach, slim):
             draw_wrapped(draw, blade, x, y, ink_of(colour * rng.uniform(0.86, 1.0)))
         draw_wrapped(draw, disc(0.24 * reach), x, y, ink_of(inks[3]))
         draw_wrapped(draw, disc(0.1 * reach), x, y, ink_of(0.6 * inks[3]))
-    return repeated(tile, u, v, across * p * rng.uniform(0.6, 1.15))
+    return repeated(tile, uv, across * p * rng.uniform(0.6, 1.15))
 
 
-def foliage(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def foliage(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     """Leaves and blossoms that crowd the cloth, in several shades."""
     tile, draw = canvas(inks[0])
     across = int(rng.integers(4, 7))
@@ -43,18 +48,16 @@ def foliage(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.rand
         ink = inks[rng.integers(1, 4)] * rng.uniform(0.8, 1.05)
         if kind < 0.55:
             for side in (-0.35, 0.0, 0.35):
-                draw_wrapped(
-                    draw, petal(turn + side, 0.0, size * rng.uniform(0.8, 1.2), 0.22), x, y, ink_of(ink)
-                )
+                (blade,) = petals(turn + np.array([side]), 0.0, size * rng.uniform(0.8, 1.2), 0.22)
+                draw_wrapped(draw, blade, x, y, ink_of(ink))
         else:
-            for index in range(5):
-                blade = petal(turn + TURN * index / 5, 0.05 * size, 0.62 * size, 0.7)
+            for blade in petals(turn + _around(5), 0.05 * size, 0.62 * size, 0.7):
                 draw_wrapped(draw, blade, x, y, ink_of(ink))
             draw_wrapped(draw, disc(0.14 * size), x, y, ink_of(inks[3]))
-    return repeated(tile, u, v, across * p * rng.uniform(0.5, 1.1))
+    return repeated(tile, uv, across * p * rng.uniform(0.5, 1.1))
 
 
-def sprigs(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def sprigs(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     """Small blossoms on stalks with pairs of leaves."""
     tile, draw = canvas(inks[0])
     across = int(rng.integers(4, 6))
@@ -64,37 +67,27 @@ def sprigs(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.rando
         turn = rng.uniform(0, TURN)
         along = np.array([np.cos(turn), np.sin(turn)])
         draw_wrapped(draw, np.stack([-along, along]) * size, x, y, ink_of(leaf), outline=0.1 * size)
-        for side in (-0.9, 0.9):
-            draw_wrapped(
-                draw,
-                petal(turn + side, 0.0, 0.8 * size, 0.3),
-                x - along[0] * 9,
-                y - along[1] * 9,
-                ink_of(leaf),
-            )
+        for blade in petals(turn + np.array([-0.9, 0.9]), 0.0, 0.8 * size, 0.3):
+            draw_wrapped(draw, blade, x - along[0] * 9, y - along[1] * 9, ink_of(leaf))
         head, ink = along * size, inks[1 + rng.integers(2)]
-        for index in range(5):
-            blade = petal(turn + TURN * index / 5, 0.0, 0.75 * size, 0.6)
+        for blade in petals(turn + _around(5), 0.0, 0.75 * size, 0.6):
             draw_wrapped(draw, blade, x + head[0], y + head[1], ink_of(ink))
         draw_wrapped(draw, disc(0.22 * size), x + head[0], y + head[1], ink_of(inks[3]))
-    return repeated(tile, u, v, across * p * rng.uniform(0.45, 0.9))
+    return repeated(tile, uv, across * p * rng.uniform(0.45, 0.9))
 
 
-def roses(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def roses(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     """Full blossoms: petals within petals, each ring a shade paler or darker, in a wreath of leaves."""
     tile, draw = canvas(inks[0])
     across = int(rng.integers(2, 5))
     leaf = np.array([0.2, 0.36, 0.22]) * rng.uniform(0.7, 1.5)
     for x, y in scattered(rng, across):
         size = 2 * TILE / across * rng.uniform(0.3, 0.55)
-        for side in rng.uniform(0, TURN, size=rng.integers(2, 6)):
-            draw_wrapped(draw, petal(side, 0.5 * size, 1.5 * size, 0.3), x, y, ink_of(leaf))
+        for blade in petals(rng.uniform(0, TURN, rng.integers(2, 6)), 0.5 * size, 1.5 * size, 0.3):
+            draw_wrapped(draw, blade, x, y, ink_of(leaf))
         ink, step = inks[rng.integers(1, 4)], rng.choice([-0.17, 0.17])
         for ring in range(4):
             shade, reach = np.clip(ink + step * (ring - 1), 0, 1), size * (1 - 0.23 * ring)
-            turn = rng.uniform(0, TURN)
-            for index in range(6 - ring):
-                blade = petal(turn + TURN * index / (6 - ring), 0.0, reach, 0.75)
-                tone = np.clip(shade * rng.uniform(0.86, 1.1), 0, 1)
-                draw_wrapped(draw, blade, x, y, ink_of(tone))
-    return repeated(tile, u, v, across * p * rng.uniform(0.7, 1.7))
+            for blade in petals(rng.uniform(0, TURN) + _around(6 - ring), 0.0, reach, 0.75):
+                draw_wrapped(draw, blade, x, y, ink_of(shade * rng.uniform(0.86, 1.1)))
+    return repeated(tile, uv, across * p * rng.uniform(0.7, 1.7))

@@ -7,7 +7,7 @@ depend on λ, and V_ab(λ) = λ · V_ab(1) exactly, so an estimator can be held 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +75,27 @@ class World:
             rows = np.where(coupled[:, None], theta[z], self.margin(name))
             drawn[name] = draw_rows(rows, rng)
         return drawn
+
+    def labels(
+        self, n: int, rng: np.random.Generator, classes: Mapping[str, Sequence[str]]
+    ) -> dict[str, np.ndarray]:
+        """Draw n images: attribute → the names of their classes, objects of shape (n,).
+
+        Args:
+            n: Number of images.
+            rng: Source of randomness, see ``truth_stream``.
+            classes: Attribute → names of its classes; more attributes than the world's may be there.
+        """
+        codes = self.sample(n, rng)
+        return {name: np.array(classes[name], dtype=object)[drawn] for name, drawn in codes.items()}
+
+
+def truth_stream(seed: int) -> np.random.Generator:
+    """The randomness of a data set's labels, which are all drawn before any image is.
+
+    Image i has a stream of its own, ``default_rng([seed, i])``; a spawn key keeps this one apart from them.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
 
 
 def draw_rows(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:

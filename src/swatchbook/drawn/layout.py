@@ -2,50 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from swatchbook.drawn.fields import blurred, bump, folds, noise, sample
+from swatchbook.drawn.fields import blurred, bump, grid, moved, noise, turned
 from swatchbook.drawn.outlines import Garment, Part
+from swatchbook.drawn.periodic import folds, sample
 from swatchbook.drawn.tiles import TURN
 
 Array = np.ndarray
 WHOLE = ("close_up", "draped")  # kinds that fill the picture
 
 
-@dataclass
-class Laid:
-    """A garment laid out on the picture; every map has shape (height, width).
+@dataclass(frozen=True)
+class Layout:
+    """A garment laid out on the picture; every map has its shape, (height, width).
 
     Attributes:
         mask: Where there is cloth, 0…1.
+        pixels: Where cloth is seen, and the pixels next to it, in the picture's rows laid end to end; what
+            is known of the cloth alone is computed for these only, shape (pixels,).
         layers: How many pieces lie over each other.
         u: Across the grain, in pixels.
         v: Along the grain, in pixels.
         light: Factor for shadows of one piece on another and for insides.
         height: Folds, in pixels.
+        owner: Which of the garment's parts lies on top, counted from 1; 0 where there is none.
         body: Where a motif may be, 0…1.
         seams: Lines of seams, 0…1.
         bands: Ribbed or doubled edges, 0…1.
         stitches: Visible thread, 0…1.
         place: Turns the garment's units, shape (n, 2), into pixels.
-        scale: Pixels in one unit.
+        landmarks: Name → (x, y) in pixels, shape (2,).
     """
 
     mask: Array
+    pixels: Array
     layers: Array
     u: Array
     v: Array
     light: Array
     height: Array
+    owner: Array
     body: Array
     seams: Array
     bands: Array
     stitches: Array
     place: Place
-    scale: float
+    landmarks: dict[str, Array]
+
+    @property
+    def scale(self) -> float:
+        """Pixels in one of the garment's units."""
+        return self.place.scale
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,15 @@ def placed(garment: Garment, kind: str, shape: tuple[int, int], rng: np.random.G
 
 
 def lay_out(
-    garment: Garment, kind: str, shape: tuple[int, int], style: str, light: Array, rng: np.random.Generator
-) -> Laid:
+    garment: Garment,
+    kind: str,
+    shape: tuple[int, int],
+    style: str,
+    light: Array,
+    rng: np.random.Generator,
+    hairy: bool = False,
+    place: Place | None = None,
+) -> Layout:
     """Draw the garment's pieces one on another.
 
     Args:
@@ -99,58 +118,94 @@ def lay_out(
         style: How the cloth falls, see ``surfaces.Fabric.folds``.
         light: Where the light comes from, shape (3,), a unit vector; x right, y down, z to the viewer.
         rng: Source of randomness.
+        hairy: Whether hairs stand out beyond the cloth's edge.
+        place: Where the garment lies; drawn at random so that it fills most of the picture by default.
     """
-    place = placed(garment, kind, shape, rng)
-    height, width = shape
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    zeros = np.zeros(shape, dtype=np.float32)
-    laid = Laid(
-        *(zeros.copy() for _ in range(4)),
-        zeros + 1,
-        *(zeros.copy() for _ in range(5)),
-        place=place,
-        scale=place.scale,
-    )
-    cast = np.array([-light[0], -light[1]]) * 0.02 * place.scale
+    place = place or placed(garment, kind, shape, rng)
     bends = rng.normal(size=(2, 3))
-
-    def at(points: Array) -> Array:
-        return place(_laid_by_hand(points, bends, kind))
-
-    for part in garment.parts:
-        corners = at(part.outline)
+    groups = [
+        [part.outline for part in garment.parts],
+        garment.seams,
+        [line for line, _ in garment.bands],
+        garment.stitches,
+        [point[None] for point in garment.landmarks.values()],
+    ]
+    outlines, seams, bands, stitches, points = _on_picture(groups, bends, kind, place)
+    u, v, mask, layers, height = np.zeros((5, *shape), dtype=np.float32)
+    shade = np.ones(shape, dtype=np.float32)
+    owner = np.zeros(shape, dtype=np.uint8)
+    numbers = np.arange(mask.size).reshape(shape)
+    cast = np.round(np.array([-light[0], -light[1]]) * 0.02 * place.scale).astype(int)
+    for number, (part, corners) in enumerate(zip(garment.parts, outlines, strict=True)):
         here = _window(corners, shape, margin=0.09 * place.scale + 4)
         start = np.array([here[1].start, here[0].start])
-        mask = polygon(corners - start, (here[0].stop - here[0].start, here[1].stop - here[1].start))
-        soft = blurred(mask, max(2.0, 0.028 * place.scale))
-        shadow = np.roll(soft, (round(cast[1]), round(cast[0])), axis=(0, 1))
-        laid.light[here] *= 1 - 0.42 * shadow * (1 - mask)
-        inside = mask > 0.5
-        grain = part.grain + place.angle
-        middle = np.array(place.centre) if part.body else corners.mean(axis=0)
-        c, s = np.float32(np.cos(grain)), np.float32(np.sin(grain))
-        x, y = columns[here] - np.float32(middle[0]), rows[here] - np.float32(middle[1])
-        u, v = x * c + y * s, y * c - x * s
+        piece = polygons([corners - start], (here[0].stop - here[0].start, here[1].stop - here[1].start))
+        soft = blurred(piece, max(2.0, 0.028 * place.scale))
+        if number:  # it throws a shadow on those below
+            shade[here] *= 1 - 0.42 * moved(soft, *cast) * (1 - piece)
+        if part.light > 0.9:
+            layers[here] += piece
+        np.maximum(mask[here], piece, out=mask[here])
+        inside = np.flatnonzero(piece > 0.5)
+        pixels = numbers[here].ravel().take(inside)
         # Cloth turns away from the eye at its edges.
-        edge = np.sin(np.clip(2 * soft - 1, 0, 1) * np.float32(np.pi / 2))
-        relief = _drape(part, u, v, corners, place, rng) + 0.013 * place.scale * edge
-        light_here = part.light * (0.9 + 0.1 * edge)
-        for into, value in ((laid.u, u), (laid.v, v), (laid.height, relief), (laid.light, light_here)):
-            np.copyto(into[here], value, where=inside)
-        laid.body[here][inside] = float(part.body)
-        laid.layers[here] += mask * (part.light > 0.9)
-        np.maximum(laid.mask[here], mask, out=laid.mask[here])
-    laid.height += _creases(kind, shape, style, rng)
-    laid.seams = lines([(at(line), max(1.0, 0.006 * place.scale)) for line in garment.seams], shape)
-    laid.bands = lines([(at(line), wide * place.scale) for line, wide in garment.bands], shape)
-    dashes = [dash for line in garment.stitches for dash in _dashes(at(line), 0.02 * place.scale)]
-    laid.stitches = lines([(dash, 1.1) for dash in dashes], shape)
-    laid.mask = np.maximum(laid.mask, laid.bands * (kind == "scarf"))
-    return laid
+        edge = np.sin(np.clip(2 * soft.ravel().take(inside) - 1, 0, 1) * np.float32(np.pi / 2))
+        middle = place.centre if part.body else corners.mean(axis=0)
+        across, along = (
+            coordinate.ravel().take(inside)
+            for coordinate in turned(piece.shape, part.grain + place.angle, np.float32(middle) - start)
+        )
+        u.ravel()[pixels], v.ravel()[pixels] = across, along
+        relief = _drape(part, across, along, corners, place, rng)
+        height.ravel()[pixels] = relief + 0.013 * place.scale * edge
+        shade.ravel()[pixels] = part.light * (0.9 + 0.1 * edge)
+        owner.ravel()[pixels] = number + 1
+    widths = [wide * place.scale for _, wide in garment.bands]
+    banded = lines(list(zip(bands, widths, strict=True)), shape)
+    if kind == "scarf":  # its fringe
+        mask = np.maximum(mask, banded)
+    pixels = np.flatnonzero(_touched(mask, hairy))
+    height.ravel()[pixels] += _creases(kind, shape, pixels, style, rng)
+    dashes = [dash for line in stitches for dash in _dashes(line, 0.02 * place.scale)]
+    return Layout(
+        mask=mask,
+        pixels=pixels,
+        layers=layers,
+        u=u,
+        v=v,
+        light=shade,
+        height=height,
+        owner=owner,
+        body=np.array([0.0, *(part.body for part in garment.parts)], dtype=np.float32)[owner],
+        seams=lines([(line, max(1.0, 0.006 * place.scale)) for line in seams], shape),
+        bands=banded,
+        stitches=lines([(dash, 1.1) for dash in dashes], shape),
+        place=place,
+        landmarks=dict(zip(garment.landmarks, (point[0] for point in points), strict=True)),
+    )
 
 
-def _laid_by_hand(outline: Array, bends: Array, kind: str) -> Array:
-    """An outline bent a little, the same for all pieces, as nobody lays a garment quite straight."""
+def _touched(mask: Array, hairy: bool) -> Array:
+    """Where cloth or its hairs are seen, and the two pixels beyond that slopes are measured to."""
+    touched = blurred(mask, 7.0) > 0.01 if hairy else mask > 0
+    for _ in range(2):
+        touched[:, 1:] |= touched[:, :-1]
+        touched[1:] |= touched[:-1]
+    return touched
+
+
+def _on_picture(
+    groups: Sequence[Sequence[Array]], bends: Array, kind: str, place: Place
+) -> list[list[Array]]:
+    """All lines of a garment in pixels of the picture, computed in one go, in the groups given."""
+    flat = [line for group in groups for line in group]
+    points = place(_bent(np.concatenate(flat), bends, kind))
+    lines_on_picture = iter(np.split(points, np.cumsum([len(line) for line in flat])[:-1]))
+    return [[next(lines_on_picture) for _ in group] for group in groups]
+
+
+def _bent(outline: Array, bends: Array, kind: str) -> Array:
+    """Points moved a little, the same for all pieces, as nobody lays a garment quite straight."""
     if kind in (*WHOLE, "swatch"):
         return outline
     x, y = outline.T
@@ -167,6 +222,8 @@ def _drape(part: Part, u: Array, v: Array, corners: Array, place: Place, rng: np
     start = rng.uniform(0, 256, size=2).astype(np.float32)
     if part.drape == "hang":
         return 0.028 * size * sample(folds(), u * (150 / size) + start[0], v * (75 / size) + start[1])
+    if part.drape == "stretch":
+        return 0.009 * size * sample(folds(), v * (190 / size) + start[0], u * (90 / size) + start[1])
     if part.drape == "roll":
         middle = 0.5 * (corners[:, 1].min() + corners[:, 1].max())
         half = 0.5 * np.ptp(corners[:, 1])
@@ -185,34 +242,32 @@ def _drape(part: Part, u: Array, v: Array, corners: Array, place: Place, rng: np
     return 0.02 * size * sample(folds(), u * (110 / size) + start[0], v * (80 / size) + start[1])
 
 
-def _creases(kind: str, shape: tuple[int, int], style: str, rng: np.random.Generator) -> Array:
-    """Wrinkles and large folds over the whole picture, in pixels of height."""
+def _creases(kind: str, shape: tuple[int, int], pixels: Array, style: str, rng: np.random.Generator) -> Array:
+    """Wrinkles and large folds at pixels of the picture, in pixels of height."""
     long = max(shape)
     folds_across = {"soft": 9.0, "heavy": 6.0, "crisp": 10.0, "stiff": 8.0}[style]
     steep = {"soft": 0.34, "heavy": 0.27, "crisp": 0.34, "stiff": 0.28}[style] * rng.uniform(0.4, 1.3)
     if kind == "close_up":
         steep *= rng.uniform(0.1, 0.7)
     if kind == "draped":
-        return _draped(shape, style, rng)
-    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+        return _draped(shape, style, rng).ravel().take(pixels)
     finer = folds_across * 27 / long  # the tile's folds are about 27 pixels apart
-    total = np.zeros(shape, dtype=np.float32)
+    total = np.float32(0)
     sharp = {"soft": 0.25, "heavy": 0.1, "crisp": 0.8, "stiff": 0.55}[style]
     for angle, share in ((rng.normal(0, 0.35), 1.0), (rng.choice([-1, 1]) * rng.uniform(0.6, 1.3), 0.7)):
-        c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        x, y = columns * c + rows * s, rows * c - columns * s
+        x, y = (coordinate.ravel().take(pixels) for coordinate in turned(shape, angle))
         start = rng.uniform(0, 256, size=2).astype(np.float32)
         fold = sample(folds(), finer * x + start[0], finer * y + start[1])
-        here = np.clip(0.6 + 0.6 * noise(shape, 3, rng), 0, 1.4)
+        here = np.clip(0.6 + 0.6 * noise(shape, 3, rng).ravel().take(pixels), 0, 1.4)
         # The absolute value turns a soft fold into a crease.
-        total += share * here * (fold - sharp * np.abs(fold + 0.4))
+        total = total + share * here * (fold - sharp * np.abs(fold + 0.4))
     return steep / finer * 8.5 * total
 
 
 def _draped(shape: tuple[int, int], style: str, rng: np.random.Generator) -> Array:
     """Deep folds: parallel, or running out from a corner where the cloth is gathered."""
     height, width = shape
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    rows, columns = grid(shape)
     long = max(shape)
     wander = noise(shape, 2.2, rng)
     if rng.random() < 0.6:
@@ -236,10 +291,12 @@ def _window(corners: Array, shape: tuple[int, int], margin: float) -> tuple[slic
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
-def polygon(corners: Array, shape: tuple[int, int]) -> Array:
-    """A filled polygon with smooth edges, coverage in [0, 1]."""
+def polygons(outlines: Sequence[Array], shape: tuple[int, int]) -> Array:
+    """Filled polygons with smooth edges, coverage in [0, 1]."""
     picture = Image.new("L", (2 * shape[1], 2 * shape[0]))
-    ImageDraw.Draw(picture).polygon((corners * 2).ravel().tolist(), fill=255)
+    draw = ImageDraw.Draw(picture)
+    for corners in outlines:
+        draw.polygon((corners * 2).ravel().tolist(), fill=255)
     return np.asarray(picture.reduce(2), dtype=np.float32) / 255
 
 

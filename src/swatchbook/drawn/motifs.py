@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from swatchbook.drawn.fields import TILE, noise, sample
+from swatchbook.drawn.fields import channels, noise, spread
+from swatchbook.drawn.periodic import TILE, periodic, sample
 from swatchbook.drawn.tiles import TURN, blob, disc, flat, ink_of
 
 Array = np.ndarray
@@ -15,13 +16,13 @@ def motif(x: Array, y: Array, inks: Array, rng: np.random.Generator) -> tuple[Ar
     """A logo for the chest.
 
     Args:
-        x: Across, −1…1 over the motif, shape (height, width).
+        x: Across, −1…1 over the motif, a number a pixel.
         y: Down, likewise.
         inks: sRGB in [0, 1], shape (4, 3), the cloth's own first.
         rng: Source of randomness.
 
     Returns:
-        The motif's colour (height, width, 3) and its coverage (height, width) in [0, 1].
+        The motif's colour, shape (3, …), and its coverage in [0, 1], a number a pixel.
     """
     side = TILE
     if rng.random() < 0.3:  # printed tone on tone
@@ -61,10 +62,10 @@ def motif(x: Array, y: Array, inks: Array, rng: np.random.Generator) -> tuple[Ar
             tall = side * (0.42 if kind == 2 else 0.26)
             top = side * (1.5 if kind != 2 else 0.5 + 0.58 * row)
             _lettering(draw, side * 0.22, top, side * 1.56, tall, ink_of(inks[1 + row]), rng)
-    tile = np.asarray(picture.reduce(2), dtype=np.float32) / 255
+    tile = periodic(channels(picture.reduce(2)))
     inside = (np.abs(x) < 0.98) & (np.abs(y) < 0.98)
     colour = sample(tile, (np.clip(x, -0.99, 0.99) + 1) * side / 2, (np.clip(y, -0.99, 0.99) + 1) * side / 2)
-    coverage = np.clip(np.abs(colour - inks[0]).sum(axis=-1) * 6, 0, 1) * inside
+    coverage = np.clip(np.abs(colour - spread(inks[0], x)).sum(axis=0) * 6, 0, 1) * inside
     return colour, coverage.astype(np.float32)
 
 

@@ -22,7 +22,9 @@ class Part:
         grain: Angle of the grain from the vertical in radians, clockwise.
         light: Factor on its brightness (the inside of a collar is dark).
         body: Whether it is the front, where a motif would be.
-        drape: ``flat``, ``hang`` (folds along the grain), ``pleat`` or ``roll`` (a folded edge).
+        drape: ``flat``, ``hang`` (folds along the grain), ``pleat``, ``roll`` (a folded edge) or ``stretch``
+            (creases across, as in tight cloth).
+        arm: Which arm it is the sleeve of, −1 on the left of the picture and 1 on the right; 0 for the rest.
     """
 
     outline: Array
@@ -30,6 +32,7 @@ class Part:
     light: float = 1.0
     body: bool = False
     drape: str = "flat"
+    arm: int = 0
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Garment:
         chest: Middle and half-width of where a motif goes, or None.
         neck: Half-width of the neck for a figure inside it; 0 where there is none.
         legs: Whether a figure's legs would show below it.
+        landmarks: Name → point, shape (2,), where it is known: ``left_collar`` and so on.
     """
 
     parts: list[Part] = field(default_factory=list)
@@ -57,6 +61,7 @@ class Garment:
     chest: tuple[float, float, float] | None = None
     neck: float = 0.0
     legs: bool = False
+    landmarks: dict[str, Array] = field(default_factory=dict)
 
 
 def rounded(points: Array, times: int = 2) -> Array:

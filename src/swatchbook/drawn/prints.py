@@ -6,42 +6,38 @@ from collections.abc import Callable
 
 import numpy as np
 
-from swatchbook.drawn.fields import TILE, fraction, noise, step
+from swatchbook.drawn.fields import UVMap, fraction, painted, spread, step
 from swatchbook.drawn.flowers import flowers, foliage, roses, sprigs
+from swatchbook.drawn.periodic import TILE
 from swatchbook.drawn.tiles import TURN, blob, canvas, draw_wrapped, ink_of, repeated, scattered
 
 Array = np.ndarray
 
 
 def printed(
-    pattern: str, u: Array, v: Array, period: float, inks: Array, light_base: bool, rng: np.random.Generator
+    pattern: str, uv: UVMap, period: float, inks: Array, light_base: bool, rng: np.random.Generator
 ) -> Array:
     """The colour of the cloth at every point of the picture.
 
     Args:
-        pattern: Which print; ``solid`` and ``graphic`` leave the cloth plain.
-        u: Across the grain, in pixels, shape (height, width).
-        v: Along the grain, likewise.
+        pattern: Which print; those in ``PLAIN`` leave the cloth plain.
+        uv: Coordinates on the cloth.
         period: The print's repeat in pixels.
         inks: sRGB in [0, 1], shape (4, 3); the first is the cloth's own colour and covers the most.
         light_base: Whether the cloth is so pale that people would name it by a bold second colour.
         rng: Source of randomness.
 
     Returns:
-        Shape (height, width, 3), float32.
+        Shape (3, …), float32, with a colour for each of the pixels.
     """
-    if pattern in ("solid", "graphic"):
-        return np.broadcast_to(inks[0], (*u.shape, 3))
+    if pattern in PLAIN:
+        return _plain(uv, inks)
     variants = _VARIANTS[pattern]
-    return variants[rng.integers(len(variants))](u, v, period, inks, light_base, rng)
+    return variants[rng.integers(len(variants))](uv, period, inks, light_base, rng)
 
 
-def _over(cloth: Array, ink: Array, coverage: Array) -> Array:
-    return cloth + (ink - cloth) * coverage[..., None]
-
-
-def _plain(u: Array, inks: Array) -> Array:
-    return np.broadcast_to(inks[0], (*u.shape, 3)).astype(np.float32)
+def _plain(uv: UVMap, inks: Array) -> Array:
+    return np.broadcast_to(spread(inks[0], uv.u), (3, *uv.shape))
 
 
 def _lines(x: Array, period: float, share: float, offset: float = 0.0) -> Array:
@@ -53,43 +49,42 @@ def _lines(x: Array, period: float, share: float, offset: float = 0.0) -> Array:
 # stripes ------------------------------------------------------------------------------------------
 
 
-def _even_stripes(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    across = v if rng.random() < 0.5 else u
+def _even_stripes(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    across = uv.v if rng.random() < 0.5 else uv.u
     share = rng.uniform(0.2, 0.32) if light else rng.uniform(0.3, 0.46)
     period = max(p * rng.uniform(0.3, 0.9), 6)
-    return _over(_plain(u, inks), inks[1], _lines(across, period, share))
+    return painted(_plain(uv, inks), inks[1], _lines(across, period, share))
 
 
-def _pin_stripes(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _pin_stripes(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     period = max(0.4 * p, 8)
-    return _over(_plain(u, inks), inks[1], _lines(u, period, max(1.6 / period, 0.14)))
+    return painted(_plain(uv, inks), inks[1], _lines(uv.u, period, max(1.6 / period, 0.14)))
 
 
-def _many_stripes(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    across = v if rng.random() < 0.6 else u
-    cloth = _over(_plain(u, inks), inks[1], _lines(across, 1.3 * p, rng.uniform(0.14, 0.24)))
-    cloth = _over(cloth, inks[2], _lines(across, 1.3 * p, rng.uniform(0.06, 0.14), rng.uniform(0.25, 0.4)))
-    return _over(cloth, inks[1], _lines(across, 1.3 * p, 0.05, rng.uniform(0.55, 0.7)))
+def _many_stripes(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    across = uv.v if rng.random() < 0.6 else uv.u
+    cloth = painted(_plain(uv, inks), inks[1], _lines(across, 1.3 * p, rng.uniform(0.14, 0.24)))
+    cloth = painted(cloth, inks[2], _lines(across, 1.3 * p, rng.uniform(0.06, 0.14), rng.uniform(0.25, 0.4)))
+    return painted(cloth, inks[1], _lines(across, 1.3 * p, 0.05, rng.uniform(0.55, 0.7)))
 
 
-def _slanted_stripes(
-    u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator
-) -> Array:
-    return _even_stripes(0.707 * (u + v), 0.707 * (u - v), p, inks, light, rng)
+def _slanted_stripes(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    slanted = UVMap(0.707 * (uv.u + uv.v), 0.707 * (uv.u - uv.v))
+    return _even_stripes(slanted, p, inks, light, rng)
 
 
 # checks -------------------------------------------------------------------------------------------
 
 
-def _gingham(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _gingham(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     share = 0.38 if light else rng.uniform(0.4, 0.46)
     period = max(p * rng.uniform(0.35, 0.9), 9)
-    both = 0.5 * (_lines(u, period, share) + _lines(v, period, share))
-    return _over(_plain(u, inks), inks[1], both)
+    both = 0.5 * (_lines(uv.u, period, share) + _lines(uv.v, period, share))
+    return painted(_plain(uv, inks), inks[1], both)
 
 
-def _tartan(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    cloth, period = _plain(u, inks), 1.5 * p
+def _tartan(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    cloth, period = _plain(uv, inks), 1.5 * p
     for ink, share, offset in (
         (1, rng.uniform(0.2, 0.3), 0.0),
         (2, rng.uniform(0.07, 0.12), 0.3),
@@ -97,88 +92,88 @@ def _tartan(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.rand
         (1, 0.06, 0.68),
     ):
         # Warp and weft each show half of the time, so a crossing is denser than a band.
-        for across in (u, v):
-            cloth = _over(cloth, inks[ink], 0.55 * _lines(across, period, share, offset))
+        for across in (uv.u, uv.v):
+            cloth = painted(cloth, inks[ink], 0.55 * _lines(across, period, share, offset))
     return cloth
 
 
-def _shirt_check(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _shirt_check(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     """Thin lines in both directions, of one or two colours, close together."""
     period = max(p * rng.uniform(0.35, 0.7), 9)
     thin = max(1.5 / period, rng.uniform(0.1, 0.16))
-    cloth = _plain(u, inks)
-    for across in (u, v):
-        cloth = _over(cloth, inks[1], 0.8 * _lines(across, period, thin))
+    cloth = _plain(uv, inks)
+    for across in (uv.u, uv.v):
+        cloth = painted(cloth, inks[1], 0.8 * _lines(across, period, thin))
         if light:
-            cloth = _over(cloth, inks[2], 0.6 * _lines(across, period, thin, 0.5))
+            cloth = painted(cloth, inks[2], 0.6 * _lines(across, period, thin, 0.5))
     return cloth
 
 
-def _windowpane(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _windowpane(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     share = max(rng.uniform(0.06, 0.13), 1.8 / p)
-    cloth = _over(_plain(u, inks), inks[1], np.maximum(_lines(u, p, share), _lines(v, p, share)))
+    cloth = painted(_plain(uv, inks), inks[1], np.maximum(_lines(uv.u, p, share), _lines(uv.v, p, share)))
     if rng.random() < 0.5:
         thin = max(0.05, 1.4 / p)
-        second = np.maximum(_lines(u, p, thin, 0.5), _lines(v, p, thin, 0.5))
-        cloth = _over(cloth, inks[2], 0.8 * second)
+        second = np.maximum(_lines(uv.u, p, thin, 0.5), _lines(uv.v, p, thin, 0.5))
+        cloth = painted(cloth, inks[2], 0.8 * second)
     return cloth
 
 
 # shapes -------------------------------------------------------------------------------------------
 
 
-def _chevrons(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    zigzag = np.abs(fraction(u / p) - 0.5) * p * rng.uniform(0.8, 1.3)
-    cloth = _over(_plain(u, inks), inks[1], _lines(v + zigzag, 0.6 * p, 0.3 if light else 0.4))
-    return _over(cloth, inks[2], _lines(v + zigzag, 1.2 * p, 0.1, 0.25)) if rng.random() < 0.5 else cloth
+def _chevrons(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    zigzag = np.abs(fraction(uv.u / p) - 0.5) * p * rng.uniform(0.8, 1.3)
+    cloth = painted(_plain(uv, inks), inks[1], _lines(uv.v + zigzag, 0.6 * p, 0.3 if light else 0.4))
+    return painted(cloth, inks[2], _lines(uv.v + zigzag, 1.2 * p, 0.1, 0.25)) if rng.random() < 0.5 else cloth
 
 
-def _triangles(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
-    row, within = np.floor(v / p), fraction(v / p)
-    column = u / p + 0.5 * (row % 2)
+def _triangles(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+    row, within = np.floor(uv.v / p), fraction(uv.v / p)
+    column = uv.u / p + 0.5 * (row % 2)
     half = 0.5 * within
     inside = step((half - np.abs(fraction(column) - 0.5)) * p * 0.85)
     inside *= step((0.92 - within) * p)
     which = (np.floor(column).astype(np.int32) * 7 + row.astype(np.int32) * 3) % 3 + 1
-    return _over(_plain(u, inks), inks[which], inside)
+    return painted(_plain(uv, inks), inks.T[:, which], inside)
 
 
-def _diamonds(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _diamonds(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     tall = rng.uniform(1.2, 1.7)
-    a, b = u / p, v / (tall * p)
+    a, b = uv.u / p, uv.v / (tall * p)
     reach = np.abs(fraction(a) - 0.5) + np.abs(fraction(b) - 0.5)
-    cloth = _over(_plain(u, inks), inks[1], step((0.42 - reach) * p))
-    cloth = _over(cloth, inks[2], step((0.18 - reach) * p))
+    cloth = painted(_plain(uv, inks), inks[1], step((0.42 - reach) * p))
+    cloth = painted(cloth, inks[2], step((0.18 - reach) * p))
     crossing = np.minimum(
         np.abs(fraction(a + b + 0.5) - 0.5), np.abs(fraction(a - b + 0.5) - 0.5)
     )  # argyle's thin lines run through the diamonds' corners
-    return _over(cloth, inks[3], 0.8 * step(0.8 - crossing * 0.7 * p))
+    return painted(cloth, inks[3], 0.8 * step(0.8 - crossing * 0.7 * p))
 
 
-def _hexagons(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _hexagons(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     def reach(du: Array, dv: Array) -> Array:
         return np.maximum(np.abs(du), 0.5 * np.abs(du) + 0.866 * np.abs(dv))
 
     tall = 1.732 * p
-    first = reach((fraction(u / p) - 0.5) * p, (fraction(v / tall) - 0.5) * tall)
-    second = reach((fraction(u / p + 0.5) - 0.5) * p, (fraction(v / tall + 0.5) - 0.5) * tall)
+    first = reach((fraction(uv.u / p) - 0.5) * p, (fraction(uv.v / tall) - 0.5) * tall)
+    second = reach((fraction(uv.u / p + 0.5) - 0.5) * p, (fraction(uv.v / tall + 0.5) - 0.5) * tall)
     inner = np.minimum(first, second)
     rim = step(inner - p * rng.uniform(0.36, 0.42))
-    cloth = _over(_plain(u, inks), inks[1], rim)
-    return _over(cloth, inks[2], step(p * rng.uniform(0.12, 0.2) - inner))
+    cloth = painted(_plain(uv, inks), inks[1], rim)
+    return painted(cloth, inks[2], step(p * rng.uniform(0.12, 0.2) - inner))
 
 
-def _arcs(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _arcs(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     """Rings in overlapping scales, or whole circles in a grid."""
-    offset = 0.5 * (np.floor(v / p) % 2) if rng.random() < 0.6 else 0.0
+    offset = 0.5 * (np.floor(uv.v / p) % 2) if rng.random() < 0.6 else 0.0
     from_centre = (
-        np.hypot(fraction(u / p + offset) - 0.5, fraction(v / p) - 0.5 * int(rng.integers(1, 3))) * p
+        np.hypot(fraction(uv.u / p + offset) - 0.5, fraction(uv.v / p) - 0.5 * int(rng.integers(1, 3))) * p
     )
     ring = _lines(from_centre, 0.3 * p, 0.36) * step(0.48 * p - from_centre)
-    return _over(_plain(u, inks), inks[1], ring)
+    return painted(_plain(uv, inks), inks[1], ring)
 
 
-def _confetti(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _confetti(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     """Triangles, bars, rings and squares strewn over the cloth."""
     tile, draw = canvas(inks[0])
     size = 2 * TILE / 9
@@ -192,7 +187,7 @@ def _confetti(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.ra
         else:
             hollow = rng.random() < 0.4
             draw_wrapped(draw, np.vstack([ring, ring[:1]]), x, y, ink, outline=size * 0.28 if hollow else 0)
-    return repeated(tile, u, v, 5 * p)
+    return repeated(tile, uv, 5 * p)
 
 
 # animal coats -------------------------------------------------------------------------------------
@@ -204,7 +199,7 @@ def _coat_ink(base: Array) -> Array:
     return np.array([0.62, 0.5, 0.36]) if dark else np.array([0.09, 0.06, 0.05])
 
 
-def _leopard(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _leopard(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     tile, draw = canvas(inks[0])
     mark = _coat_ink(inks[0])
     heart = inks[0] * 0.72 + mark * 0.28
@@ -219,33 +214,35 @@ def _leopard(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.ran
         for index in range(int(rng.integers(2, 4))):
             # A rosette is a broken ring: a few thick arcs that do not meet.
             angles = start + index * TURN / 3 + np.linspace(0, rng.uniform(1.1, 1.7), 7)
-            arc = np.stack([np.cos(angles), np.sin(angles)], axis=1) * size * rng.uniform(0.78, 0.95)
-            draw_wrapped(draw, arc, x, y, ink_of(mark), outline=0.42 * size)
-    return repeated(tile, u, v, across * p * 0.5)
+            arc = np.stack([np.cos(angles), np.sin(angles)], axis=1) * size
+            reach, half = rng.uniform(0.78, 0.95), 0.21
+            thick = np.vstack([arc * (reach + half), arc[::-1] * (reach - half)])
+            draw_wrapped(draw, thick, x, y, ink_of(mark))
+    return repeated(tile, uv, across * p * 0.5)
 
 
-def _zebra(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _zebra(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     mark = _coat_ink(inks[0])
     if inks[0].mean() < 0.2:
         mark = np.array([0.93, 0.91, 0.87])
-    bend = noise(u.shape, max(u.shape) / (1.9 * p), rng)
-    fork = noise(u.shape, max(u.shape) / (1.1 * p), rng)
-    phase = v / (0.62 * p) + 0.55 * bend
+    bend = uv.noise(uv.long / (1.9 * p), rng)
+    fork = uv.noise(uv.long / (1.1 * p), rng)
+    phase = uv.v / (0.62 * p) + 0.55 * bend
     wave = np.sin(TURN * phase + 0.9 * fork)
-    taper = 0.28 + 0.35 * np.abs(noise(u.shape, max(u.shape) / (1.4 * p), rng))
-    return _over(_plain(u, inks), mark.astype(np.float32), step((wave - taper) * 0.11 * p))
+    taper = 0.28 + 0.35 * np.abs(uv.noise(uv.long / (1.4 * p), rng))
+    return painted(_plain(uv, inks), mark.astype(np.float32), step((wave - taper) * 0.11 * p))
 
 
 # dots ----------------------------------------------------------------------------------
 
 
-def _dots(u: Array, v: Array, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
+def _dots(uv: UVMap, p: float, inks: Array, light: bool, rng: np.random.Generator) -> Array:
     period = max(p * rng.uniform(0.28, 0.66), 8)
-    a, b = u / period, v / period
+    a, b = uv.u / period, uv.v / period
     if rng.random() < 0.7:
         a = a + 0.5 * (np.floor(b) % 2)
     radius = np.hypot(fraction(a) - 0.5, fraction(b) - 0.5) * period
-    return _over(_plain(u, inks), inks[1], step(rng.uniform(0.17, 0.33) * period - radius))
+    return painted(_plain(uv, inks), inks[1], step(rng.uniform(0.17, 0.33) * period - radius))
 
 
 _VARIANTS: dict[str, tuple[Callable[..., Array], ...]] = {
@@ -257,3 +254,4 @@ _VARIANTS: dict[str, tuple[Callable[..., Array], ...]] = {
     "polka_dot": (_dots,),
 }
 PATTERNS: tuple[str, ...] = ("solid", *_VARIANTS, "graphic")
+PLAIN = ("solid", "graphic", "pleated", "embroidered")  # patterns that no print makes

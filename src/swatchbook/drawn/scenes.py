@@ -8,25 +8,29 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from swatchbook.drawn.colours import SHADES, inks, shade, to_lab
-from swatchbook.drawn.fields import blurred, fraction, nearest, noise, sample, speckle, step, strands
-from swatchbook.drawn.layout import Place, lines, polygon
+from swatchbook.drawn.fields import UVMap, blurred, channels, film_grain, fraction, noise, step, turned
+from swatchbook.drawn.layout import Place, lines, polygons
 from swatchbook.drawn.outlines import Garment
+from swatchbook.drawn.periodic import nearest, sample, speckle, strands
 from swatchbook.drawn.prints import PATTERNS, printed
 
 Array = np.ndarray
 _NEUTRAL = ((0.96, 0.96, 0.96), (0.9, 0.89, 0.87), (0.8, 0.8, 0.8), (0.62, 0.62, 0.63), (0.86, 0.82, 0.75))
 
 
-def background(shape: tuple[int, int], cloth: Array, lively: bool, rng: np.random.Generator) -> Array:
-    """A ground that the cloth stands out from, shape (height, width, 3), sRGB in [0, 1].
+def background(
+    shape: tuple[int, int], cloth: Array, lively: bool, rng: np.random.Generator, standing: bool = False
+) -> Array:
+    """A ground that the cloth stands out from, shape (3, height, width), sRGB in [0, 1].
 
     Args:
         shape: Height and width in pixels.
         cloth: The garment's colour, shape (3,).
         lively: Whether it must have edges, so that what is see-through can be seen to be.
         rng: Source of randomness.
+        standing: Whether somebody stands before it, so that it is no floor.
     """
-    kinds = _LIVELY if lively else _GROUNDS
+    kinds = _LIVELY if lively else _BEHIND if standing else _GROUNDS
     names = list(kinds)
     odds = np.array([kinds[name][1] for name in names])
     # White lies on white sheets, and black on black sofas, but mostly a ground is chosen to show the cloth.
@@ -38,7 +42,7 @@ def background(shape: tuple[int, int], cloth: Array, lively: bool, rng: np.rando
         # Behind thin cloth much darker ground would drown a pale colour.
         if np.linalg.norm(gap) > apart and (not lively or gap[0] > -38):
             break
-    return draw(shape, tint.astype(np.float32), rng)
+    return draw(shape, tint.astype(np.float32)[:, None, None], rng)
 
 
 def _tint(draw: Callable, rng: np.random.Generator) -> Array:
@@ -52,24 +56,18 @@ def _tint(draw: Callable, rng: np.random.Generator) -> Array:
     return tint if rng.random() < 0.45 else 0.55 * tint + 0.4  # walls are mostly pale
 
 
-def _grid(shape: tuple[int, int], angle: float) -> tuple[Array, Array]:
-    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return columns * c + rows * s, rows * c - columns * s
-
-
 def _studio(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
-    x, _ = _grid(shape, rng.uniform(0, 6.3))
+    x, _ = turned(shape, rng.uniform(0, 6.3))
     fall = 1 + rng.uniform(0, 0.12) * (x / shape[1] - 0.5)
-    return tint * fall[..., None]
+    return tint * fall
 
 
 def _wall(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
     tone = 1 + 0.035 * noise(shape, 3, rng) + 0.02 * noise(shape, 60, rng)
-    ground = tint * tone[..., None]
+    ground = tint * tone
     if rng.random() < 0.4:  # a floor or a skirting board meets the wall
-        _, y = _grid(shape, rng.normal(0, 0.03))
-        below = step(y - rng.uniform(0.78, 0.95) * shape[0], 2)[..., None]
+        _, y = turned(shape, rng.normal(0, 0.03))
+        below = step(y - rng.uniform(0.78, 0.95) * shape[0], 2)
         ground = ground * (1 - below) + np.float32(rng.uniform(0.4, 1.1)) * tint[::-1] * below
     return ground
 
@@ -77,7 +75,7 @@ def _wall(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Arra
 def _wood(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
     long = max(shape)
     angle = rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.08)
-    x, y = _grid(shape, angle)
+    x, y = turned(shape, angle)
     wide = long * rng.uniform(0.11, 0.22)
     plank = np.floor(x / wide)
     shift = fraction(plank * np.float32(0.618)) * 211
@@ -87,22 +85,22 @@ def _wood(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Arra
     gap = step(0.9 - (0.5 - np.abs(fraction(x / wide) - 0.5)) * wide)
     length = long * 0.8
     ends = step(0.8 - np.abs(fraction(y / length + fraction(plank * np.float32(0.618))) - 0.5) * length)
-    return tint * (tone * (1 - 0.5 * np.maximum(gap, ends)))[..., None]
+    return tint * (tone * (1 - 0.5 * np.maximum(gap, ends)))
 
 
 def _tiles(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
-    x, y = _grid(shape, rng.choice([0.0, np.pi / 4]) + rng.normal(0, 0.05))
+    x, y = turned(shape, rng.choice([0.0, np.pi / 4]) + rng.normal(0, 0.05))
     side = max(shape) * rng.uniform(0.16, 0.4)
     joint = np.minimum(np.abs(fraction(x / side) - 0.5), np.abs(fraction(y / side) - 0.5)) * side
     each = fraction(np.sin(np.floor(x / side + 0.5) * 12.99 + np.floor(y / side + 0.5) * 78.2) * 437.5)
     tone = 1 + 0.08 * (each - 0.5) + 0.03 * noise(shape, 14, rng)
-    return tint * (tone * (1 - 0.3 * step(1.3 - joint)))[..., None]
+    return tint * (tone * (1 - 0.3 * step(1.3 - joint)))
 
 
 def _carpet(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
-    x, y = _grid(shape, rng.uniform(0, 6.3))
+    x, y = turned(shape, rng.uniform(0, 6.3))
     pile = nearest(speckle(), x * 0.5, y * 0.5) + 0.4 * noise(shape, 40, rng)
-    return tint * (1 + 0.09 * pile)[..., None]
+    return tint * (1 + 0.09 * pile)
 
 
 def _sheet(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
@@ -111,38 +109,39 @@ def _sheet(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Arr
     slope = np.diff(crease, axis=1, append=crease[:, -1:]) + np.diff(crease, axis=0, append=crease[-1:])
     tone = 1 + np.clip(1.5 * slope * (max(shape) / 320), -0.2, 0.15)
     if rng.random() < 0.3:  # quilted
-        x, y = _grid(shape, np.pi / 4)
+        x, y = turned(shape, np.pi / 4)
         side = max(shape) * 0.1
         seam = np.minimum(np.abs(fraction(x / side) - 0.5), np.abs(fraction(y / side) - 0.5)) * side
         tone = tone * (1 - 0.16 * step(2.5 - seam, 4))
-    return tint * tone[..., None]
+    return tint * tone
 
 
 def _papered(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
     """Wallpaper or a rug with bands or lozenges."""
-    x, y = _grid(shape, rng.choice([0.0, np.pi / 4, np.pi / 2]) + rng.normal(0, 0.04))
+    x, y = turned(shape, rng.choice([0.0, np.pi / 4, np.pi / 2]) + rng.normal(0, 0.04))
     side = max(shape) * rng.uniform(0.07, 0.16)
     band = step((np.abs(fraction(x / side) - 0.5) - 0.25) * side)
     if rng.random() < 0.5:
         band = np.abs(band - step((np.abs(fraction(y / side) - 0.5) - 0.25) * side))
     other = np.clip(tint * rng.uniform(0.55, 0.8), 0, 1)
-    return tint + (other - tint) * band[..., None]
+    return tint + (other - tint) * band
 
 
 def _rug(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
     """A printed rug, bedspread or sofa."""
-    x, y = _grid(shape, rng.choice([0.0, np.pi / 4, np.pi / 2]) + rng.normal(0, 0.1))
+    x, y = turned(shape, rng.choice([0.0, np.pi / 4, np.pi / 2]) + rng.normal(0, 0.1))
     pattern = str(rng.choice([name for name in PATTERNS if name not in ("solid", "graphic")]))
     period = max(shape) * rng.uniform(0.07, 0.3)
-    cloth = printed(pattern, x, y, period, inks("", tint, rng, 4), bool(tint.mean() > 0.7), rng)
-    return (cloth * (1 + 0.04 * noise(shape, 4, rng))[..., None]).astype(np.float32)
+    colours = inks("", tint[:, 0, 0], rng, 4)
+    cloth = printed(pattern, UVMap(x, y), period, colours, bool(tint.mean() > 0.7), rng)
+    return cloth * (1 + 0.04 * noise(shape, 4, rng))
 
 
 def _clutter(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> Array:
     """A room: a wall with pictures, boxes and other things about."""
     height, width = shape
     ground = _wall(shape, tint, rng)
-    picture = Image.fromarray((np.clip(ground, 0, 1) * 255).astype(np.uint8))
+    picture = _image(np.clip(ground, 0, 1) * 255)
     draw = ImageDraw.Draw(picture)
     for _ in range(rng.integers(3, 8)):
         at = rng.uniform(-0.1, 1.0, size=2) * [width, height]
@@ -153,7 +152,12 @@ def _clutter(shape: tuple[int, int], tint: Array, rng: np.random.Generator) -> A
             draw.rectangle(box, fill=ink, outline=tuple(c // 2 for c in ink), width=2)
         else:
             draw.ellipse(box, fill=ink)
-    return np.asarray(picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.5))), dtype=np.float32) / 255
+    return channels(picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 2.5))))
+
+
+def _image(levels: Array) -> Image.Image:
+    """A picture of levels in [0, 255], shape (3, height, width), rounded down."""
+    return Image.merge("RGB", [Image.fromarray(band) for band in levels.astype(np.uint8)])
 
 
 _GROUNDS: dict[str, tuple[Callable, float]] = {
@@ -167,6 +171,7 @@ _GROUNDS: dict[str, tuple[Callable, float]] = {
     "rug": (_rug, 1.3),
     "clutter": (_clutter, 0.8),
 }
+_BEHIND = {name: _GROUNDS[name] for name in ("studio", "wall", "sheet", "papered", "clutter")}
 _LIVELY = {name: _GROUNDS[name] for name in ("wood", "tiles", "papered")}
 
 
@@ -174,16 +179,16 @@ def furnish(
     ground: Array, garment: Garment, place: Place, dummy: bool, hanger: bool, rng: np.random.Generator
 ) -> Array:
     """A dummy inside the garment or a hanger, drawn on the ground."""
-    shape = ground.shape[:2]
+    shape = ground.shape[1:]
     if dummy:
         skin = np.float32(
             [(0.9, 0.84, 0.76), (0.82, 0.66, 0.55), (0.5, 0.36, 0.28), (0.93, 0.93, 0.92), (0.25, 0.25, 0.26)]
         )[rng.integers(5)]
         for outline in _figure(garment):
-            mask = polygon(place(outline), shape)
+            mask = polygons([place(outline)], shape)
             soft = blurred(mask, 0.04 * place.scale)
             tone = 0.62 + 0.45 * soft
-            ground = ground * (1 - mask[..., None]) + skin * (tone * mask)[..., None]
+            ground = ground * (1 - mask) + skin[:, None, None] * (tone * mask)
     if hanger and garment.neck:
         neck = garment.neck
         hook = np.array(
@@ -193,8 +198,8 @@ def furnish(
         wood = np.float32([(0.62, 0.43, 0.26), (0.12, 0.12, 0.12), (0.85, 0.85, 0.86)])[rng.integers(3)]
         wire = lines([(place(hook), max(1.2, 0.012 * place.scale))], shape)
         bar = lines([(place(arms), max(2.0, 0.035 * place.scale * (neck / 0.16)))], shape)
-        ground = ground * (1 - wire[..., None]) + 0.55 * wire[..., None]
-        ground = ground * (1 - bar[..., None]) + wood * bar[..., None]
+        ground = ground * (1 - wire) + 0.55 * wire
+        ground = ground * (1 - bar) + wood[:, None, None] * bar
     return ground
 
 
@@ -230,20 +235,24 @@ def _figure(garment: Garment) -> list[Array]:
 
 def photographed(picture: Array, rng: np.random.Generator) -> Image.Image:
     """What a camera makes of a scene: exposure, white balance, vignette, blur, noise, rounding."""
-    height, width = picture.shape[:2]
+    height, width = picture.shape[1:]
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
     reach = x * x + y * y
     slant = rng.normal(0, 0.05) * x + rng.normal(0, 0.05) * y
     gain = float(np.exp2(rng.normal(0, 0.1))) * (1 - rng.uniform(0, 0.09) * reach + slant)
     balance = np.exp(rng.normal(0, 0.022, size=3)).astype(np.float32)
-    picture = picture * gain[..., None].astype(np.float32) * balance
+    picture = picture * gain
+    picture *= balance[:, None, None]
     # Highlights bend towards white instead of breaking off, as on a sensor.
-    over = np.maximum(picture - 0.82, 0)
-    picture = np.minimum(picture, 0.82) + 0.2 * over / (over + 0.2)
+    over = picture - 0.82
+    np.maximum(over, 0, out=over)
+    picture -= over
+    picture += 0.2 * over / (over + 0.2)
     if rng.random() < 0.35:
-        soft = Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8))
-        soft = soft.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.0)))
-        picture = np.asarray(soft, dtype=np.float32) / 255
-    grain = rng.standard_normal((height, width, 1), dtype=np.float32)
-    picture = picture + np.float32(rng.uniform(0.002, 0.02)) * grain
-    return Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+        soft = _image(np.clip(picture, 0, 1) * 255).filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 1.0)))
+        picture = channels(soft)
+    picture += film_grain((height, width), rng) * np.float32(rng.uniform(0.002, 0.02))
+    np.clip(picture, 0, 1, out=picture)
+    picture *= 255
+    picture += 0.5
+    return _image(picture)

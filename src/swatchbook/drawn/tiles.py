@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from swatchbook.drawn.fields import TILE, sample
+from swatchbook.drawn.fields import UVMap, channels
+from swatchbook.drawn.periodic import TILE, periodic, sample
 
 Array = np.ndarray
 TURN = 2 * np.pi
+_ANGLES = TURN * np.arange(16) / 16
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+_ALONG = np.linspace(0, 1, 7)
+_LEAF_HALF = np.sin(np.pi * _ALONG**0.8)
+_LEAF_ALONG = np.concatenate([_ALONG, _ALONG[::-1]])
 
 
 def canvas(ground: Array) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -17,11 +23,12 @@ def canvas(ground: Array) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return picture, ImageDraw.Draw(picture)
 
 
-def repeated(picture: Image.Image, u: Array, v: Array, period: float) -> Array:
-    """The halved tile sampled so that it repeats every ``period`` pixels."""
+def repeated(picture: Image.Image, uv: UVMap, period: float) -> Array:
+    """The tile repeated every ``period`` pixels over the cloth, shape (3, height, width)."""
     shrink = max(1, round(2 * TILE / max(period, 32)))
-    tile = np.asarray(picture.reduce(shrink), dtype=np.float32) / 255
-    return sample(tile, u * (tile.shape[1] / period), v * (tile.shape[0] / period)).astype(np.float32)
+    small = picture.reduce(shrink)
+    tile = periodic(channels(small))
+    return sample(tile, uv.u * (small.width / period), uv.v * (small.height / period))
 
 
 def scattered(rng: np.random.Generator, across: int) -> Array:
@@ -37,23 +44,26 @@ def draw_wrapped(
 ) -> None:
     """Draw a polygon (or, with an outline, a thick line) on a tile that repeats."""
     side = 2 * TILE
-    reach = np.abs(shape).max() + outline
     placed = shape + np.array([x % side, y % side])
+    corners = placed.ravel().tolist()
+    left, right, top, bottom = min(corners[::2]), max(corners[::2]), min(corners[1::2]), max(corners[1::2])
     for dx in (-side, 0, side):
+        if left + dx > side or right + dx < -outline:
+            continue
         for dy in (-side, 0, side):
-            corner = placed.min(axis=0) + np.array([dx, dy])
-            if (corner > side).any() or (corner + 2 * reach + outline < 0).any():
+            if top + dy > side or bottom + dy < -outline:
                 continue
+            copy = (placed + np.array([dx, dy])).ravel().tolist() if dx or dy else corners
             if outline:
-                draw.line(flat(placed + np.array([dx, dy])), fill=ink, width=round(outline), joint="curve")
+                draw.line(copy, fill=ink, width=round(outline), joint="curve")
             else:
-                draw.polygon(flat(placed + np.array([dx, dy])), fill=ink)
+                draw.polygon(copy, fill=ink)
 
 
 def ink_of(colour: Array) -> tuple[int, int, int]:
     """A colour in [0, 1] as Pillow wants it."""
-    red, green, blue = np.clip(np.asarray(colour) * 255, 0, 255).astype(int)
-    return int(red), int(green), int(blue)
+    red, green, blue = (np.asarray(colour) * 255).tolist()
+    return int(min(max(red, 0), 255)), int(min(max(green, 0), 255)), int(min(max(blue, 0), 255))
 
 
 def flat(points: Array) -> list[float]:
@@ -63,8 +73,7 @@ def flat(points: Array) -> list[float]:
 
 def disc(radius: float) -> Array:
     """A circle's outline, shape (16, 2)."""
-    angles = TURN * np.arange(16) / 16
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * radius
+    return _CIRCLE * radius
 
 
 def blob(radius: float, rng: np.random.Generator) -> Array:
@@ -72,10 +81,13 @@ def blob(radius: float, rng: np.random.Generator) -> Array:
     return disc(radius) * rng.uniform(0.75, 1.2, size=(16, 1)) * rng.uniform(0.75, 1.25, size=2)
 
 
-def petal(angle: float, start: float, end: float, slim: float) -> Array:
-    """A leaf-like outline from ``start`` to ``end`` along the angle; ``slim`` is its width by its length."""
-    along = np.linspace(0, 1, 7)
-    half = np.sin(np.pi * along**0.8) * slim * (end - start) / 2
-    x = np.concatenate([start + along * (end - start), start + along[::-1] * (end - start)])
-    y = np.concatenate([half, -half[::-1]])
-    return np.stack([x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)], axis=1)
+def petals(angles: Array, start: float, end: float, slim: float) -> Array:
+    """Leaf-like outlines from ``start`` to ``end`` along each angle; ``slim`` is their width by their length.
+
+    Returns:
+        Shape (angles, 14, 2).
+    """
+    half = _LEAF_HALF * slim * (end - start) / 2
+    x, y = start + _LEAF_ALONG * (end - start), np.concatenate([half, -half[::-1]])
+    c, s = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    return np.stack([x * c - y * s, x * s + y * c], axis=2)

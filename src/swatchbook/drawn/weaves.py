@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from swatchbook.drawn.fields import TILE, bump, fraction, grain, nearest, nubs, sample, speckle, strands
+from swatchbook.drawn.fields import bump, fraction
+from swatchbook.drawn.periodic import TILE, grain, nearest, nubs, periodic, sample, speckle, strands
 from swatchbook.drawn.tiles import TURN, draw_wrapped
 
 Array = np.ndarray
@@ -81,7 +82,7 @@ def lace() -> Array:
             x, y = (column + 0.5 * (row % 2)) * cell, row * cell + rng.uniform(-8, 8)
             _lace_flower(draw, x, y, 0.43 * cell, rng)
             _lace_flower(draw, x + 0.5 * cell, y + 0.42 * cell, 0.17 * cell, rng)
-    return np.asarray(picture.reduce(2), dtype=np.float32) / 255
+    return periodic(np.asarray(picture.reduce(2), dtype=np.float32) / 255)
 
 
 def _lace_flower(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 LOSSES = ("weighted", "plain", "smooth", "gce", "soft", "effective", "bce", "weighted_bce")
 COMBINE = ("sum", "mean", "share")
+BINARY = ("bce", "weighted_bce")
+FOCAL = ("weighted", "plain", "effective")  # the losses that a focal factor may stand before
 COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 OPTIMIZERS = ("adamw", "adam")
@@ -65,8 +67,8 @@ class Recipe:
             (generalised cross-entropy), ``soft`` (given probabilities), ``effective`` (weights by effective
             number), ``bce`` (binary cross-entropy of every class) or ``weighted_bce`` (that, with each
             positive weighted by the inverse frequency of its class).
-        bce_of_softmax: Whether the binary cross-entropy takes a softmax's probabilities for logits: a fault of
-            a published system.
+        bce_of_softmax: Whether the binary cross-entropy takes a softmax's probabilities for logits: a fault
+            of a published system.
         combine: ``sum`` of the losses of all parts, their ``mean``, or their sum weighted by each one's
             ``share`` of it, through which no gradient goes.
         part_weights: A factor for the loss of each part, in the task's order; empty: all 1.
@@ -133,53 +135,34 @@ class Recipe:
     seed: int = 42  # ours
 
     def __post_init__(self) -> None:
-        limits = {
-            "at least 1": (
-                ("image_size", "early_size", "epochs", "batch", "eval_batch", "threads"),
-                lambda value: value >= 1,
-            ),
-            "above 0 and at most 1": (
-                ("crop_share", "crop_scale", "gce_q", "epoch_factor"),
-                lambda value: 0 < value <= 1,
-            ),
-            "from 0 to below 1": (
-                (
-                    *("brightness", "contrast", "saturation", "smoothing", "effective_beta"),
-                    *("beta1", "beta2", "dropout", "head_dropout", "ema"),
-                ),
-                lambda value: 0 <= value < 1,
-            ),
-            "from 0 to 1": (("flip", "vertical_flip", "early"), lambda value: 0 <= value <= 1),
-            "0 or more": (
-                (
-                    *("backbone_lr", "head_lr", "weight_decay", "seed", "micro_batch", "sampling"),
-                    *("focal_gamma", "logit_adjustment"),
-                ),
-                lambda value: value >= 0,
-            ),
-            "0 or more, or none": (("train_blocks",), lambda value: value is None or value >= 0),
-            "above 0": (("clip",), lambda value: value > 0),
-            "widths of at least 1": (("hidden",), lambda value: all(width >= 1 for width in value)),
-            "factors of 0 or more": (("part_weights",), lambda value: all(w >= 0 for w in value)),
-            "below the epochs": (("warmup_epochs",), lambda value: 0 <= value < self.epochs),
-            "from 0 to the epochs": (("average_last",), lambda value: 0 <= value <= self.epochs),
-            "0 beside an average of the last epochs": (("ema",), lambda v: not (v and self.average_last)),
-        }
-        for allowed, (names, holds) in limits.items():
-            for name in names:
-                _require(holds(getattr(self, name)), name, getattr(self, name), allowed)
-        words = {"loss": LOSSES, "compile": COMPILE, "precision": PRECISIONS}
-        words |= {"combine": COMBINE, "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
-        for name, allowed in words.items():
-            _require(
-                getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}"
-            )
-        plain = not self.focal_gamma or self.loss in ("weighted", "plain", "effective")
-        _require(plain, "focal_gamma", self.focal_gamma, f"0 beside the loss {self.loss!r}")
-        binary = not self.bce_of_softmax or self.loss in ("bce", "weighted_bce")
-        _require(binary, "bce_of_softmax", self.bce_of_softmax, f"False beside the loss {self.loss!r}")
+        for names, allowed, holds in (
+            ("image_size early_size epochs batch eval_batch threads", "at least 1", lambda v: v >= 1),
+            ("crop_share crop_scale gce_q epoch_factor", "above 0 and at most 1", lambda v: 0 < v <= 1),
+            ("brightness contrast saturation smoothing effective_beta", "from 0 to below 1", _below_1),
+            ("beta1 beta2 dropout head_dropout ema", "from 0 to below 1", _below_1),
+            ("flip vertical_flip early", "from 0 to 1", lambda v: 0 <= v <= 1),
+            ("backbone_lr head_lr weight_decay seed micro_batch", "0 or more", lambda v: v >= 0),
+            ("sampling focal_gamma logit_adjustment", "0 or more", lambda v: v >= 0),
+            ("train_blocks", "0 or more, or none", lambda v: v is None or v >= 0),
+            ("clip", "above 0", lambda v: v > 0),
+            ("hidden", "widths of at least 1", lambda v: all(width >= 1 for width in v)),
+            ("part_weights", "factors of 0 or more", lambda v: all(factor >= 0 for factor in v)),
+            ("warmup_epochs", "below the epochs", lambda v: 0 <= v < self.epochs),
+            ("average_last", "from 0 to the epochs", lambda v: 0 <= v <= self.epochs),
+            ("ema", "0 beside an average of the last epochs", lambda v: not (v and self.average_last)),
+            ("combine", f"one of {', '.join(COMBINE)}", lambda v: v in COMBINE),
+            ("loss", f"one of {', '.join(LOSSES)}", lambda v: v in LOSSES),
+            ("compile", f"one of {', '.join(COMPILE)}", lambda v: v in COMPILE),
+            ("precision", f"one of {', '.join(PRECISIONS)}", lambda v: v in PRECISIONS),
+            ("optimizer", f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
+            ("schedule", f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
+            ("bce_of_softmax", f"False beside the loss {self.loss!r}", lambda v: not v or self.loss in BINARY),
+            ("focal_gamma", f"0 beside the loss {self.loss!r}", lambda v: not v or self.loss in FOCAL),
+        ):
+            for name in names.split():
+                if not holds(getattr(self, name)):
+                    raise ValueError(f"recipe.{name} = {getattr(self, name)!r}; must be {allowed}")
 
 
-def _require(holds: bool, name: str, received: object, allowed: str) -> None:
-    if not holds:
-        raise ValueError(f"recipe.{name} = {received!r}; must be {allowed}")
+def _below_1(value: float) -> bool:
+    return 0 <= value < 1

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from swatchbook.models.augment import Augmentation
+from swatchbook.models.augment import STANDARD, Augmentation
 from swatchbook.models.geometry import Geometry
 from swatchbook.models.recipe import Recipe
 
@@ -42,6 +42,8 @@ class Batch:
 class Task(Protocol):
     """One kind of training: targets, network, loss by part, validation score, predictions.
 
+    A subclass says what is its own; methods with a body here need not be written again.
+
     Attributes:
         name: Of the kind, such as ``heads``.
         train_rows: Rows of the stored images to learn from, shape (n,).
@@ -56,8 +58,8 @@ class Task(Protocol):
     train_rows: np.ndarray
     val_rows: np.ndarray
     score: str
-    coupled: bool
-    augmentation: Augmentation
+    coupled: bool = False
+    augmentation: Augmentation = STANDARD
 
     def check(self, images: int, recipe: Recipe) -> None:
         """Refuse what cannot be trained, before anything is built.
@@ -88,6 +90,7 @@ class Task(Protocol):
 
     def sampling(self, recipe: Recipe) -> np.ndarray | None:
         """How often each training image is drawn, relative to others, shape (n,); None: once an epoch."""
+        return None
 
     def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
         """What the network takes beside the views of some images, and targets that were drawn with it.
@@ -96,6 +99,7 @@ class Task(Protocol):
             rows: The images.
             rng: Source of randomness; None in validation.
         """
+        return {}, {}
 
     def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
         """Part → loss: the sum over the labelled items at hand, divided by the batch's `counts`."""

@@ -9,7 +9,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 #: What every stage depends on: how tables are written and what is asked of an image.
-GROUND = ("pipeline/stage.py", "atomic.py", "csv_io.py", "schema.py", "store.py")
+GROUND = (
+    "pipeline/stage.py",
+    *(f"{name}.py" for name in ("atomic", "csv_io", "schema", "schema_file", "store", "validation")),
+)
 
 
 @cache

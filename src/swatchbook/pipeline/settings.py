@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass as _dataclass
 
 from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.spec import Spec
+from swatchbook.validation import in_words
 
 section = _dataclass(frozen=True, config=ConfigDict(extra="forbid", validate_default=True))
 
@@ -52,7 +53,7 @@ def configure(spec: Spec, profile: str, overrides: Mapping[str, object] | None =
     try:
         return TypeAdapter(spec.config).validate_python(tree)
     except ValidationError as error:
-        raise ConfigError(_in_words(error)) from None
+        raise ConfigError(f"setting {in_words(error)}") from None
 
 
 def flat(config: object) -> dict[str, object]:
@@ -93,12 +94,3 @@ def _read(config: type, key: str, value: object) -> object:
 
 def _name(kind: Any) -> str:  # noqa: ANN401 - a type hint
     return {int: "integer", float: "number", str: "string"}.get(kind, getattr(kind, "__name__", str(kind)))
-
-
-def _in_words(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "value_error":  # of a section's own check, which names the setting
-        return f"setting {key or ''}: {first['ctx']['error']}".replace("setting : ", "setting ")
-    reason = first["msg"].replace("Input should be", "must be")
-    return f"setting {key} = {first['input']!r}; {reason[:1].lower()}{reason[1:]}"

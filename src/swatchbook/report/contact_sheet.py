@@ -62,7 +62,7 @@ class Sheet:
 
         Args:
             folder: Where the photographs lie.
-            facts: Name → value, told under the title.
+            facts: Name → value, shown under the title.
 
         Raises:
             ValueError: If no answer has passed.

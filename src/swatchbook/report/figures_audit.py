@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from swatchbook.report import plotting
 from swatchbook.report.display import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     AUDITED,
@@ -27,26 +28,6 @@ from swatchbook.report.figure import (
     key_mark,
     sheet,
     styles_of,
-)
-from swatchbook.report.plotting import (
-    DIAMOND,
-    ROW,
-    Group,
-    axis_start,
-    beside,
-    class_group,
-    count_note,
-    interval_note,
-    intervals,
-    max_rows,
-    models_in,
-    panels_of,
-    positive_or_one,
-    published_marks,
-    row_count,
-    select,
-    set_rows,
-    two_columns,
 )
 from swatchbook.schema import Attribute, Schema
 
@@ -70,8 +51,10 @@ JUDGE = "human auditor"
 
 def audit_scores(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figure:
     """Macro-F1 of the silver labels by three ways of counting abstentions, and F1 by class."""
-    heads = select(table, AUDIT, statistic="macro_f1", abstained=list(ABSTENTIONS), **{"class": "all"})
-    classes = select(table, AUDIT, statistic="f1", abstained="wrong", weighting="none")
+    heads = plotting.select(
+        table, AUDIT, statistic="macro_f1", abstained=list(ABSTENTIONS), **{"class": "all"}
+    )
+    classes = plotting.select(table, AUDIT, statistic="f1", abstained="wrong", weighting="none")
     judged = [a for a in schema if heads.loc[heads["attribute"] == a.name, "value"].notna().any()]
     names = [a.name for a in judged]
     heads, classes = (rows[rows["attribute"].isin(names)].reset_index(drop=True) for rows in (heads, classes))
@@ -82,29 +65,33 @@ def audit_scores(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Fig
     for name in names:
         n = heads.loc[(heads["attribute"] == name) & heads["value"].notna(), "n"]
         ways = [((name, way), capital(text)) for way, text in ABSTENTIONS.items()]
-        above.append(Group(name, f"{capital(words(name))}  ({count_note(n)})", ways))
-    below = two_columns([class_group(a) for a in judged])
-    inches = (row_count(above) + 2, max_rows(below) + 3)
+        above.append(plotting.Group(name, f"{capital(words(name))}  ({plotting.count_note(n)})", ways))
+    below = plotting.two_columns([plotting.class_group(a) for a in judged])
+    inches = (plotting.row_count(above) + 2, plotting.max_rows(below) + 3)
     plain = heads[heads["weighting"] == "none"].set_index(["attribute", "abstained"])["value"]
     drawing = sheet(
-        ROW * sum(inches) + 0.4,
+        plotting.ROW * sum(inches) + 0.4,
         _abstention_title(plain, names) or neutral,
-        interval_note(pd.concat([heads, classes])),
+        plotting.interval_note(pd.concat([heads, classes])),
         "Classes: abstention counted wrong, images unweighted; right of each class its judged images.",
         _unjudged_note(schema, judged, judge),
         key=[
             ("images unweighted", key_mark(STYLE)),
             ("weighted by what each image stands for", key_mark(STYLE, markerfacecolor="white")),
-            *([("as published", Line2D([], [], **DIAMOND))] if heads["published"].notna().any() else []),
+            *(
+                [("as published", Line2D([], [], **plotting.DIAMOND))]
+                if heads["published"].notna().any()
+                else []
+            ),
         ],
     )
     top, bottom = drawing.subfigures(2, 1, height_ratios=inches)
     axes = top.subplots()
     _three_ways(axes, heads, above)
-    left = axis_start(pd.concat([heads["low"], classes["low"]]))
+    left = plotting.axis_start(pd.concat([heads["low"], classes["low"]]))
     axes.set(xlim=(left, 1.02), xlabel="Macro-F1")
     for axes, groups in zip(np.ravel(bottom.subplots(1, len(below))), below, strict=True):
-        _by_class(axes, classes, groups, max_rows(below))
+        _by_class(axes, classes, groups, plotting.max_rows(below))
         axes.set(xlim=(left, 1.02), xlabel="F1 by class")
     sentences = [
         f"Macro-F1 on {words(name)} is {number(plain.get((name, 'wrong'), np.nan))} with abstentions counted "
@@ -117,28 +104,28 @@ def audit_scores(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Fig
     return Figure(drawing, alt, pd.concat([heads, classes], ignore_index=True))
 
 
-def _three_ways(axes: Axes, heads: pd.DataFrame, groups: list[Group]) -> None:
-    heights = set_rows(axes, groups).rows
+def _three_ways(axes: Axes, heads: pd.DataFrame, groups: list[plotting.Group]) -> None:
+    heights = plotting.set_rows(axes, groups).rows
     y = np.array([heights[key] for key in zip(heads["attribute"], heads["abstained"], strict=True)], float)
     weighted = (heads["weighting"] == "design").to_numpy()
     twice = heads.groupby(["attribute", "abstained"])["weighting"].transform("size").to_numpy() > 1
     y += 0.16 * twice * np.where(weighted, 1, -1)
-    intervals(axes, heads[weighted], y[weighted], STYLE, hollow=True, size=6)
-    intervals(axes, heads[~weighted], y[~weighted], STYLE, size=6)
+    plotting.intervals(axes, heads[weighted], y[weighted], STYLE, hollow=True, size=6)
+    plotting.intervals(axes, heads[~weighted], y[~weighted], STYLE, size=6)
     published = heads["published"].where(~weighted & (heads["abstained"] == "extra_class"))
-    published_marks(axes, published, y)
+    plotting.published_marks(axes, published, y)
     plain = heads[~weighted].set_index(["attribute", "abstained"])
     for key, height in heights.items():
         here = [plain.loc[key, column] for column in ("value", "low", "high")] if key in plain.index else None
-        beside(axes, height, NOT_ESTIMABLE if here is None else estimate(*here))
+        plotting.label_right(axes, height, NOT_ESTIMABLE if here is None else estimate(*here))
 
 
-def _by_class(axes: Axes, classes: pd.DataFrame, groups: list[Group], height: float) -> None:
-    heights = set_rows(axes, groups, height).rows
+def _by_class(axes: Axes, classes: pd.DataFrame, groups: list[plotting.Group], height: float) -> None:
+    heights = plotting.set_rows(axes, groups, height).rows
     rows = classes.set_index(["attribute", "class"]).reindex(pd.MultiIndex.from_tuples(heights))
-    intervals(axes, rows, list(heights.values()), STYLE, size=6)
+    plotting.intervals(axes, rows, list(heights.values()), STYLE, size=6)
     for y, value, n in zip(heights.values(), rows["value"], rows["n"], strict=True):
-        beside(axes, y, NOT_ESTIMABLE if np.isnan(value) else f"{int(n):,}", color=SOFT)
+        plotting.label_right(axes, y, NOT_ESTIMABLE if np.isnan(value) else f"{int(n):,}", color=SOFT)
 
 
 def _abstention_title(plain: pd.Series, judged: list[str]) -> str:
@@ -161,9 +148,9 @@ def _unjudged_note(schema: Schema, judged: Sequence[Attribute], judge: str) -> s
 
 def audit_power(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figure:
     """Half-width of the interval of macro-F1 against the number of judgements, a panel an attribute."""
-    rows = select(table, POWER, attribute=list(schema.names)).astype({"size": float})
+    rows = plotting.select(table, POWER, attribute=list(schema.names)).astype({"size": float})
     judged = [a for a in schema if rows.loc[rows["attribute"] == a.name, "value"].notna().any()]
-    neutral = "How much more judgements would narrow the intervals"
+    neutral = "How much more judgements would narrow the plotting.intervals"
     if not judged:
         reason = f"No label was judged by the {judge}, so no interval can be foreseen."
         return empty_figure(neutral, reason, rows)
@@ -176,13 +163,13 @@ def audit_power(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figu
         design: (f"{words(design)} sample", "-" if k == 0 else "--")
         for k, design in enumerate(rows["design"].unique())
     }
-    bands = interval_note(rows, "Bands")
+    bands = plotting.interval_note(rows, "Bands")
     drawing = sheet(
         2.9 * -(-len(judged) // across),
         neutral
         if np.isnan(width)
         else f"{n:,} judgements pin macro-F1 of {words(widest)} to ±{number(width)}",
-        bands.replace("Bands are intervals", "Band: how well this audit knows the curve"),
+        bands.replace("Bands are plotting.intervals", "Band: how well this audit knows the curve"),
         "The ring marks this audit's own number of judgements.",
         _unjudged_note(schema, judged, judge),
         key=[
@@ -190,7 +177,7 @@ def audit_power(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figu
             for text, line in designs.values()
         ],
     )
-    panels = panels_of(drawing, len(judged), across)
+    panels = plotting.panels_of(drawing, len(judged), across)
     for axes, a in zip(panels, judged, strict=True):
         for design, (_, line) in designs.items():
             own = rows[(rows["attribute"] == a.name) & (rows["design"] == design)].sort_values("size")
@@ -223,7 +210,7 @@ def _set_power_axes(axes: Axes, rows: pd.DataFrame, n: int, width: float) -> Non
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{int(s):,}" for s in sizes], rotation=45, ha="right", rotation_mode="anchor")
     highest = rows[["value", "high"]].max().max()
-    axes.set(ylim=(0, 1.05 * positive_or_one(highest)), xlabel="Judgements")
+    axes.set(ylim=(0, 1.05 * plotting.positive_or_one(highest)), xlabel="Judgements")
     axes.grid()
     if not np.isnan(width):
         axes.plot(
@@ -236,9 +223,9 @@ def _set_power_axes(axes: Axes, rows: pd.DataFrame, n: int, width: float) -> Non
 
 def truth(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figure:
     """Each model against silver labels and against the auditor, and the bound that silver agreement sets."""
-    rows = select(table, TRUTH, statistic=["accuracy", "macro_f1"], **{"class": "all"})
+    rows = plotting.select(table, TRUTH, statistic=["accuracy", "macro_f1"], **{"class": "all"})
     rows = rows[~rows["estimator"].isin(["ppi", "design"])].reset_index(drop=True)
-    styles = styles_of(models_in(rows))
+    styles = styles_of(plotting.models_in(rows))
     seen = rows[(rows["reference"] == "human") & rows["value"].notna()]
     judged = [a for a in schema if a.name in set(seen["head"])]
     held = set(zip(*rows.loc[rows["reference"] == "silver", ["head", "model"]].to_numpy().T, strict=True))
@@ -247,20 +234,20 @@ def truth(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figure:
         n = rows.loc[(rows["head"] == a.name) & (rows["reference"] == "human"), "n"].max()
         title = capital(words(a.name)) + (f"  ({n:,.0f} judged)" if a in judged else "")
         shown = [m for m in styles if a in judged or (a.name, m) in held]
-        groups.append(Group(a.name, title, [((a.name, m), styles[m].name) for m in shown]))
+        groups.append(plotting.Group(a.name, title, [((a.name, m), styles[m].name) for m in shown]))
     best = rows[rows["estimator"] == "post_stratified"].set_index(["statistic", "model", "head"])["value"]
     drawing = sheet(
-        0.95 + 1.1 * ROW * row_count(groups),
+        0.95 + 1.1 * plotting.ROW * plotting.row_count(groups),
         _truth_title(best, judged, styles, judge),
-        interval_note(rows[rows["estimator"] == "post_stratified"]),
+        plotting.interval_note(rows[rows["estimator"] == "post_stratified"]),
         "Numbers: post-stratified. The ends of the bound carry the uncertainty of both agreements.",
         _unjudged_note(schema, judged, judge),
         key=_truth_key(rows, judge),
     )
     panels = drawing.subplots(1, 2)
-    left = axis_start(rows[["low", "value"]].min(axis=1))
+    left = plotting.axis_start(rows[["low", "value"]].min(axis=1))
     for axes, statistic in zip(panels, ("accuracy", "macro_f1"), strict=True):
-        heights = set_rows(axes, groups)
+        heights = plotting.set_rows(axes, groups)
         _truth_marks(axes, rows[rows["statistic"] == statistic], heights.rows, styles)
         for a in schema:
             if a not in judged:
@@ -292,7 +279,7 @@ def _truth_marks(axes: Axes, rows: pd.DataFrame, heights: dict, styles: dict[str
     for model, style in styles.items():
         own = rows[rows["model"] == model]
         best, direct = (own[own["estimator"] == name] for name in ("post_stratified", "direct"))
-        intervals(axes, best, best["y"], style)
+        plotting.intervals(axes, best, best["y"], style)
         axes.plot(
             direct["value"],
             direct["y"],
@@ -303,7 +290,7 @@ def _truth_marks(axes: Axes, rows: pd.DataFrame, heights: dict, styles: dict[str
             zorder=2.5,
         )
         for y, value, low, high in best[["y", "value", "low", "high"]].dropna().to_numpy():
-            beside(axes, y, estimate(value, low, high))
+            plotting.label_right(axes, y, estimate(value, low, high))
     silver = rows[rows["reference"] == "silver"]
     axes.plot(silver["value"], silver["y"], "|", color=SILVER, markersize=12, markeredgewidth=2.2, zorder=4)
 

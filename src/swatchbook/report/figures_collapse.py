@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from swatchbook.report import plotting
 from swatchbook.report.display import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     INK,
@@ -19,20 +20,6 @@ from swatchbook.report.figure import (
     sheet,
     styles_of,
 )
-from swatchbook.report.plotting import (
-    ROW,
-    beside,
-    class_group,
-    count_note,
-    first_row,
-    interval_note,
-    max_rows,
-    models_in,
-    panels_of,
-    select,
-    set_rows,
-    two_columns,
-)
 from swatchbook.schema import Schema
 
 COLLAPSE = ["model", "head", "class", "statistic", "value", "low", "high", "n", "interval"]
@@ -45,19 +32,21 @@ RATIOS = (1 / 8, 1 / 4, 1 / 2, 1 / 1.5, 1 / 1.25, 1, 1.25, 1.5, 2, 4, 8)
 
 def prior_collapse(table: pd.DataFrame, schema: Schema) -> Figure:
     """Predicted against true share of every class, as signed log ratios; effective classes by attribute."""
-    rows = select(table, COLLAPSE, statistic=["log_ratio", "effective_classes", "effective_classes_change"])
-    models = models_in(rows, (LABELS,))
+    rows = plotting.select(
+        table, COLLAPSE, statistic=["log_ratio", "effective_classes", "effective_classes_change"]
+    )
+    models = plotting.models_in(rows, (LABELS,))
     if not models:
         return empty_figure("What models predict too often", "No model was held against the labels.", rows)
     styles = styles_of(models)
     ratios = rows[rows["statistic"] == "log_ratio"]
-    columns = two_columns([class_group(a) for a in schema])
-    height = max_rows(columns)
+    columns = plotting.two_columns([plotting.class_group(a) for a in schema])
+    height = plotting.max_rows(columns)
     below = 1.0 + len(schema.names) + 1
     drawing = sheet(
-        0.7 + ROW * (height + below),
+        0.7 + plotting.ROW * (height + below),
         _extreme_title(ratios, styles),
-        interval_note(ratios),
+        plotting.interval_note(ratios),
         "Effective classes: e to the entropy, the number of equally common classes that would vary as much.",
         key=[(style.name, key_mark(style)) for style in styles.values()],
     )
@@ -67,7 +56,7 @@ def prior_collapse(table: pd.DataFrame, schema: Schema) -> Figure:
     top, bottom = drawing.subfigures(2, 1, height_ratios=(height + 2, below))
     _effective_classes(bottom.subplots(), rows, schema, styles)
     for axes, groups in zip(np.ravel(top.subplots(1, len(columns))), columns, strict=True):
-        heights = set_rows(axes, groups, height).rows
+        heights = plotting.set_rows(axes, groups, height).rows
         axes.axvline(0, color=INK, linewidth=0.9)
         _ratio_bars(axes, ratios, heights, styles)
         axes.set(xlim=(-reach, reach), xlabel="Predicted share ÷ share of the silver labels")
@@ -97,7 +86,7 @@ def _ratio_bars(axes: Axes, ratios: pd.DataFrame, heights: dict, styles: dict[st
             0 * missing, missing, style.marker, color=style.colour, markerfacecolor="white", markersize=5
         )
         for height in missing:
-            beside(axes, height, NOT_ESTIMABLE, color=SOFT)
+            plotting.label_right(axes, height, NOT_ESTIMABLE, color=SOFT)
 
 
 def _ratio(row: pd.Series) -> str:
@@ -128,13 +117,13 @@ def _effective_classes(axes: Axes, rows: pd.DataFrame, schema: Schema, styles: d
     for y, head in enumerate(heads, start=1):
         digits = 0 if head == "all" else 2
         own = rows[rows["head"] == head]
-        labels = first_row(own, model=LABELS, statistic="effective_classes")
+        labels = plotting.first_row(own, model=LABELS, statistic="effective_classes")
         axes.text(0.0, y, "All attributes combined" if head == "all" else capital(words(head)), **style)
         ours = NOT_ESTIMABLE if labels is None else number(labels["value"], digits)
         axes.text(0.27, y, ours, ha="right", **style)
         for x, model in zip(columns, styles, strict=True):
-            mine = first_row(own, model=model, statistic="effective_classes")
-            change = first_row(own, model=model, statistic="effective_classes_change")
+            mine = plotting.first_row(own, model=model, statistic="effective_classes")
+            change = plotting.first_row(own, model=model, statistic="effective_classes_change")
             if mine is None or change is None or np.isnan(change["value"]):
                 axes.text(x, y, NOT_ESTIMABLE, **style)
                 continue
@@ -144,8 +133,10 @@ def _effective_classes(axes: Axes, rows: pd.DataFrame, schema: Schema, styles: d
 
 def v_by_selection(table: pd.DataFrame, schema: Schema) -> Figure:
     """V of labels and predictions against which images are kept, a panel a pair."""
-    rows = select(table, SELECTION, statistic="v_corrected").astype({"threshold": float, "coverage": float})
-    styles = styles_of(models_in(rows))
+    rows = plotting.select(table, SELECTION, statistic="v_corrected").astype(
+        {"threshold": float, "coverage": float}
+    )
+    styles = styles_of(plotting.models_in(rows))
     pairs = list(schema.pairs)
     if rows.empty or not pairs:
         return empty_figure("Coupling against selection", "There is no pair of attributes.", rows)
@@ -156,13 +147,13 @@ def v_by_selection(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         (2.75 if across == 3 else 2.3) * down,
         _selection_title(rows, styles),
-        f"Cramér's V, bias-corrected ({count_note(rows['n'])}).",
-        interval_note(rows),
+        f"Cramér's V, bias-corrected ({plotting.count_note(rows['n'])}).",
+        plotting.interval_note(rows),
         "Under each level: the share of images that it keeps.",
         _missing_note(rows[rows["value"].isna()], styles),
         key=[(style.name, key_mark(style)) for style in styles.values()],
     )
-    panels = panels_of(drawing, len(pairs), across)
+    panels = plotting.panels_of(drawing, len(pairs), across)
     for axes, (a, b) in zip(panels, pairs, strict=True):
         _selection_panel(axes, rows[(rows["a"] == a) & (rows["b"] == b)], styles, by_threshold)
         axes.set_title(f"{capital(words(a))} × {words(b)}")

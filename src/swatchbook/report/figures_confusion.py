@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
+from swatchbook.report import plotting
 from swatchbook.report.display import capital, joined, number, words
 from swatchbook.report.figure import TEXT, WIDTH, Drawing, Figure, empty_figure, sheet, styles_of
-from swatchbook.report.plotting import colour_map, heat_map, select
 from swatchbook.schema import Attribute, Schema
 
 COLUMNS = ["model", "head", "reference_class", "predicted_class", "count", "value", "n"]
@@ -23,7 +23,7 @@ HEAD = 0.34  # inches for a panel's title
 
 def confusion(table: pd.DataFrame, schema: Schema, model: str) -> Figure:
     """One model's confusion matrices against the silver labels."""
-    rows = select(table, COLUMNS, model=model)
+    rows = plotting.select(table, COLUMNS, model=model)
     name = styles_of([model])[model].name
     title = f"What {name} takes each class for"
     if rows.empty:
@@ -139,7 +139,7 @@ def _draw_matrix(axes: Axes, rows: pd.DataFrame, attribute: Attribute, side: flo
         lines = [(f"{100 * share[i, j]:.0f}", {"size": TEXT, "weight": "bold" if i == j else "normal"})]
         return [*lines, (f"{count[i, j]:.0f}", {})] if side >= ROOM_FOR_COUNTS else lines
 
-    heat_map(axes, share, colour_map("mako_r"), Normalize(0, 1), cell)
+    plotting.heat_map(axes, share, plotting.colour_map("mako_r"), Normalize(0, 1), cell)
     axes.set_title(capital(words(attribute.name)))
     axes.set_yticklabels([f"{words(c)}  {int(n[i, 0]):,}" for i, c in enumerate(classes)])
     axes.set_xticklabels(map(words, classes), rotation=45, ha="right", rotation_mode="anchor")

@@ -11,6 +11,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from swatchbook.report import plotting
 from swatchbook.report.display import ABSENT, NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     FAINT,
@@ -25,20 +26,6 @@ from swatchbook.report.figure import (
     key_mark,
     sheet,
     styles_of,
-)
-from swatchbook.report.plotting import (
-    ROW,
-    Group,
-    beside,
-    colour_map,
-    count_note,
-    first_row,
-    heat_map,
-    interval_note,
-    models_in,
-    positive_or_one,
-    select,
-    set_rows,
 )
 from swatchbook.schema import Schema
 
@@ -56,8 +43,8 @@ OUTLINED = 3  # cells of the largest shares of χ²
 
 def coupling_matrix(table: pd.DataFrame, schema: Schema) -> Figure:
     """V of all pairs as matrices: labels, predictions and their difference with its verdict."""
-    rows = select(table, COUPLING, rows="identical", statistic=["v_corrected", "delta_v_corrected"])
-    models = models_in(rows, (LABELS,))
+    rows = plotting.select(table, COUPLING, rows="identical", statistic=["v_corrected", "delta_v_corrected"])
+    models = plotting.models_in(rows, (LABELS,))
     styles = styles_of(models)
     across = max(len(schema.names) - 1, 1)
     width = 2.9 / across
@@ -67,16 +54,16 @@ def coupling_matrix(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         down * (height * across + 0.75),
         _mean_title(rows, styles, schema) or "Cramér's V of every pair of attributes",
-        f"Cramér's V, bias-corrected, on the images that have both silver labels ({count_note(pairs['n'])}).",
-        interval_note(pairs, "Brackets"),
+        f"Bias-corrected Cramér's V on images with both silver labels ({plotting.count_note(pairs['n'])}).",
+        plotting.interval_note(pairs, "Brackets"),
         VERDICTS if rows["verdict"].notna().any() else "",
     )
     highest = pairs.loc[pairs["statistic"] == "v_corrected", "value"].max()
-    furthest = 1.4 * positive_or_one(
+    furthest = 1.4 * plotting.positive_or_one(
         pairs.loc[pairs["statistic"] == "delta_v_corrected", "value"].abs().max()
     )
-    level = (colour_map("mako_r"), Normalize(0, positive_or_one(highest) * 1.8))
-    change = (colour_map("vlag"), Normalize(-furthest, furthest))
+    level = (plotting.colour_map("mako_r"), Normalize(0, plotting.positive_or_one(highest) * 1.8))
+    change = (plotting.colour_map("vlag"), Normalize(-furthest, furthest))
     for panels, model in zip(drawing.subplots(down, 3, squeeze=False), models or [None], strict=True):
         columns = [(LABELS, "v_corrected", "Silver labels", level)]
         if model is not None:
@@ -89,7 +76,7 @@ def coupling_matrix(table: pd.DataFrame, schema: Schema) -> Figure:
             own = rows[(rows["model"] == who) & (rows["statistic"] == statistic)]
             _matrix(axes, own, schema, *colours, brackets=width >= ROOM_FOR_INTERVALS, named=who == LABELS)
             axes.set_title(f"{title}\n", linespacing=1.3)
-            mean = _mean_words(first_row(own, a="all"))
+            mean = _mean_words(plotting.first_row(own, a="all"))
             axes.text(0, 1.02, mean, transform=axes.transAxes, size=SMALL, color=SOFT, va="bottom")
     return Figure(drawing, _matrix_alt(rows, styles, schema), rows)
 
@@ -137,7 +124,7 @@ def _matrix(
     values = np.full((size, size), np.nan)
     for i, j in zip(*np.tril_indices(size), strict=True):
         values[i, j] = by_pair.get((names[j], names[i + 1]), {}).get("value", np.nan)
-    heat_map(axes, values, colours, scale, cell, blank=lambda i, j: j > i)
+    plotting.heat_map(axes, values, colours, scale, cell, blank=lambda i, j: j > i)
     axes.set_xticklabels([capital(words(name)) for name in names[:-1]])
     axes.set_yticklabels([capital(words(name)) for name in names[1:]] if named else [])
 
@@ -146,7 +133,7 @@ def _mean_title(rows: pd.DataFrame, styles: dict[str, Style], schema: Schema) ->
     """A title from the verdicts on the mean over pairs."""
     changes = []
     for model, style in styles.items():
-        row = first_row(rows, model=model, a="all", statistic="delta_v_corrected")
+        row = plotting.first_row(rows, model=model, a="all", statistic="delta_v_corrected")
         if row is not None and not np.isnan(row["value"]):
             changes.append(f"{style.name} by {number(row['value'], sign=True)} ({row['verdict']})")
     title = f"How much models change the mean coupling of {len(schema.pairs)} pairs"
@@ -156,7 +143,7 @@ def _mean_title(rows: pd.DataFrame, styles: dict[str, Style], schema: Schema) ->
 def _matrix_alt(rows: pd.DataFrame, styles: dict[str, Style], schema: Schema) -> str:
     sentences = []
     for model, style in {LABELS: REFERENCE, **styles}.items():
-        mean = first_row(rows, model=model, a="all", statistic="v_corrected")
+        mean = plotting.first_row(rows, model=model, a="all", statistic="v_corrected")
         own = rows[(rows["model"] == model) & (rows["statistic"] == "v_corrected") & (rows["a"] != "all")]
         own = own[own["value"].notna()]
         if mean is None or own.empty:
@@ -173,9 +160,9 @@ def _matrix_alt(rows: pd.DataFrame, styles: dict[str, Style], schema: Schema) ->
 def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
     """V of labels, predictions and independent errors on one line a pair; beside it ΔV with its verdict."""
     statistics = ["v_corrected", "v_ref_corrected", "delta_v_corrected", "delta_v_corrected_90"]
-    rows = select(table, COUPLING, rows="identical", statistic=statistics)
-    margin = select(table, COUPLING, statistic="margin")
-    models = models_in(rows, (LABELS,))
+    rows = plotting.select(table, COUPLING, rows="identical", statistic=statistics)
+    margin = plotting.select(table, COUPLING, statistic="margin")
+    models = plotting.models_in(rows, (LABELS,))
     if not models:
         return empty_figure("What models add to coupling", "No model was held against the labels.", rows)
     styles = styles_of(models)
@@ -183,16 +170,18 @@ def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
     for model in models:
         pairs = [((model, a, b), f"{capital(words(a))} × {words(b)}") for a, b in schema.pairs]
         groups.append(
-            Group(model, capital(styles[model].name), [*pairs, ((model, "all", "all"), "Mean over pairs")])
+            plotting.Group(
+                model, capital(styles[model].name), [*pairs, ((model, "all", "all"), "Mean over pairs")]
+            )
         )
     deltas = rows[rows["statistic"] == "delta_v_corrected"]
     title = _excess_title(rows, styles)
     cross = Line2D([], [], color=INK, marker="x", markersize=7, linestyle="", markeredgewidth=1.6)
     drawing = sheet(
-        0.9 + ROW * 1.05 * sum(len(g.rows) + 1.35 for g in groups),
+        0.9 + plotting.ROW * 1.05 * sum(len(g.rows) + 1.35 for g in groups),
         title,
-        f"Bias-corrected V on identical images ({count_note(deltas.loc[deltas['a'] != 'all', 'n'])}).",
-        interval_note(rows[(rows["a"] != "all") & (rows["statistic"] != "delta_v_corrected_90")]),
+        f"Bias-corrected V on identical images ({plotting.count_note(deltas['n'][deltas['a'] != 'all'])}).",
+        plotting.interval_note(rows[(rows["a"] != "all") & (rows["statistic"] != "delta_v_corrected_90")]),
         "Thick part of ΔV: the 90\u00a0% interval behind the verdict.",
         "Independent errors: V if each attribute were mistaken as often as it is, whatever the other.",
         key=[
@@ -202,8 +191,8 @@ def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
         ],
     )
     left, right = drawing.subplots(1, 2, width_ratios=(1, 1))
-    heights = set_rows(left, groups).rows
-    set_rows(right, groups)
+    heights = plotting.set_rows(left, groups).rows
+    plotting.set_rows(right, groups)
     right.set_yticklabels([])
     for model, style in styles.items():
         index = pd.MultiIndex.from_tuples([key[1:] for key in heights if key[0] == model])
@@ -220,7 +209,9 @@ def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
         right.axvspan(-half, half, color=FAINT, zorder=0)
     right.locator_params(axis="x", nbins=6)
     right.set_xlabel("ΔV = V of predictions − V of silver labels")
-    means = [f"{_delta_words(first_row(deltas, model=m, a='all'))} for {styles[m].name}" for m in models]
+    means = [
+        f"{_delta_words(plotting.first_row(deltas, model=m, a='all'))} for {styles[m].name}" for m in models
+    ]
     alt = f"Bias-corrected Cramér's V changes, on average over pairs, by {joined(means)}. {capital(title)}."
     return Figure(drawing, alt, pd.concat([rows, margin.iloc[:1]], ignore_index=True))
 
@@ -255,7 +246,7 @@ def _delta_marks(axes: Axes, by_pair: dict, model: str, y: list[float], style: S
     wide, narrow = (by_pair.get((model, name)) for name in ("delta_v_corrected", "delta_v_corrected_90"))
     if wide is None:
         for height in y:
-            beside(axes, height, NOT_ESTIMABLE, color=SOFT)
+            plotting.label_right(axes, height, NOT_ESTIMABLE, color=SOFT)
         return
     axes.hlines(y, wide["low"], wide["high"], color=style.colour, linewidth=1.3)
     if narrow is not None:
@@ -264,9 +255,9 @@ def _delta_marks(axes: Axes, by_pair: dict, model: str, y: list[float], style: S
     axes.plot(wide["value"], y, style.marker, **mark)
     for height, value, verdict in zip(y, wide["value"], wide["verdict"], strict=True):
         if np.isnan(value):
-            beside(axes, height, NOT_ESTIMABLE, color=SOFT)
+            plotting.label_right(axes, height, NOT_ESTIMABLE, color=SOFT)
         else:
-            beside(axes, height, f"{number(value, sign=True)}  {verdict}")
+            plotting.label_right(axes, height, f"{number(value, sign=True)}  {verdict}")
 
 
 def _excess_title(rows: pd.DataFrame, styles: dict[str, Style]) -> str:
@@ -289,20 +280,20 @@ def residuals(table: pd.DataFrame, schema: Schema) -> Figure:
     """Adjusted residuals of material × texture (or the first pair) in labels and predictions."""
     pairs = list(table[["a", "b"]].drop_duplicates().itertuples(index=False, name=None))
     if not pairs:
-        empty = select(table, CELLS)
+        empty = plotting.select(table, CELLS)
         return empty_figure("Which cells carry the coupling", "There is no pair of attributes.", empty)
     a, b = PAIR if PAIR in pairs else pairs[0]
-    rows = select(table, CELLS, a=a, b=b)
-    models = models_in(rows)
+    rows = plotting.select(table, CELLS, a=a, b=b)
+    models = plotting.models_in(rows)
     styles = styles_of(models)
     known = rows["residual"].abs()
-    furthest = positive_or_one(known[np.isfinite(known)].max())
+    furthest = plotting.positive_or_one(known[np.isfinite(known)].max())
     top = {model: _largest_shares(rows[rows["model"] == model]) for model in models}
     largest = _cell_words(top[models[0]].head(2), unbroken=True)
     drawing = sheet(
         len(schema[a]) * 0.47 + 1.35,
         f"The cells that carry {words(a)} × {words(b)}: {largest} of χ² in {styles[models[0]].name}",
-        f"Adjusted residuals (in standard deviations), counts below; {count_note(rows['n'])}.",
+        f"Adjusted residuals (in standard deviations), counts below; {plotting.count_note(rows['n'])}.",
         f"Outlined: the {OUTLINED} cells with the largest shares of χ².",
     )
     panels = np.ravel(drawing.subplots(1, len(models), squeeze=False))
@@ -347,4 +338,4 @@ def _residual_map(axes: Axes, own: pd.DataFrame, shape: tuple[int, int], furthes
         first = ABSENT if np.isnan(residual[i, j]) else number(residual[i, j], 1, sign=True)
         return [(first, {"size": TEXT}), (f"{count[i, j]:,.0f}", {})]
 
-    heat_map(axes, residual, colour_map("vlag"), Normalize(-furthest, furthest), cell)
+    plotting.heat_map(axes, residual, plotting.colour_map("vlag"), Normalize(-furthest, furthest), cell)

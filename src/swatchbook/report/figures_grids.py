@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from swatchbook.evaluation.grids import WINDOW
+from swatchbook.report import plotting
 from swatchbook.report.display import capital, joined, number, words
 from swatchbook.report.figure import PALETTE, SOFT, TEXT, WIDTH, Figure, empty_figure, sheet, styles_of
-from swatchbook.report.plotting import positive_or_one
 from swatchbook.report.tiles import (
     LINE,
     OPEN,
@@ -192,7 +192,7 @@ def grid_occlusion(table: pd.DataFrame, schema: Schema, pictures: np.ndarray) ->
     places = list(rows["place"].unique())
     side = min(1.9, (WIDTH - 0.16) / (1 + len(schema.names)) - 0.12)
     tall, step = 0.28 + side + 0.12, side + 0.12
-    most = positive_or_one(rows["value"].abs().max())
+    most = plotting.positive_or_one(rows["value"].abs().max())
     top = rows.loc[rows["value"].idxmax()]
     title = (
         f"Covering one patch takes up to {number(top['value'], 2)} off the probability of "

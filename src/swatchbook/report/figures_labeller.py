@@ -7,24 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from swatchbook.evaluation.labelling import ALL, MAJORITY, NEAREST
+from swatchbook.report import plotting
 from swatchbook.report.display import NOT_ESTIMABLE, capital, joined, number, words
 from swatchbook.report.figure import PALETTE, SMALL, SOFT, Figure, Style, empty_figure, key_mark, sheet
 from swatchbook.report.figures_confusion import draw_matrices, mistakes
 from swatchbook.report.figures_labels import label_confidence
-from swatchbook.report.plotting import (
-    ROW,
-    class_group,
-    count_note,
-    first_row,
-    interval_note,
-    intervals,
-    max_rows,
-    panels_of,
-    positive_or_one,
-    select,
-    set_rows,
-    two_columns,
-)
 from swatchbook.schema import Schema
 
 SETS = {
@@ -45,26 +32,28 @@ DODGE = 0.17  # rows: how far the marks of a row lie apart
 
 def class_f1(table: pd.DataFrame, schema: Schema) -> Figure:
     """F1 of each class on drawn images beside photographs, every image labelled; headings are macro-F1."""
-    rows = select(table, SCORES, metric=["f1", "macro_f1"], labels=[ALL, *BASELINES])
+    rows = plotting.select(table, SCORES, metric=["f1", "macro_f1"], labels=[ALL, *BASELINES])
     rows = rows[(rows["class"] == "all") | (rows["labels"] == ALL)].reset_index(drop=True)
     shown = {name: style for name, style in SETS.items() if name in set(rows["images"])}
     if not shown:
         return empty_figure("F1 of each class", NO_IMAGES, rows)
-    columns = two_columns([class_group(a) for a in schema if a.name in set(rows["attribute"])])
-    height = max_rows(columns)
+    columns = plotting.two_columns(
+        [plotting.class_group(a) for a in schema if a.name in set(rows["attribute"])]
+    )
+    height = plotting.max_rows(columns)
     own = rows[rows["labels"] == ALL]
     classes = own[(own["class"] != "all") & (own["n"] > 0)]
     sizes = [
-        f"{style.name} {count_note(classes.loc[classes['images'] == name, 'n'])}"
+        f"{style.name} {plotting.count_note(classes.loc[classes['images'] == name, 'n'])}"
         for name, style in shown.items()
     ]
     baselines = [
         style for labels, style in BASELINES.items() if labels == MAJORITY or labels in set(rows["labels"])
     ]
     drawing = sheet(
-        0.6 + ROW * height,
+        0.6 + plotting.ROW * height,
         _f1_title(rows, schema, shown),
-        interval_note(own),
+        plotting.interval_note(own),
         "Every image is labelled, sure or not. Beside an attribute's name: macro-F1, the mean over the "
         "classes that occur, and that of the baselines.",
         f"Images of a class: {'; '.join(sizes)}. A mark without a line is a class always or never "
@@ -74,7 +63,7 @@ def class_f1(table: pd.DataFrame, schema: Schema) -> Figure:
     )
     panels = np.ravel(drawing.subplots(1, len(columns), squeeze=False))
     for axes, column in zip(panels, columns, strict=True):
-        heights = set_rows(axes, column, height)
+        heights = plotting.set_rows(axes, column, height)
         _f1_marks(
             axes, rows, {(name, "all"): y for name, y in heights.headings.items()} | heights.rows, shown
         )
@@ -93,7 +82,7 @@ def _f1_marks(axes: Axes, rows: pd.DataFrame, heights: dict, shown: dict[str, St
                 mark = {"markersize": 7, "markeredgewidth": 1.8, "zorder": 2}
                 axes.plot(own["value"], y, look.marker, color=look.colour, **mark)
                 continue
-            intervals(axes, own.where(own["value"].notna()), y, style, size=5)
+            plotting.intervals(axes, own.where(own["value"].notna()), y, style, size=5)
             for height in middle[
                 (own["labels"].notna() & own["value"].isna()).to_numpy() & (name == "drawn")
             ]:
@@ -101,7 +90,7 @@ def _f1_marks(axes: Axes, rows: pd.DataFrame, heights: dict, shown: dict[str, St
 
 
 def _macro_f1(rows: pd.DataFrame, images: str, attribute: str, labels: str = ALL) -> float:
-    row = first_row(rows, images=images, attribute=attribute, labels=labels, metric="macro_f1")
+    row = plotting.first_row(rows, images=images, attribute=attribute, labels=labels, metric="macro_f1")
     return np.nan if row is None else float(row["value"])
 
 
@@ -116,7 +105,7 @@ def _f1_title(rows: pd.DataFrame, schema: Schema, shown: dict[str, Style]) -> st
 
 
 def _f1_alt(rows: pd.DataFrame, schema: Schema, shown: dict[str, Style]) -> str:
-    alt = f"F1 of each class with intervals. {capital(_f1_title(rows, schema, shown))}."
+    alt = f"F1 of each class with plotting.intervals. {capital(_f1_title(rows, schema, shown))}."
     for images, style in shown.items():
         own = rows[(rows["images"] == images) & (rows["class"] != "all") & rows["value"].notna()]
         if len(own):
@@ -133,7 +122,7 @@ def _f1_alt(rows: pd.DataFrame, schema: Schema, shown: dict[str, Style]) -> str:
 
 def risk_curves(table: pd.DataFrame, schema: Schema) -> Figure:
     """Share of wrong labels against the share labelled, surest first; a panel an attribute."""
-    rows = select(table, RISK)
+    rows = plotting.select(table, RISK)
     names = [name for name in schema.names if name in set(rows["attribute"])]
     if not names:
         return empty_figure("Risk against coverage", NO_IMAGES, rows)
@@ -142,20 +131,24 @@ def risk_curves(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         3.3 * -(-len(names) // across),
         _risk_title(rows, names, shown),
-        interval_note(rows[rows["statistic"] == "risk"], "Bands"),
+        plotting.interval_note(rows[rows["statistic"] == "risk"], "Bands"),
         "From left to right less sure labels come in; at the right end every image has its label. The mark "
         "is the schema's threshold of abstention. AURC is the mean height of a curve, 0 at best.",
         key=[(style.name, key_mark(style)) for style in shown.values()],
     )
-    top = positive_or_one(rows.loc[rows["statistic"] != "aurc", "high"].max())
-    for k, (axes, name) in enumerate(zip(panels_of(drawing, len(names), across), names, strict=True)):
+    top = plotting.positive_or_one(rows.loc[rows["statistic"] != "aurc", "high"].max())
+    for k, (axes, name) in enumerate(
+        zip(plotting.panels_of(drawing, len(names), across), names, strict=True)
+    ):
         areas = []
         for images, style in shown.items():
             own = rows[(rows["images"] == images) & (rows["attribute"] == name)]
             if own.empty:
                 continue
             _curve(axes, own, style)
-            areas.append(f"AURC {number(first_row(own, statistic='aurc')['value'], 3)} ({style.name})")
+            areas.append(
+                f"AURC {number(plotting.first_row(own, statistic='aurc')['value'], 3)} ({style.name})"
+            )
         axes.set_title(capital(words(name)))
         axes.set(xlim=(0, 1.01), ylim=(0, min(1.02, 1.05 * top)))
         axes.set_xlabel("\n".join(["Share of images labelled", *areas]))
@@ -179,7 +172,7 @@ def _curve(axes: Axes, own: pd.DataFrame, style: Style) -> None:
 def _at_threshold(rows: pd.DataFrame, images: str, name: str) -> tuple[float, float, float] | None:
     """Share of images kept at the threshold, and the risk there and of all labels."""
     own = rows[(rows["images"] == images) & (rows["attribute"] == name)]
-    kept, curve = first_row(own, statistic="kept"), own[own["statistic"] == "risk"]
+    kept, curve = plotting.first_row(own, statistic="kept"), own[own["statistic"] == "risk"]
     return None if kept is None else (kept["coverage"], kept["value"], curve["value"].iloc[-1])
 
 
@@ -222,7 +215,7 @@ def reliability(table: pd.DataFrame, schema: Schema, images: str) -> Figure:
 
 def confusion(table: pd.DataFrame, schema: Schema, images: str) -> Figure:
     """Confusion matrices of one set, ``drawn`` or ``photographs``, a panel an attribute."""
-    rows = select(table, CONFUSION, images=images)
+    rows = plotting.select(table, CONFUSION, images=images)
     name = SETS[images].name
     judged = tuple(a for a in schema if rows.loc[rows["head"] == a.name, "n"].sum() > 0)
     if not judged:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from swatchbook.report import plotting
 from swatchbook.report.display import NOT_ESTIMABLE, SWATCHES, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     INK,
@@ -22,21 +23,6 @@ from swatchbook.report.figure import (
     empty_figure,
     key_mark,
     sheet,
-)
-from swatchbook.report.plotting import (
-    ROW,
-    Group,
-    class_group,
-    count_note,
-    first_row,
-    interval_note,
-    intervals,
-    max_rows,
-    panels_of,
-    positive_or_one,
-    select,
-    set_rows,
-    two_columns,
 )
 from swatchbook.schema import Schema
 
@@ -56,17 +42,17 @@ ALPHA = 0.05
 
 def label_coverage(table: pd.DataFrame, schema: Schema) -> Figure:
     """Of every class: its share of the labels, their confidence and, with truth, how many got a label."""
-    rows = select(table, COVERAGE)
+    rows = plotting.select(table, COVERAGE)
     if rows.empty:
         return empty_figure("What was labelled", "No image was labelled.", rows)
     covered = rows[rows["metric"] == "coverage"].set_index("attribute")["value"].reindex(list(schema.names))
     groups = []
     for a in schema:
         share = NOT_ESTIMABLE if np.isnan(covered[a.name]) else f"{number(100 * covered[a.name], 1)} %"
-        group = class_group(a, title=f"{capital(words(a.name))}  ({share})")
+        group = plotting.class_group(a, title=f"{capital(words(a.name))}  ({share})")
         groups.append(replace(group, swatches=False))  # the bars themselves are coloured
-    columns = two_columns(groups)
-    height = max_rows(columns)
+    columns = plotting.two_columns(groups)
+    height = plotting.max_rows(columns)
     kinds = {"confidence": MEAN_CONFIDENCE, "coverage_of_class": CLASS_COVERAGE}
     kinds = {
         metric: style
@@ -74,9 +60,9 @@ def label_coverage(table: pd.DataFrame, schema: Schema) -> Figure:
         if not k or metric in set(rows["metric"])
     }
     drawing = sheet(
-        0.6 + ROW * height,
+        0.6 + plotting.ROW * height,
         _coverage_title(covered.dropna()),
-        interval_note(rows),
+        plotting.interval_note(rows),
         "After each attribute: the share of all images that have its label.",
         "A rule has no confidence." * bool(rows.loc[rows["metric"] == "confidence", "value"].isna().any()),
         key=[
@@ -84,11 +70,11 @@ def label_coverage(table: pd.DataFrame, schema: Schema) -> Figure:
             *((style.name, key_mark(style)) for style in kinds.values()),
         ],
     )
-    reach = positive_or_one(rows.loc[rows["metric"] == "share", "high"].max()) * 1.08
+    reach = plotting.positive_or_one(rows.loc[rows["metric"] == "share", "high"].max()) * 1.08
     panels = drawing.subplots(1, 2 * len(columns), width_ratios=[1, 1] * len(columns), squeeze=False)[0]
     for k, column in enumerate(columns):
         left, right = panels[2 * k : 2 * k + 2]
-        heights = set_rows(left, column, height).rows
+        heights = plotting.set_rows(left, column, height).rows
         right.set(ylim=left.get_ylim(), yticks=[])
         right.grid(axis="x")
         left.set(xlim=(0, reach), xlabel="Share of the labels")
@@ -103,7 +89,7 @@ def label_coverage(table: pd.DataFrame, schema: Schema) -> Figure:
         )
         for (metric, style), offset in zip(kinds.items(), np.linspace(-0.14, 0.14, 2), strict=False):
             if metric in by_metric:
-                intervals(right, by_metric[metric], y + offset * (len(kinds) > 1), style, size=5)
+                plotting.intervals(right, by_metric[metric], y + offset * (len(kinds) > 1), style, size=5)
     return Figure(drawing, _coverage_alt(rows, covered.dropna(), schema), rows)
 
 
@@ -147,7 +133,7 @@ def _coverage_alt(rows: pd.DataFrame, covered: pd.Series, schema: Schema) -> str
 
 def label_confidence(table: pd.DataFrame, schema: Schema) -> Figure:
     """Reliability: share of labels that is right against the labeller's confidence, a panel an attribute."""
-    rows = select(table, CONFIDENCE)
+    rows = plotting.select(table, CONFIDENCE)
     names = [name for name in schema.names if name in set(rows["attribute"])]
     neutral = "Confidence against being right"
     if not names:
@@ -160,16 +146,18 @@ def label_confidence(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         3.55 * -(-len(names) // across),
         _confidence_title(rows, names) or neutral,
-        f"Right: the label is that of the {reference} ({count_note(shares['n'], 'a bin: n')}).",
-        interval_note(shares),
+        f"Right: the label is that of the {reference} ({plotting.count_note(shares['n'], 'a bin: n')}).",
+        plotting.interval_note(shares),
         "On the slanting line, confidence is what it says. The dotted line is the threshold of abstention.",
         "Grey bars: how the labels lie over the bins, the tallest at 0.25.",
         key=[(KEPT.name, key_mark(KEPT)), (ABSTAINED.name, key_mark(ABSTAINED, markerfacecolor="white"))],
     )
-    for k, (axes, name) in enumerate(zip(panels_of(drawing, len(names), across), names, strict=True)):
+    for k, (axes, name) in enumerate(
+        zip(plotting.panels_of(drawing, len(names), across), names, strict=True)
+    ):
         own = rows[rows["attribute"] == name]
         _reliability_panel(axes, own)
-        error = first_row(own, statistic="ece")
+        error = plotting.first_row(own, statistic="ece")
         known = error is not None and not np.isnan(error["value"])
         calibration = estimate(error["value"], error["low"], error["high"]) if known else NOT_ESTIMABLE
         axes.set_title(capital(words(name)))
@@ -182,7 +170,7 @@ def label_confidence(table: pd.DataFrame, schema: Schema) -> Figure:
 def _reliability_panel(axes: Axes, own: pd.DataFrame) -> None:
     bins = own[(own["statistic"] == "share_right") & own["value"].notna()]
     width = bins["right"] - bins["left"]
-    share = 0.25 * bins["n"] / positive_or_one(bins["n"].max())
+    share = 0.25 * bins["n"] / plotting.positive_or_one(bins["n"].max())
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9)
     axes.bar(bins["left"] + width / 2, share, width=width, color=RULE, zorder=0)
     for style, some in ((KEPT, bins[bins["labels"] == "kept"]), (ABSTAINED, bins[bins["labels"] != "kept"])):
@@ -215,8 +203,8 @@ def _confidence_title(rows: pd.DataFrame, names: list[str]) -> str:
 def _confidence_alt(rows: pd.DataFrame, names: list[str], reference: str) -> str:
     sentences = []
     for name in names:
-        kept = first_row(rows, attribute=name, statistic="accuracy", labels="kept")
-        error = first_row(rows, attribute=name, statistic="ece")
+        kept = plotting.first_row(rows, attribute=name, statistic="accuracy", labels="kept")
+        error = plotting.first_row(rows, attribute=name, statistic="ece")
         if kept is None or np.isnan(kept["value"]):
             sentences.append(f"On {words(name)} that is {NOT_ESTIMABLE}.")
             continue
@@ -230,38 +218,38 @@ def _confidence_alt(rows: pd.DataFrame, names: list[str], reference: str) -> str
 
 def abstention_by_folder(table: pd.DataFrame, schema: Schema) -> Figure:
     """Share of each folder's images without a label, a panel an attribute; a line for all."""
-    rows = select(table, ABSTENTION, metric="abstained").astype({"p": float})
+    rows = plotting.select(table, ABSTENTION, metric="abstained").astype({"p": float})
     names = [name for name in schema.names if name in set(rows["attribute"])]
     folders = [f for f in rows["folder"].unique() if f != "all"]
     if not names or not folders:
         reason = "No label was given by confidence, so nothing abstained."
         return empty_figure("Abstention by folder", reason, rows)
     parts = rows[rows["folder"] != "all"]
-    groups = [Group("folders", "", [(f, words(f)) for f in folders])]
+    groups = [plotting.Group("folders", "", [(f, words(f)) for f in folders])]
     drawing = sheet(
-        0.75 + ROW * max_rows([groups]),
+        0.75 + plotting.ROW * plotting.max_rows([groups]),
         _abstention_title(parts, names),
-        interval_note(rows),
+        plotting.interval_note(rows),
         f"Filled: differs from all other folders, p < {ALPHA} by Fisher's exact test after Holm's correction "
         "over the folders.",
-        f"The line is the share of all images ({count_note(parts['n'], 'a folder: n')}).",
+        f"The line is the share of all images ({plotting.count_note(parts['n'], 'a folder: n')}).",
     )
-    reach = positive_or_one(np.nanmax([*rows[["value", "high"]].to_numpy().ravel(), 0])) * 1.04
+    reach = plotting.positive_or_one(np.nanmax([*rows[["value", "high"]].to_numpy().ravel(), 0])) * 1.04
     styles = {True: Style("", PALETTE[3], "o"), False: Style("", SILVER, "o")}
     for k, (axes, name) in enumerate(
         zip(drawing.subplots(1, len(names), squeeze=False)[0], names, strict=True)
     ):
-        heights = set_rows(axes, groups).rows
+        heights = plotting.set_rows(axes, groups).rows
         if k:
             axes.set_yticks([])
-        whole = first_row(rows, attribute=name, folder="all")
+        whole = plotting.first_row(rows, attribute=name, folder="all")
         if whole is not None and not np.isnan(whole["value"]):
             axes.axvline(whole["value"], color=SOFT, linewidth=1)
         own = parts[parts["attribute"] == name]
         y = own["folder"].map(heights).to_numpy(float)
         proved = (own["p"] < ALPHA).to_numpy()
         for differs, style in styles.items():
-            intervals(axes, own[proved == differs], y[proved == differs], style, hollow=not differs)
+            plotting.intervals(axes, own[proved == differs], y[proved == differs], style, hollow=not differs)
         for height in y[own["value"].isna().to_numpy()]:
             place = {"transform": axes.get_yaxis_transform(), "va": "center", "color": SOFT, "size": SMALL}
             axes.text(0.02, height, NOT_ESTIMABLE, **place)

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from swatchbook.report import plotting
 from swatchbook.report.display import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     AUDITED,
@@ -22,24 +23,6 @@ from swatchbook.report.figure import (
     sheet,
     styles_of,
 )
-from swatchbook.report.plotting import (
-    DIAMOND,
-    ROW,
-    Group,
-    axis_start,
-    beside,
-    class_group,
-    count_note,
-    first_row,
-    interval_note,
-    intervals,
-    max_rows,
-    models_in,
-    published_marks,
-    select,
-    set_rows,
-    two_columns,
-)
 from swatchbook.schema import Schema
 
 SCORE = ["model", "head", "class", "metric", "value", "low", "high", "n", "interval", "published"]
@@ -49,39 +32,41 @@ DODGE = 0.17  # rows: how far the marks of a row lie from its middle
 
 def f1_by_head(table: pd.DataFrame, schema: Schema) -> Figure:
     """Macro-F1 of every attribute, models and baselines, with the published values around ours."""
-    models = [*models_in(table, BASELINES), *(m for m in BASELINES if m in set(table["model"]))]
+    models = [*plotting.models_in(table, BASELINES), *(m for m in BASELINES if m in set(table["model"]))]
     heads = [*schema.names, "mean"]
-    rows = select(table, SCORE, metric="macro_f1", head=heads, **{"class": "all"})
+    rows = plotting.select(table, SCORE, metric="macro_f1", head=heads, **{"class": "all"})
     styles, groups = styles_of(models), []
     for head in heads:
-        n = count_note(rows.loc[rows["head"] == head, "n"])
+        n = plotting.count_note(rows.loc[rows["head"] == head, "n"])
         title = "Mean of the attributes" if head == "mean" else capital(words(head))
         groups.append(
-            Group(head, f"{title}  ({n})" if n else title, [((head, m), styles[m].name) for m in models])
+            plotting.Group(
+                head, f"{title}  ({n})" if n else title, [((head, m), styles[m].name) for m in models]
+            )
         )
     drawing = sheet(
-        0.6 + ROW * max_rows([groups]),
+        0.6 + plotting.ROW * plotting.max_rows([groups]),
         _lead_title(rows, schema, styles) or "Macro-F1 of every attribute, models beside baselines",
-        interval_note(rows),
+        plotting.interval_note(rows),
         _perfect_baseline_note(rows, schema),
-        key=[("as published", Line2D([], [], **DIAMOND))] if rows["published"].notna().any() else [],
+        key=[("as published", Line2D([], [], **plotting.DIAMOND))] if rows["published"].notna().any() else [],
     )
     axes = drawing.subplots()
-    heights = set_rows(axes, groups).rows
+    heights = plotting.set_rows(axes, groups).rows
     rows_y = np.array([heights[key] for key in zip(rows["head"], rows["model"], strict=True)], float)
     for model in models:
         own = (rows["model"] == model).to_numpy()
-        intervals(axes, rows[own], rows_y[own], styles[model])
-    published_marks(axes, rows["published"], rows_y)
+        plotting.intervals(axes, rows[own], rows_y[own], styles[model])
+    plotting.published_marks(axes, rows["published"], rows_y)
     for y, *values in zip(rows_y, rows["value"], rows["low"], rows["high"], strict=True):
-        beside(axes, y, estimate(*values))
+        plotting.label_right(axes, y, estimate(*values))
     axes.set(xlim=(0, 1.02), xlabel="Macro-F1 against silver labels")
     return Figure(drawing, _head_alt(rows, models, styles), rows)
 
 
 def _lead_title(rows: pd.DataFrame, schema: Schema, styles: dict[str, Style]) -> str:
     """The title where the first of two models leads on every attribute; else nothing."""
-    models = models_in(rows, BASELINES)
+    models = plotting.models_in(rows, BASELINES)
     if len(models) != 2:
         return ""
     scores = rows.set_index(["model", "head"])["value"]
@@ -126,24 +111,24 @@ def _head_alt(rows: pd.DataFrame, models: list[str], styles: dict[str, Style]) -
 
 def f1_by_class(table: pd.DataFrame, schema: Schema) -> Figure:
     """F1 of every class, models beside each other, grouped by attribute."""
-    models = models_in(table, BASELINES)
-    rows = _class_rows(select(table, SCORE[:-1], metric="f1", model=models))
+    models = plotting.models_in(table, BASELINES)
+    rows = _class_rows(plotting.select(table, SCORE[:-1], metric="f1", model=models))
     styles = styles_of(models)
     drawing, panels = _class_sheet(
-        [class_group(a) for a in schema],
+        [plotting.class_group(a) for a in schema],
         _range_title(rows, styles),
-        [interval_note(rows), "Right of each class: its images."],
+        [plotting.interval_note(rows), "Right of each class: its images."],
         [(style.name, key_mark(style)) for style in styles.values()],
         axis="F1 against silver labels",
     )
     for axes, heights in panels:
         for model, offset in zip(models, _offsets(len(models)), strict=True):
             own, y = _placed(rows[rows["model"] == model], heights)
-            intervals(axes, own, y + offset, styles[model], size=5.5)
+            plotting.intervals(axes, own, y + offset, styles[model], size=5.5)
         for key, own in rows.groupby(["head", "class"], sort=False):
             if key in heights:
                 _count_beside(axes, heights[key], own)
-        axes.set_xlim(axis_start(rows["low"]), 1.02)
+        axes.set_xlim(plotting.axis_start(rows["low"]), 1.02)
     return Figure(drawing, f"F1 of every class against silver labels. {_class_alt(rows, styles)}", rows)
 
 
@@ -163,15 +148,15 @@ def _offsets(count: int) -> np.ndarray:
 
 
 def _class_sheet(
-    groups: list[Group], title: str, notes: list[str], key: list, axis: str
+    groups: list[plotting.Group], title: str, notes: list[str], key: list, axis: str
 ) -> tuple[Drawing, list[tuple[Axes, dict]]]:
     """A sheet with every class in two columns; for each its axes and (attribute, class) → height there."""
-    columns = two_columns(groups)
-    height = max_rows(columns)
-    drawing = sheet(0.6 + ROW * height, title, *notes, key=key)
+    columns = plotting.two_columns(groups)
+    height = plotting.max_rows(columns)
+    drawing = sheet(0.6 + plotting.ROW * height, title, *notes, key=key)
     panels = []
     for axes, column in zip(np.ravel(drawing.subplots(1, len(columns))), columns, strict=True):
-        panels.append((axes, set_rows(axes, column, height).rows))
+        panels.append((axes, plotting.set_rows(axes, column, height).rows))
         axes.set_xlabel(axis)
     return drawing, panels
 
@@ -179,7 +164,7 @@ def _class_sheet(
 def _count_beside(axes: Axes, y: float, rows: pd.DataFrame) -> None:
     n = rows["n"].dropna()
     text = NOT_ESTIMABLE if rows["value"].isna().all() else f"{int(n.iloc[0]):,}" if len(n) else ""
-    beside(axes, y, text, color=SOFT)
+    plotting.label_right(axes, y, text, color=SOFT)
 
 
 def _range_title(rows: pd.DataFrame, styles: dict[str, Style]) -> str:
@@ -213,9 +198,9 @@ def _class_alt(rows: pd.DataFrame, styles: dict[str, Style]) -> str:
 
 def backbone_dumbbell(table: pd.DataFrame, schema: Schema) -> Figure:
     """Each class's F1s joined by a line, sorted by the gap between the first model and the best other."""
-    models = models_in(table, BASELINES)
+    models = plotting.models_in(table, BASELINES)
     rows = _class_rows(
-        select(table, [c for c in SCORE if c not in ("n", "published")], metric="f1", model=models)
+        plotting.select(table, [c for c in SCORE if c not in ("n", "published")], metric="f1", model=models)
     )
     scores = rows.pivot_table(
         index=["head", "class"], columns="model", values="value", dropna=False, sort=False
@@ -227,7 +212,7 @@ def backbone_dumbbell(table: pd.DataFrame, schema: Schema) -> Figure:
     groups = []
     for a in schema:
         order = {c: -np.nan_to_num(gap.get((a.name, c), np.nan), nan=-9) for c in a.classes}
-        groups.append(class_group(a, sorted(a.classes, key=order.__getitem__)))
+        groups.append(plotting.class_group(a, sorted(a.classes, key=order.__getitem__)))
     styles = styles_of(models)
     ahead, known = int((gap > 0).sum()), int(gap.notna().sum())
     title = "F1 of every class, sorted within its attribute"
@@ -238,7 +223,7 @@ def backbone_dumbbell(table: pd.DataFrame, schema: Schema) -> Figure:
         groups,
         title,
         [
-            interval_note(rows, "Pale bars"),
+            plotting.interval_note(rows, "Pale bars"),
             "Right of each class: the gap in F1 points; the figure of the gaps has its paired interval."
             * (len(models) > 1),
         ],
@@ -262,8 +247,8 @@ def backbone_dumbbell(table: pd.DataFrame, schema: Schema) -> Figure:
         for key, y in heights.items():
             between = gap.get(key, np.nan)
             text = number(100 * between, 1, sign=True) if len(models) > 1 else number(between)
-            beside(axes, y, NOT_ESTIMABLE if np.isnan(between) else text)
-        axes.set_xlim(axis_start(rows["low"]), 1.02)
+            plotting.label_right(axes, y, NOT_ESTIMABLE if np.isnan(between) else text)
+        axes.set_xlim(plotting.axis_start(rows["low"]), 1.02)
     alt = f"F1 of every class, the models joined by a line. {_class_alt(rows, styles)}"
     if len(models) > 1 and known:
         most, least = gap.idxmax(), gap.idxmin()
@@ -282,7 +267,7 @@ def backbone_gaps(table: pd.DataFrame, schema: Schema, judge: str = "human audit
         schema: Gives attributes and classes.
         judge: Who judged the audited images.
     """
-    rows = select(table, GAPS, statistic=["delta_f1", "classes_proved"])
+    rows = plotting.select(table, GAPS, statistic=["delta_f1", "classes_proved"])
     references = list(rows["reference"].unique())
     if not references:
         return empty_figure("Gaps by class", "No models were compared.", rows)
@@ -293,18 +278,18 @@ def backbone_gaps(table: pd.DataFrame, schema: Schema, judge: str = "human audit
     counts, proved = [], set()
     for reference in references:
         own = gaps[(gaps["reference"] == reference) & gaps["value"].notna()]
-        count = first_row(rows, reference=reference, statistic="classes_proved")
+        count = plotting.first_row(rows, reference=reference, statistic="classes_proved")
         surely = np.nan if count is None else count["value"]
         proved |= set(own.sort_values("p_holm", kind="stable").index[: int(np.nan_to_num(surely))])
         ahead = f"{int((own['value'] > 0).sum())} of {len(own)} classes against {kinds[reference].name}"
         counts.append(ahead if np.isnan(surely) else f"{ahead} ({number(surely, 0)} proved)")
     title = f"{ours} is ahead of {theirs} on {joined(counts)}"
     drawing, panels = _class_sheet(
-        [class_group(a) for a in schema],
+        [plotting.class_group(a) for a in schema],
         title,
         [
             f"F1 of {ours} less that of {theirs}.",
-            interval_note(gaps),
+            plotting.interval_note(gaps),
             "Filled: proved for this class, one-sided, after Holm's correction over all classes.",
             f"Right of each class: the gap against {kinds[references[0]].name} in F1 points.",
         ],
@@ -317,11 +302,13 @@ def backbone_gaps(table: pd.DataFrame, schema: Schema, judge: str = "human audit
         for reference, offset in zip(references, _offsets(len(references)), strict=True):
             own, y = _placed(gaps[gaps["reference"] == reference], heights)
             filled = own.index.isin(proved)
-            intervals(axes, own[filled], y[filled] + offset, kinds[reference], size=5.5)
-            intervals(axes, own[~filled], y[~filled] + offset, kinds[reference], hollow=True, size=5.5)
+            plotting.intervals(axes, own[filled], y[filled] + offset, kinds[reference], size=5.5)
+            plotting.intervals(
+                axes, own[~filled], y[~filled] + offset, kinds[reference], hollow=True, size=5.5
+            )
             if reference == references[0]:
                 for height, value in zip(y, own["value"], strict=True):
-                    beside(axes, height, number(100 * value, 1, sign=True), color=SOFT)
+                    plotting.label_right(axes, height, number(100 * value, 1, sign=True), color=SOFT)
         axes.set_xlim(-reach, reach)
         axes.axvline(0, color=INK, linewidth=0.9)
     alt = f"Gaps in F1 between two models, class by class, each with its paired interval. {capital(title)}."

@@ -11,9 +11,9 @@ from matplotlib.figure import SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from swatchbook.report import plotting
 from swatchbook.report.display import NOT_ESTIMABLE, capital, joined, number, words
 from swatchbook.report.figure import INK, Figure, Style, empty_figure, sheet, styles_of
-from swatchbook.report.plotting import models_in
 from swatchbook.schema import Schema
 
 PANEL = 2.0  # inches: height of a row of panels
@@ -30,7 +30,7 @@ def training_curves(table: pd.DataFrame, schema: Schema) -> Figure:
     rows = rows.astype(dict.fromkeys(columns, float)).assign(chosen=rows["chosen"].fillna(False).astype(bool))
     if rows.empty:
         return empty_figure("The trainings", "No model was trained.", rows)
-    styles = styles_of(models_in(rows))
+    styles = styles_of(plotting.models_in(rows))
     down = -(-len(schema.names) // ACROSS)
     kept = rows[rows["chosen"] & rows["macro_f1"].notna() & rows["epoch"].notna()].drop_duplicates("model")
     drawing = sheet(

@@ -215,7 +215,7 @@ def published_marks(axes: Axes, values: pd.Series, y: Sequence[float]) -> None:
     axes.plot(values, y, **DIAMOND, zorder=4)
 
 
-def beside(axes: Axes, y: float, text: str, **options: object) -> None:
+def label_right(axes: Axes, y: float, text: str, **options: object) -> None:
     """Words to the right of the axes, level with y."""
     options = {"size": SMALL, "va": "center_baseline", "ha": "left", "color": INK} | options
     axes.text(1.015, y, text, transform=axes.get_yaxis_transform(), **options)

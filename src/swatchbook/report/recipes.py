@@ -6,10 +6,16 @@ import dataclasses
 
 import pandas as pd
 
-#: Settings that the published study states; where it is silent, the value is ours.
+#: Settings that the published study states; where it is silent, the value is ours or torch's.
 PUBLISHED = (
     "image_size", "crop_share", "epochs", "warmup_epochs", "schedule", "batch", "optimizer", "backbone_lr",
     "head_lr", "loss", "combine", "precision",
+)  # fmt: skip
+TORCH = ("beta1", "beta2")
+#: Settings that other systems use; listed only where a training does.
+OTHERS = (
+    "flip_test", "early", "early_size", "epoch_factor", "micro_batch", "train_blocks", "hidden", "dropout",
+    "ema", "average_last", "sampling", "part_weights", "focal_gamma", "logit_adjustment",
 )  # fmt: skip
 
 
@@ -20,19 +26,17 @@ def recipe_table(recipe: object) -> pd.DataFrame:
         recipe: A `models.recipe.Recipe`; its defaults are the published study's values, completed by ours.
 
     Returns:
-        Columns ``setting``, ``here`` (this run's value), ``paper`` (the default), ``whose`` ("published" or
-        "ours", of the default) and ``changed`` (whether this run departs from it), all but the last as text.
+        Columns ``setting``, ``here`` (this run's value), ``paper`` (the default), ``whose`` ("published",
+        "ours" or "torch's", of the default) and ``changed`` (whether this run departs from it), all but the
+        last as text.
     """
-    fields = dataclasses.fields(recipe)
-    table = pd.DataFrame(
-        {
-            "setting": [field.name for field in fields],
-            "here": [_text(getattr(recipe, field.name)) for field in fields],
-            "paper": [_text(field.default) for field in fields],
-            "whose": ["published" if field.name in PUBLISHED else "ours" for field in fields],
-        }
-    )
-    return table.assign(changed=table["here"] != table["paper"])
+    whose = dict.fromkeys(PUBLISHED, "published") | dict.fromkeys(TORCH, "torch's")
+    rows = [
+        (field.name, _text(here), _text(field.default), whose.get(field.name, "ours"), here != field.default)
+        for field in dataclasses.fields(recipe)
+        if (here := getattr(recipe, field.name)) != field.default or field.name not in OTHERS
+    ]
+    return pd.DataFrame(rows, columns=["setting", "here", "paper", "whose", "changed"])
 
 
 def _text(value: object) -> str:

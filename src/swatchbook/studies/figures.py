@@ -45,6 +45,6 @@ def draw_figure(
     from swatchbook.report.figure import draw
 
     if pictures:
-        options = {**options, "pictures": np.load(trace.path(pictures), allow_pickle=False)}
+        options = options | {"pictures": np.load(trace.path(pictures), allow_pickle=False)}
     for suffix, writer in draw(resolve(drawer), trace.table(table), trace.schema, **options):
         trace.write(f"figures/{name}{suffix}", writer)

@@ -21,9 +21,8 @@ from torch import nn
 from swatchbook.labeller import WEIGHTS
 from swatchbook.labeller.files import CONFIG
 from swatchbook.models import checkpoint
-from swatchbook.models.augment import STANDARD
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.task import Batch, Tensors
+from swatchbook.models.task import Batch, Task, Tensors
 from swatchbook.store import Store
 
 LARGEST_SCALE = 100.0  # of cosines, as CLIP has it
@@ -72,7 +71,7 @@ class ImageText(nn.Module):
         return self.model.logit_scale.exp().clamp(max=LARGEST_SCALE)
 
 
-class Contrastive:
+class Contrastive(Task):
     """Pairs of an image and a text; see `models.task.Task`.
 
     The loss is the symmetric cross-entropy of telling each image's text among those of its batch, and each
@@ -87,7 +86,6 @@ class Contrastive:
     name = "contrastive"
     score = "mrr"
     coupled = True
-    augmentation = STANDARD
 
     def __init__(
         self, folder: str | Path, texts: np.ndarray, train_rows: np.ndarray, val_rows: np.ndarray
@@ -126,10 +124,6 @@ class Contrastive:
         """See `Task`."""
         self._device = device
 
-    def sampling(self, recipe: Recipe) -> np.ndarray | None:
-        """See `Task`."""
-        return None
-
     def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
         """See `Task`: the texts."""
         return {"texts": torch.from_numpy(self.texts[rows]).to(self._device)}, {}
@@ -142,7 +136,8 @@ class Contrastive:
 
     def validate(self, outputs: Tensors) -> dict[str, float]:
         """See `Task`: mean reciprocal rank, and recall at several ranks each way."""
-        cosines = outputs["image"] @ outputs["text"].T
+        images, texts = (F.normalize(outputs[name], dim=1) for name in ("image", "text"))
+        cosines = images @ texts.T
         scores: dict[str, float] = {}
         reciprocal = []
         for direction, table in (("image_to_text", cosines), ("text_to_image", cosines.T)):

@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 
 from swatchbook.models import checkpoint
-from swatchbook.models.augment import STANDARD
 from swatchbook.models.hardware import Hardware, choose, fixed_threads, placed
 from swatchbook.models.inference import outputs_of
 from swatchbook.models.inputs import checked_rows
@@ -35,22 +34,20 @@ from swatchbook.models.network import Network, build
 from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.scores import OF_ALL_CLASSES, SCORES, probabilities, validation_scores
-from swatchbook.models.task import Batch, Tensors
+from swatchbook.models.task import Batch, Task, Tensors
 from swatchbook.schema import SEVERAL, Schema
 
 _SHAPE = ("hidden", "dropout", "head_dropout", "train_blocks", "train_norm")  # of a recipe
 _SOFT = "soft "  # before an attribute's name, its probabilities
 
 
-class Heads:
+class Heads(Task):
     """A backbone with a head an attribute; see `models.task.Task`.
 
     The loss's parts are the attributes; the scores, those of `validation_scores`.
     """
 
     name = "heads"
-    coupled = False
-    augmentation = STANDARD
 
     def __init__(
         self,
@@ -109,6 +106,8 @@ class Heads:
                 raise ValueError(
                     f"codes[{a.name!r}] from {code.min()} to {code.max()}; allowed: -1 to {most}"
                 )
+            if a.multiple and soft is not None:
+                raise ValueError(f"soft targets with {a.name!r}, which has several classes at once")
             given, needed = np.shape(soft.get(a.name)) if soft else (), (images, len(a))
             if soft is not None and given != needed:
                 raise ValueError(f"soft[{a.name!r}] has shape {given}; {needed} is needed")
@@ -163,10 +162,6 @@ class Heads:
         weights = total / np.maximum(labels, 1)
         weights[labels == 0] = weights[labels > 0].min()  # an image without a label is as common as can be
         return weights
-
-    def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
-        """See `Task`; there are none."""
-        return {}, {}
 
     def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
         """See `Task`."""

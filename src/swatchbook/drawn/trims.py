@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from swatchbook.drawn.fields import noise
-from swatchbook.drawn.layout import Laid, lines, polygon
+from swatchbook.drawn.fields import UVMap, grid, painted
+from swatchbook.drawn.layout import Layout, lines, polygons
 from swatchbook.drawn.outlines import Garment, shifted
 from swatchbook.drawn.tiles import TURN
 
@@ -77,97 +77,101 @@ def _pockets(garment: Garment, half: float, bottom: float, rng: np.random.Genera
 
 
 def trimmed(
-    lit: Array, garment: Garment, kind: str, folder: str, laid: Laid, base: Array, rng: np.random.Generator
+    lit: Array,
+    garment: Garment,
+    kind: str,
+    folder: str,
+    layout: Layout,
+    uv: UVMap,
+    base: Array,
+    rng: np.random.Generator,
 ) -> Array:
     """Quilting, rips, buttons, zips, cords, labels and small logos on the lit cloth.
 
     Args:
-        lit: The cloth under the light, shape (height, width, 3).
+        lit: The cloth under the light, shape (3, …).
         garment: With what ``sewn`` added.
         kind: Its name in ``GARMENTS``.
         folder: The kind of fabric.
-        laid: The garment on the picture.
+        layout: The garment on the picture.
+        uv: Coordinates of the pixels that are coloured.
         base: The garment's colour, shape (3,).
         rng: Source of randomness.
 
     Returns:
-        Shape (height, width, 3).
+        Shape (3, …).
     """
     if kind in _OUTERWEAR and rng.random() < 0.22:
-        lit = _quilted(lit, laid, rng)
+        lit = _quilted(lit, layout, uv, rng)
     if folder == "denim" and garment.chest and rng.random() < 0.3:
-        lit = _ripped(lit, garment, laid, rng)
+        lit = _ripped(lit, garment, layout, uv, rng)
     if garment.zips:
-        lit = _zipped(lit, garment, laid, rng)
+        lit = _zipped(lit, garment, layout, uv, rng)
     if garment.buttons:
-        lit = _buttoned(lit, garment, laid, base, rng)
+        lit = _buttoned(lit, garment, layout, uv, base, rng)
     if garment.chest and rng.random() < 0.18:
-        lit = _corded(lit, garment, laid, rng)
+        lit = _corded(lit, garment, layout, uv, rng)
     if garment.chest and rng.random() < 0.35:
-        lit = _labelled(lit, garment, laid, rng)
+        lit = _labelled(lit, garment, layout, uv, rng)
     return lit
 
 
-def _painted(lit: Array, ink: Array, cover: Array) -> Array:
-    return lit + (ink - lit) * cover[..., None]
-
-
-def _quilted(lit: Array, laid: Laid, rng: np.random.Generator) -> Array:
+def _quilted(lit: Array, layout: Layout, uv: UVMap, rng: np.random.Generator) -> Array:
     """Padding between seams that run across: bright above, dark below."""
-    rows, columns = np.mgrid[: lit.shape[0], : lit.shape[1]].astype(np.float32)
-    every = rng.uniform(0.08, 0.2) * laid.scale
-    along = rows + rng.normal(0, 0.08) * columns + 0.05 * laid.scale * noise(lit.shape[:2], 3, rng)
+    rows, columns = grid(layout.mask.shape)
+    every = rng.uniform(0.08, 0.2) * layout.scale
+    along = uv.of(rows + rng.normal(0, 0.08) * columns) + 0.05 * layout.scale * uv.noise(3, rng)
     phase = along / every % 1
     tone = 1 + rng.uniform(0.08, 0.22) * (np.cos(TURN * (phase - 0.35)) - 1.5 * np.exp(-40 * phase))
-    return lit * np.where(laid.mask > 0.5, tone, 1)[..., None].astype(np.float32)
+    return lit * np.where(uv.of(layout.mask) > 0.5, tone, 1).astype(np.float32)
 
 
-def _ripped(lit: Array, garment: Garment, laid: Laid, rng: np.random.Generator) -> Array:
+def _ripped(lit: Array, garment: Garment, layout: Layout, uv: UVMap, rng: np.random.Generator) -> Array:
     """Holes with threads across: pale, or skin behind."""
     body = np.vstack([part.outline for part in garment.parts if part.body])
     behind = np.array([(0.86, 0.86, 0.84), (0.8, 0.64, 0.53), (0.2, 0.22, 0.28)])[rng.integers(3)]
-    shape = lit.shape[:2]
-    ragged = noise(shape, 24, rng)
+    shape = layout.mask.shape
+    ragged = uv.noise(24, rng)
     for _ in range(rng.integers(1, 5)):
         x, y = rng.uniform(*np.quantile(body[:, 0], (0.15, 0.85))), rng.uniform(0.3, 0.85) * body[:, 1].max()
         turn = np.arange(10) * TURN / 10
         hole = np.stack([np.cos(turn) * rng.uniform(0.03, 0.09), np.sin(turn) * rng.uniform(0.015, 0.05)], 1)
-        cover = polygon(laid.place(shifted(hole, x, y)), shape) * laid.mask
-        lit = _painted(lit, behind.astype(np.float32), np.clip(cover * (0.7 + 0.5 * ragged), 0, 0.9))
+        cover = polygons([layout.place(shifted(hole, x, y))], shape) * layout.mask
+        lit = painted(lit, behind.astype(np.float32), np.clip(uv.of(cover) * (0.7 + 0.5 * ragged), 0, 0.9))
     return lit
 
 
-def _zipped(lit: Array, garment: Garment, laid: Laid, rng: np.random.Generator) -> Array:
-    shape, scale = lit.shape[:2], laid.scale
+def _zipped(lit: Array, garment: Garment, layout: Layout, uv: UVMap, rng: np.random.Generator) -> Array:
+    shape, scale = layout.mask.shape, layout.scale
     metal = np.float32(_METAL[rng.integers(len(_METAL))])
-    tape = lines([(laid.place(line), 0.045 * scale) for line in garment.zips], shape)[..., None]
-    teeth = lines([(laid.place(line), 0.014 * scale) for line in garment.zips], shape)
-    return _painted(lit * (1 - 0.35 * tape), metal, teeth)
+    tape = lines([(layout.place(line), 0.045 * scale) for line in garment.zips], shape)
+    teeth = lines([(layout.place(line), 0.014 * scale) for line in garment.zips], shape)
+    return painted(lit * (1 - 0.35 * uv.of(tape)), metal, uv.of(teeth))
 
 
-def _buttoned(lit: Array, garment: Garment, laid: Laid, base: Array, rng: np.random.Generator) -> Array:
-    shape = lit.shape[:2]
+def _buttoned(
+    lit: Array, garment: Garment, layout: Layout, uv: UVMap, base: Array, rng: np.random.Generator
+) -> Array:
+    shape = layout.mask.shape
     horn = np.float32((*_HORN, tuple(base * 0.7), *_METAL[:2])[rng.integers(len(_HORN) + 3)])
     turn = np.arange(12) * TURN / 12
-    ring = rng.uniform(0.012, 0.024) * laid.scale * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    middles = laid.place(np.array(garment.buttons))
-    under = lines([(m + 1.25 * ring, 1.0) for m in middles], shape)[..., None]
-    discs = np.zeros(shape, dtype=np.float32)
-    for middle in middles:
-        discs = np.maximum(discs, polygon(middle + ring, shape))
-    return _painted(lit * (1 - 0.5 * under), horn, discs)
+    ring = rng.uniform(0.012, 0.024) * layout.scale * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    middles = layout.place(np.array(garment.buttons))
+    under = lines([(m + 1.25 * ring, 1.0) for m in middles], shape)
+    discs = polygons([middle + ring for middle in middles], shape)
+    return painted(lit * (1 - 0.5 * uv.of(under)), horn, uv.of(discs))
 
 
-def _corded(lit: Array, garment: Garment, laid: Laid, rng: np.random.Generator) -> Array:
+def _corded(lit: Array, garment: Garment, layout: Layout, uv: UVMap, rng: np.random.Generator) -> Array:
     """Two ends of a cord at the neck or the waist."""
     ink = np.float32(_CORDS[rng.integers(len(_CORDS))])
     top, long = (0.1 if garment.neck else 0.04), rng.uniform(0.12, 0.4)
     ends = [np.array([(side * 0.03, top), (side * rng.uniform(0.02, 0.12), top + long)]) for side in (1, -1)]
-    cord = lines([(laid.place(end), max(1.2, 0.018 * laid.scale)) for end in ends], lit.shape[:2])
-    return _painted(lit, ink, cord)
+    cord = lines([(layout.place(end), max(1.2, 0.018 * layout.scale)) for end in ends], layout.mask.shape)
+    return painted(lit, ink, uv.of(cord))
 
 
-def _labelled(lit: Array, garment: Garment, laid: Laid, rng: np.random.Generator) -> Array:
+def _labelled(lit: Array, garment: Garment, layout: Layout, uv: UVMap, rng: np.random.Generator) -> Array:
     """A label in the neck or waistband, a hang tag, or a logo no larger than a coin or two."""
     ink = np.float32(rng.uniform(0, 1, 3) if rng.random() < 0.4 else _CORDS[rng.integers(len(_CORDS))])
     choice = rng.random()
@@ -177,5 +181,5 @@ def _labelled(lit: Array, garment: Garment, laid: Laid, rng: np.random.Generator
     corners = np.array([(-wide, -tall), (wide, -tall), (wide, tall), (-wide, tall)])
     if choice > 0.75:  # a logo is no rectangle
         corners = corners @ np.array([[0.7, 0.7], [-0.7, 0.7]]) * rng.uniform(0.5, 1, (4, 1))
-    cover = polygon(laid.place(shifted(corners, x, y)), lit.shape[:2])
-    return _painted(lit, ink, rng.uniform(0.6, 1.0) * cover * (laid.mask > 0.5))
+    cover = polygons([layout.place(shifted(corners, x, y))], layout.mask.shape)
+    return painted(lit, ink, rng.uniform(0.6, 1.0) * uv.of(cover * (layout.mask > 0.5)))
