@@ -197,7 +197,7 @@ def test_vertical_flips_are_independent_of_horizontal_ones_and_points_follow(rng
     view, geometry = augment.training_view(batch.expand(400, -1, -1, -1), draws(400), recipe)
     plain = batch[0].permute(2, 0, 1).float() / 255
     kinds = {(h, v): plain.flip([2] * h + [1] * v) for h in (0, 1) for v in (0, 1)}
-    counts = {kind: 0 for kind in kinds}
+    counts = dict.fromkeys(kinds, 0)
     corner, _ = geometry.points(torch.tensor([[[4.0, 6.0]]]).expand(400, 1, 2))
     for seen, (x, y) in zip(view, corner[:, 0].tolist(), strict=True):
         kind = next(k for k, flipped in kinds.items() if torch.allclose(seen, flipped, atol=1e-4))

@@ -172,7 +172,9 @@ def test_scores_of_all_classes_are_sklearns_and_may_choose_the_epoch(tmp_path, o
     one = Schema("one", (MIXED["hue"], attribute("cut", "de")))
     codes = {"hue": codes["hue"], "cut": np.arange(48, dtype=np.int16) % 2}
     rows = np.arange(28), np.arange(28, 48)
-    folder = run(tmp_path, one, replace(STILL, epochs=3, loss="plain"), (pixels, codes), rows, score="product")
+    folder = run(
+        tmp_path, one, replace(STILL, epochs=3, loss="plain"), (pixels, codes), rows, score="product"
+    )
     kept = json.loads((folder / "config.json").read_text())["best_epoch"]
     best, losses = history(folder).iloc[kept - 1], history(folder)
     guess = one.encode(predict(folder, pixels, rows[1], one, device="cpu"), "predictions")

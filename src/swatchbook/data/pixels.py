@@ -98,7 +98,7 @@ def _scaled(width: int, height: int) -> tuple[int, int]:
 
 
 def squashed(image: Image.Image, box: Sequence[float] | None, side: int) -> np.ndarray:
-    """A picture, or the part of it in a box, squashed to a square whatever its shape, with bilinear filtering.
+    """A picture, or the part of it in a box, squashed to a square whatever its shape (bilinear).
 
     Args:
         image: RGB.
@@ -174,9 +174,7 @@ def _check_room(folder: Path, needed: int) -> None:
         )
 
 
-def _fill(
-    path: Path, manifest: pd.DataFrame, shape: tuple[int, ...], cut: Cut, workers: int | None
-) -> None:
+def _fill(path: Path, manifest: pd.DataFrame, shape: tuple[int, ...], cut: Cut, workers: int | None) -> None:
     offset = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).offset
     _reserve(path)
     rows = manifest.to_dict("records")

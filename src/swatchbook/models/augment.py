@@ -66,7 +66,8 @@ def training_view(images: torch.Tensor, draws: torch.Tensor, recipe: Recipe, siz
 
     In distribution these are torchvision's RandomResizedCrop (`crop_scale` to 1 of the area, a side ratio of
     3/4 to 4/3, drawn again while it would leave the image), RandomHorizontalFlip, RandomVerticalFlip and
-    ColorJitter without hue, but for two things: a crop's edges need not lie between pixels, and nothing is clipped.
+    ColorJitter without hue, but for two things: a crop's edges need not lie between pixels, and nothing is
+    clipped.
 
     Args:
         images: uint8, shape (n, S, S, 3).

@@ -111,9 +111,7 @@ def freeze(model: nn.Module, trained: int, *, norm: bool = True) -> None:
     first = blocks[min(trained, len(blocks)) - 1] if trained else len(parameters)
     closing = {n for n, child in model.named_children() if all(p.ndim == 1 for p in child.parameters())}
     for name, group in group_of.items():
-        parameters[name].requires_grad_(
-            group >= first and (norm or name.partition(".")[0] not in closing)
-        )
+        parameters[name].requires_grad_(group >= first and (norm or name.partition(".")[0] not in closing))
 
 
 def _resolve(

@@ -120,9 +120,10 @@ def item_losses(
     Args:
         logits: Shape (n, K).
         targets: Codes, probabilities or memberships.
-        recipe: Its `loss`, `smoothing`, `gce_q`, `focal_gamma` and `bce_of_softmax` are used. Codes under ``soft`` (validation
-            labels) are scored by plain cross-entropy, which is the divergence from a certain label;
-            memberships, whatever the loss, by the mean binary cross-entropy of the classes that are known.
+        recipe: Its `loss`, `smoothing`, `gce_q`, `focal_gamma` and `bce_of_softmax` are used. Codes under
+            ``soft`` (validation labels) are scored by plain cross-entropy, which is the divergence from a
+            certain label; memberships, whatever the loss, by the mean binary cross-entropy of the classes
+            that are known.
         weights: Shape (K,), of the kinds `WEIGHTED`.
 
     Returns:

@@ -139,6 +139,4 @@ def build(
     )
     if train_blocks is not None:
         backbones.freeze(model, train_blocks, norm=train_norm)
-    return Network(
-        model, schema, img_size, info, hidden=hidden, dropout=dropout, head_dropout=head_dropout
-    )
+    return Network(model, schema, img_size, info, hidden=hidden, dropout=dropout, head_dropout=head_dropout)

@@ -156,7 +156,11 @@ class Recipe:
             ("precision", f"one of {', '.join(PRECISIONS)}", lambda v: v in PRECISIONS),
             ("optimizer", f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
             ("schedule", f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
-            ("bce_of_softmax", f"False beside the loss {self.loss!r}", lambda v: not v or self.loss in BINARY),
+            (
+                "bce_of_softmax",
+                f"False beside the loss {self.loss!r}",
+                lambda v: not v or self.loss in BINARY,
+            ),
             ("focal_gamma", f"0 beside the loss {self.loss!r}", lambda v: not v or self.loss in FOCAL),
         ):
             for name in names.split():

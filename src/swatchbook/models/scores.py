@@ -42,9 +42,7 @@ def validation_scores(
     by_attribute = {a.name: _score(kind, a, logits[a.name], truth[a.name]) for a in schema}
     scores = {kind: float(np.nanmean(list(by_attribute.values())))}
     if together:
-        counts = (
-            table(truth[a.name], logits[a.name].argmax(1).numpy(), (len(a), len(a))) for a in schema
-        )
+        counts = (table(truth[a.name], logits[a.name].argmax(1).numpy(), (len(a), len(a))) for a in schema)
         scores["aca"] = float(np.nanmean(np.concatenate([recall(c) for c in counts])))
         scores["product"] = scores["accuracy"] * scores["aca"]
     return scores | {f"{kind}_{name}": value for name, value in by_attribute.items()}

@@ -69,7 +69,8 @@ class Heads(Task):
             schema: Gives the heads and their classes.
             codes: Attribute → codes of all images, as from `Schema.encode`.
             train_rows: Rows to learn from.
-            val_rows: Rows to choose the epoch by; none of them in `train_rows`. Empty: the last epoch is kept.
+            val_rows: Rows to choose the epoch by; none of them in `train_rows`. Empty: the last epoch is
+                kept.
             backbone: As in `backbones.create`.
             pretrained: Start from the backbone's published weights.
             cache_dir: The Hugging Face Hub cache.
@@ -81,7 +82,9 @@ class Heads(Task):
         if score not in SCORES:
             raise ValueError(f"score {score!r}; allowed: {', '.join(SCORES)}")
         if score in OF_ALL_CLASSES[1:] and any(a.multiple for a in schema):
-            raise ValueError(f"score {score!r} with several classes at once; allowed: {', '.join(SCORES[:3])}")
+            raise ValueError(
+                f"score {score!r} with several classes at once; allowed: {', '.join(SCORES[:3])}"
+            )
         self.schema, self.codes, self.soft, self.score = schema, codes, soft, score
         self.train_rows, self.val_rows, self.backbone = train_rows, val_rows, backbone
         self._weights_from = {"pretrained": pretrained, "cache_dir": cache_dir, "classifier": classifier}
