@@ -189,7 +189,8 @@ elif [ "$builds" = cpu ]; then
 fi
 packages=$(grep -cE '^[A-Za-z0-9].*==' "$lock")
 say "Installing up to $packages packages from requirements.lock (about $size; a minute or less on a fast network) ..."
-run "$uv" pip install -q -p .venv/bin/python ${backend[@]+"${backend[@]}"} -r "$lock"
+# Compiled at once, as pip does it: many processes import torch, and some machines never keep compiled files.
+run "$uv" pip install -q -p .venv/bin/python --compile-bytecode ${backend[@]+"${backend[@]}"} -r "$lock"
 say "Installing swatchbook itself ..."
 run "$uv" pip install -q -p .venv/bin/python --no-deps -e .
 rm -rf .venv/tmp .venv/setup.log

@@ -25,6 +25,8 @@ import throughput
 import turns
 from turns import Contestant, NotHereError, Outcome, in_turn
 
+from tests.contestants import absent, counting, failing
+
 TINY = ["--drawn", "2", "--size", "64"]
 
 
@@ -147,25 +149,6 @@ def test_what_cannot_be_measured_is_refused(main, given, named, capsys):
 
 
 # ---- turns ------------------------------------------------------------------------------------------
-
-
-def counting(turns, start, path):
-    value = start
-    while True:
-        turns.wait()
-        with path.open("a") as file:
-            file.write(f"{start}\n")
-        turns.tell(value=value)
-        value += 1
-
-
-def absent(turns):
-    raise NotHereError("not installed: something")
-
-
-def failing(turns):
-    turns.wait()
-    raise ZeroDivisionError("by nothing")
 
 
 def test_contestants_take_turns_in_processes_of_their_own(tmp_path):

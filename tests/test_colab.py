@@ -140,7 +140,7 @@ def test_the_cell_prints_device_number_format_and_why(site):
         "cuda, fp16 with scaled gradients: Tesla T4 (compute capability 7.5) has no bf16 in hardware"
     )
     assert said[-1].startswith("swatchbook ")
-    assert len(said) == 2 and said[0].startswith("installing bleach, papermill, ")
+    assert len(said) == 2 and said[0].startswith("installing pydantic, bleach, papermill, ")
     assert said[0].endswith("; Colab's torch 2.11.0+cu128 stays")
 
 

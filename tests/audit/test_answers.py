@@ -223,7 +223,7 @@ def test_self_agreement_is_of_repeats_alone_with_a_wilson_interval(both, schema,
     assert table.loc[("Anna", "color", "agreement"), ["value", "n"]].tolist() == [0.0, 1]
     row = table.loc[("Bo", "color", "same_answer")]
     z2 = 1.959963984540054**2
-    assert (row["value"], row["n"]) == (1.0, 1) and row["interval"] == "95% Wilson"
+    assert (row["value"], row["n"]) == (1.0, 1) and row["interval"] == "95% Wilson score interval"
     assert (row["low"], row["high"]) == (pytest.approx(1 / (1 + z2)), pytest.approx(1))
 
 

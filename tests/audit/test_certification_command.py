@@ -256,8 +256,11 @@ def test_the_setting_is_an_absolute_path_and_only_where_labels_are_made(tmp_path
     for profile in ("demo", "paper", "best", "folder"):
         config = configure(profile, {"thresholds": "here/t.csv"})
         assert config.labelling.thresholds == str(tmp_path / "here" / "t.csv")
-    for profile in ("published", "labeller"):
-        with pytest.raises(ConfigError, match="must be for one of the profiles demo, paper, best, folder"):
+    for profile, reason in (
+        ("published", "nothing is labelled"),
+        ("labeller", "with its schema's thresholds"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
             configure(profile, {"thresholds": "t.csv"})
 
 

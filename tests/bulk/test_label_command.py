@@ -353,7 +353,10 @@ def test_a_folder_without_photographs_is_one_error_and_leaves_nothing(
         (["--out", "folder.csv"], "out 'folder.csv' is a folder; allowed: a file"),
         (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, hf-hub:OWNER/NAME"),
         (["--out", "o.csv", "--labeller", "local-dir:no"], "no is no folder; local-dir: needs one with"),
-        (["--out", "o.csv", "--schema", "textile"], "schema 'textile' is unknown; allowed: textilenet"),
+        (
+            ["--out", "o.csv", "--schema", "textile"],
+            "schema 'textile' is unknown; allowed: challenge, multimodal, textilenet",
+        ),
         (["--out", "o.csv", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'; allowed: .html or .htm"),
         (["--out", "o.csv", "--html", "no/o.html"], "html 'no/o.html' lies in a folder that does not exist"),
         (

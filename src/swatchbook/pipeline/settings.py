@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -78,7 +79,7 @@ def _full_key(key: str, known: Mapping[str, object]) -> str:
 
 
 def _read(config: type, key: str, value: object) -> object:
-    """None and lists, which a command line cannot say in pydantic's words; no boolean is a number."""
+    """None and lists, that a command line cannot say in pydantic's words; paths as text; no boolean is a number."""
     wanted: Any = config
     for part in key.split("."):
         wanted = typing.get_type_hints(wanted)[part]
@@ -89,7 +90,7 @@ def _read(config: type, key: str, value: object) -> object:
         raise ConfigError(f"setting {key} = {value!r}; must be a valid {_name(kinds[0])}")
     if any(typing.get_origin(kind) is tuple for kind in kinds) and isinstance(value, str):
         return value.split(",")
-    return value
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _name(kind: Any) -> str:  # noqa: ANN401 - a type hint

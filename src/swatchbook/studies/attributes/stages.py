@@ -14,7 +14,7 @@ PHOTOGRAPHS = "swatchbook.studies.photographs"
 # What the rooms of the functions rest on.
 DATA, DRAWN = ("data", "studies/labelling.py"), ("drawn",)
 PIXELS = tuple(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv"))
-LABELLER = ("labeller", "data", "evaluation/resample.py", "studies/labelling.py")
+LABELLER = ("labeller", "data", "evaluation/intervals.py", "evaluation/resample.py", "studies/labelling.py")
 TABLES = (
     "data",
     "evaluation",
