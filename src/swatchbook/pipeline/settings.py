@@ -79,7 +79,7 @@ def _full_key(key: str, known: Mapping[str, object]) -> str:
 
 
 def _read(config: type, key: str, value: object) -> object:
-    """None and lists, that a command line cannot say in pydantic's words; paths as text; no boolean is a number."""
+    """None and lists as a command line says them; a path as text; no boolean is a number."""
     wanted: Any = config
     for part in key.split("."):
         wanted = typing.get_type_hints(wanted)[part]
