@@ -155,6 +155,26 @@ def test_bytes_do_not_depend_on_workers_or_blocks(built, tmp_path, monkeypatch):
     assert (tmp_path / "one.npy").read_bytes() == (tmp_path / "four.npy").read_bytes() == path.read_bytes()
 
 
+def test_box_and_whole_picture_are_squashed_as_torchvision_squashes_them(built, transforms, tmp_path):
+    manifest, _ = built
+    some = manifest[(manifest["width"] > 40) & (manifest["height"] > 40)].assign(left=7.0, right=36.0)
+
+    def both(image, row):
+        box = (row["left"], 3.0, row["right"], 31.0)
+        return np.stack([pixels.squashed(image, box, 64), pixels.squashed(image, None, 64)])
+
+    pixels.build(some, tmp_path / "both.npy", row=(2, 64, 64, 3), cut=both)
+    stored = pixels.read(tmp_path / "both.npy", len(some), (2, 64, 64, 3))
+    squash = transforms.Resize((64, 64))
+    for i, path in enumerate(some["path"]):
+        with Image.open(path) as image:
+            original = image.convert("RGB")
+        assert np.array_equal(stored[i, 0], np.asarray(squash(original.crop((7, 3, 36, 31)))))
+        assert np.array_equal(stored[i, 1], np.asarray(squash(original)))
+    with pytest.raises(DataError, match=r"holds uint8 .*2, 64, 64, 3\); allowed: uint8 .*256, 256, 3\)"):
+        pixels.read(tmp_path / "both.npy", len(some))
+
+
 def test_row_i_is_image_i_of_the_manifest(built, tmp_path):
     manifest, path = built
     pixels.build(manifest.iloc[::-1], tmp_path / "reversed.npy")

@@ -191,6 +191,38 @@ def test_a_crop_that_never_fits_is_the_whole_image(rng):
     assert torch.allclose(view, batch.permute(0, 3, 1, 2).float() / 255, atol=1e-5)
 
 
+def test_vertical_flips_are_independent_of_horizontal_ones_and_points_follow(rng):
+    batch = images(rng, 1, 32)
+    recipe = replace(STILL, image_size=32, crop_share=1.0, flip=0.5, vertical_flip=0.5)
+    view, geometry = augment.training_view(batch.expand(400, -1, -1, -1), draws(400), recipe)
+    plain = batch[0].permute(2, 0, 1).float() / 255
+    kinds = {(h, v): plain.flip([2] * h + [1] * v) for h in (0, 1) for v in (0, 1)}
+    counts = dict.fromkeys(kinds, 0)
+    corner, _ = geometry.points(torch.tensor([[[4.0, 6.0]]]).expand(400, 1, 2))
+    for seen, (x, y) in zip(view, corner[:, 0].tolist(), strict=True):
+        kind = next(k for k, flipped in kinds.items() if torch.allclose(seen, flipped, atol=1e-4))
+        counts[kind] += 1
+        assert (x, y) == pytest.approx((28.0 if kind[0] else 4.0, 26.0 if kind[1] else 6.0), abs=1e-3)
+    assert all(70 < count < 130 for count in counts.values())  # 100 each, ± 3.5 deviations
+    never = training_view(batch, draws(1), replace(recipe, flip=1.0, vertical_flip=0.0))
+    assert torch.allclose(never[0], kinds[1, 0], atol=1e-4)
+
+
+def test_validation_is_random_only_where_it_is_asked_for(rng):
+    batch = images(rng, 64, 32)
+    recipe = replace(STILL, image_size=32, crop_share=1.0, vertical_flip=0.5)
+    plain = evaluation_view(batch, recipe)
+    assert torch.equal(plain, batch.permute(0, 3, 1, 2).float() / 255)
+    torch.manual_seed(0)
+    first, geometry = augment.evaluation_view(batch, replace(recipe, flip_validation=True))
+    second = evaluation_view(batch, replace(recipe, flip_validation=True))
+    flipped = (first == plain.flip(2)).flatten(1).all(1)
+    assert 16 < flipped.sum() < 48 and torch.equal(first[~flipped], plain[~flipped])
+    assert not torch.equal(first, second)
+    points, _ = geometry.points(torch.tensor([[[4.0, 6.0]]]).expand(64, 1, 2))
+    assert torch.allclose(points[:, 0, 1], torch.where(flipped, 26.0, 6.0), atol=1e-4)
+
+
 def test_jittered_pixels_have_the_statistics_of_torchvisions(rng):
     batch = torch.from_numpy(rng.integers(90, 160, (1, 16, 16, 3), dtype=np.uint8))
     recipe = replace(SMALL, image_size=16, crop_share=1.0, brightness=0.2, contrast=0.2, saturation=0.1)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import accuracy_score, average_precision_score, f1_score, recall_score
 from torch import nn
 
 from swatchbook.models import training
@@ -86,7 +86,7 @@ def test_the_score_that_was_asked_for_chooses_the_epoch(tmp_path, one_thread, sc
             known = [c for c in range(wanted.shape[1]) if wanted[:, c].any()]
             ap = np.mean([average_precision_score(wanted[:, c], p[name][:, c]) for c in known])
             assert best[f"macro_ap_{name}"] == pytest.approx(ap, abs=1e-6)
-    with pytest.raises(ValueError, match="score 'f2'; allowed: macro_f1, macro_ap, accuracy"):
+    with pytest.raises(ValueError, match="score 'f2'; allowed: macro_f1, macro_ap, accuracy, aca"):
         run(tmp_path, MIXED, score="f2")
 
 
@@ -124,6 +124,86 @@ def test_the_challenge_vits_head_has_its_published_size():
     info = {"mean": [0.5] * 3, "std": [0.5] * 3}
     network = Network(backbone, six, 224, info, hidden=(1024, 1024, 1024), dropout=0.22)
     assert sum(p.numel() for p in network.parameters()) == 2_913_306
+
+
+def test_the_challenge_vit_has_one_block_and_its_head_to_train():
+    six = Schema.load("challenge")
+    recipe = {"hidden": (1024, 1024, 1024), "dropout": 0.22, "train_blocks": 1, "train_norm": False}
+    with torch.device("meta"):
+        network = build("vit_base_patch16_224.orig_in21k", six, pretrained=False, **recipe)
+    assert sum(p.numel() for p in network.parameters() if p.requires_grad) == 10_001_178
+    names = [n for n, p in network.backbone.named_parameters() if p.requires_grad]
+    assert {n.rpartition(".")[0].split(".")[1] for n in names} == {"11"}
+    assert network.info["mean"] == network.info["std"] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "parameters"),
+    [("seresnet50.ra2_in1k", 28_088_024), ("seresnext50_32x4d.racm_in1k", 27_559_896)],
+)
+def test_the_challenge_networks_stand_on_a_thousand_outputs(backbone, parameters):
+    six = Schema.load("challenge")
+    recipe = {"hidden": (512, 256), "head_dropout": 0.1, "classifier": True}
+    with torch.device("meta"):
+        network = build(backbone, six, pretrained=False, **recipe)
+    assert sum(p.numel() for p in network.backbone.parameters()) == parameters
+    fully_connected = 1000 * 512 + 512 + 512 * 256 + 256
+    assert sum(p.numel() for p in network.hidden.parameters()) == fully_connected
+    assert sum(p.numel() for p in network.heads.parameters()) == 26 * 256 + 26
+
+
+def test_each_head_drops_inputs_of_its_own():
+    network = build("test_resnet", Schema.load("challenge"), pretrained=False, head_dropout=0.5).train()
+    kept = []
+    for head in network.heads:
+        head.register_forward_pre_hook(lambda _, given: kept.append(given[0] != 0))
+    network(torch.rand(2, 3, 32, 32))
+    assert len(kept) == 6 and not all(torch.equal(kept[0], other) for other in kept[1:])
+    assert all(torch.equal(a, b) for a, b in _twice(network.eval(), torch.rand(2, 3, 32, 32)))
+
+
+def _twice(network, views):
+    with torch.no_grad():
+        return zip(network(views).values(), network(views).values(), strict=True)
+
+
+def test_scores_of_all_classes_are_sklearns_and_may_choose_the_epoch(tmp_path, one_thread):
+    pixels, codes = mixed(48)
+    one = Schema("one", (MIXED["hue"], attribute("cut", "de")))
+    codes = {"hue": codes["hue"], "cut": np.arange(48, dtype=np.int16) % 2}
+    rows = np.arange(28), np.arange(28, 48)
+    folder = run(
+        tmp_path, one, replace(STILL, epochs=3, loss="plain"), (pixels, codes), rows, score="product"
+    )
+    kept = json.loads((folder / "config.json").read_text())["best_epoch"]
+    best, losses = history(folder).iloc[kept - 1], history(folder)
+    guess = one.encode(predict(folder, pixels, rows[1], one, device="cpu"), "predictions")
+    truth = {name: codes[name][rows[1]] for name in codes}
+    recalls = [
+        recall_score(truth[n], guess[n], labels=[k], average=None)[0]
+        for n in ("hue", "cut") for k in np.unique(truth[n][truth[n] >= 0])
+    ]  # fmt: skip
+    assert best["aca"] == pytest.approx(np.mean(recalls))
+    known = truth["hue"] >= 0
+    assert best["accuracy_hue"] == pytest.approx(accuracy_score(truth["hue"][known], guess["hue"][known]))
+    assert best["product"] == pytest.approx(best["accuracy"] * best["aca"]) == losses["product"].max()
+    with pytest.raises(ValueError, match="score 'aca' with several classes at once; allowed: macro_f1"):
+        Heads(MIXED, codes, *rows, "test_resnet", score="aca")
+
+
+def test_without_validation_images_the_last_epoch_is_kept(tmp_path, one_thread):
+    folder = run(tmp_path, MIXED, replace(TINY, epochs=2), mixed(), (np.arange(32), np.arange(0)))
+    assert json.loads((folder / "config.json").read_text())["best_epoch"] == 2
+    assert "val_loss" not in history(folder)
+
+
+def test_predictions_of_a_model_that_flips_at_random_are_the_same_each_time(tmp_path, one_thread):
+    recipe = replace(STILL, epochs=2, vertical_flip=0.5, flip_validation=True)
+    pixels, codes = mixed(32)
+    pixels[:, 18:] = 0  # upside down these are other images
+    folder = run(tmp_path, MIXED, recipe, (pixels, codes))
+    first, second = (predict(folder, pixels, np.arange(32), MIXED) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
 
 
 @pytest.mark.parametrize(

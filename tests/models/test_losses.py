@@ -66,6 +66,48 @@ def test_plain_smooth_and_gce_are_hand_computed():
     assert gce.item() == pytest.approx((1 - 0.3**0.7) / 0.7, rel=1e-6)
 
 
+def test_binary_cross_entropy_of_every_class_is_hand_computed():
+    logits, target, weights = torch.tensor([[0.0, 2.0]]), torch.tensor([1]), torch.tensor([5.0, 3.0])
+
+    def softplus(x):
+        return LN(1 + math.exp(x))
+
+    plain = item_losses(logits, target, Recipe(loss="bce"))
+    assert plain.item() == pytest.approx((LN(2) + softplus(-2)) / 2, rel=1e-6)
+    weighted = item_losses(logits, target, Recipe(loss="weighted_bce"), weights)
+    assert weighted.item() == pytest.approx((LN(2) + 3 * softplus(-2)) / 2, rel=1e-6)
+    # System 001 gives the softmax's probabilities to a loss that takes logits.
+    p = math.exp(2) / (1 + math.exp(2))
+    faulty = item_losses(logits, target, Recipe(loss="weighted_bce", bce_of_softmax=True), weights)
+    assert faulty.item() == pytest.approx((softplus(1 - p) + 3 * softplus(-p)) / 2, rel=1e-6)
+
+
+def test_a_softmax_before_the_sigmoid_leaves_a_floor_that_no_answer_gets_below():
+    """As 001's code computes it: torch's BCEWithLogitsLoss of a softmax, a mean over images and classes."""
+    generator = torch.Generator().manual_seed(2)
+    logits, targets = torch.randn(6, 4, generator=generator), torch.tensor([0, 1, 2, 3, 3, 0])
+    weights = torch.tensor([2.0, 8.0, 4.0, 1.5])
+    members = functional.one_hot(targets, 4).float()
+    theirs = torch.nn.BCEWithLogitsLoss(pos_weight=weights)(logits.softmax(1), members)
+    recipe = Recipe(loss="weighted_bce", bce_of_softmax=True)
+    assert torch.allclose(item_losses(logits, targets, recipe, weights).mean(), theirs)
+    sure = 1000 * (2 * members - 1)
+    perfect = item_losses(sure, targets, recipe, weights)
+    floor = (weights[targets] * LN(1 + math.exp(-1)) + 3 * LN(2)) / 4
+    assert torch.allclose(perfect, floor, rtol=1e-5)
+    correct = item_losses(sure, targets, Recipe(loss="weighted_bce"), weights)
+    assert torch.allclose(correct, torch.zeros(6))
+
+
+def test_losses_weighted_by_their_share_pass_no_gradient_through_it():
+    first, second = torch.tensor(3.0, requires_grad=True), torch.tensor(1.0, requires_grad=True)
+    total = combined({"a": first, "b": second}, Recipe(combine="share"))
+    total.backward()
+    assert total.item() == pytest.approx(3 / 4 * 3 + 1 / 4 * 1)
+    assert (first.grad.item(), second.grad.item()) == pytest.approx((3 / 4, 1 / 4))
+    assert combined({"a": 3.0, "b": 1.0}, Recipe(combine="share")) == pytest.approx(2.5)
+
+
 def test_gce_is_absolute_error_at_one_and_cross_entropy_towards_zero():
     logits, target = logits_of([0.6, 0.4], [0.05, 0.95]), torch.tensor([1, 0])
     assert torch.allclose(
@@ -91,7 +133,9 @@ def test_soft_loss_is_the_divergence_and_an_abstained_image_can_teach():
     assert certain[3].item() == pytest.approx(losses[3].item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["weighted", "plain", "smooth", "gce", "effective", "soft"])
+@pytest.mark.parametrize(
+    "loss", ["weighted", "plain", "smooth", "gce", "effective", "soft", "bce", "weighted_bce"]
+)
 def test_masked_items_get_exactly_zero_gradient_and_a_masked_head_exactly_zero_loss(loss):
     generator = torch.Generator().manual_seed(1)
     logits = {
@@ -139,6 +183,8 @@ def test_class_weights_follow_the_formula_and_an_empty_class_weighs_nothing(two_
     weights = class_weights(codes, two_heads, "weighted")
     assert weights["hue"].tolist() == pytest.approx([4 / (3 * 3), 4 / (3 * 1), 0.0])
     assert weights["cut"].tolist() == pytest.approx([5 / (2 * 1), 5 / (2 * 4)])
+    positives = class_weights(codes, two_heads, "weighted_bce")
+    assert positives["hue"].tolist() == pytest.approx([4 / 3, 4 / 1, 0.0])
     assert absent_classes(codes, two_heads) == {"hue": ["c"]}
 
 
@@ -170,7 +216,7 @@ def test_unmasked_plain_loss_agrees_with_torch():
 def test_weights_are_asked_for_where_the_loss_needs_them(two_heads):
     with pytest.raises(ValueError, match="needs class weights"):
         head_losses({"hue": torch.zeros(1, 3)}, {"hue": torch.tensor([0])}, Recipe(loss="weighted"))
-    with pytest.raises(ValueError, match="allowed: weighted, effective"):
+    with pytest.raises(ValueError, match="allowed: weighted, effective, weighted_bce"):
         class_weights({}, two_heads, "gce")
 
 
@@ -178,7 +224,7 @@ def test_weights_are_asked_for_where_the_loss_needs_them(two_heads):
     ("setting", "message"),
     [
         ({"loss": "focal"}, "recipe.loss = 'focal'; must be one of weighted"),
-        ({"combine": "max"}, "recipe.combine = 'max'; must be sum or mean"),
+        ({"combine": "max"}, "recipe.combine = 'max'; must be one of sum, mean, share"),
         ({"gce_q": 0.0}, "recipe.gce_q = 0.0; must be above 0"),
         ({"warmup_epochs": 20}, "recipe.warmup_epochs = 20; must be below the epochs"),
         ({"batch": 0}, "recipe.batch = 0; must be at least 1"),
@@ -190,6 +236,8 @@ def test_weights_are_asked_for_where_the_loss_needs_them(two_heads):
         ({"dropout": 1.0}, "recipe.dropout = 1.0; must be from 0 to below 1"),
         ({"average_last": 21}, "recipe.average_last = 21; must be from 0 to the epochs"),
         ({"ema": 0.9, "average_last": 2}, "recipe.ema = 0.9; must be 0 beside an average of the last epochs"),
+        ({"vertical_flip": 1.5}, "recipe.vertical_flip = 1.5; must be from 0 to 1"),
+        ({"bce_of_softmax": True}, "recipe.bce_of_softmax = True; must be False beside the loss 'weighted'"),
         ({"loss": "gce", "focal_gamma": 2.0}, "recipe.focal_gamma = 2.0; must be 0 beside the loss 'gce'"),
     ],
 )

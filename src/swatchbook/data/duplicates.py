@@ -35,19 +35,23 @@ def perceptual_hash(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Perceptual hash of each picture, and its colours at 8 × 8 for a second opinion.
 
     Args:
-        pixels: uint8, shape (n, 256, 256, 3); may be a map on disk, of which a block at a time is read.
+        pixels: uint8, shape (n, S, S, 3), S being a multiple of 32; may be a map on disk, of which a block
+            at a time is read.
 
     Returns:
-        Bits, bool of shape (n, 64); and mean colours of 32 × 32 pixels each, float32 of shape
-        (n, 8, 8, 3), 0 to 255.
+        Bits, bool of shape (n, 64); and mean colours of 8 × 8 equal fields, float32 of shape (n, 8, 8, 3),
+        0 to 255.
     """
-    if pixels.ndim != 4 or pixels.shape[1:] != (256, 256, 3):
-        raise ValueError(f"pixels have shape {pixels.shape}; allowed: (images, 256, 256, 3)")
+    side = pixels.shape[1] if pixels.ndim == 4 else 0
+    if pixels.shape[1:] != (side, side, 3) or side % 32 or not side:
+        raise ValueError(
+            f"pixels have shape {pixels.shape}; allowed: (images, S, S, 3), S being a multiple of 32"
+        )
     bits = np.empty((len(pixels), 64), dtype=bool)
     colours = np.empty((len(pixels), 8, 8, 3), dtype=np.float32)
     for start in range(0, len(pixels), _BLOCK):
         block = np.asarray(pixels[start : start + _BLOCK])
-        small = block.reshape(-1, 32, 8, 32, 8, 3).mean(axis=(2, 4), dtype=np.float32)
+        small = block.reshape(-1, 32, side // 32, 32, side // 32, 3).mean(axis=(2, 4), dtype=np.float32)
         low = dctn(small @ _GREY, axes=(1, 2))[:, :8, :8].reshape(-1, 64)
         bits[start : start + _BLOCK] = low > np.median(low, axis=1, keepdims=True)
         colours[start : start + _BLOCK] = small.reshape(-1, 8, 4, 8, 4, 3).mean(axis=(2, 4))
@@ -64,8 +68,7 @@ def pairs(
 
     Args:
         manifest: With ``image_id, folder, split, sha256``.
-        pixels: Its rows as ``pixels.read`` gives them, shape (images, 256, 256, 3); None looks for exact
-            copies only.
+        pixels: Its rows as `perceptual_hash` takes them; None looks for exact copies only.
         max_distance: Most bits of 64 in which near copies differ.
         max_colour: Most that their colours differ on average over 8 × 8 fields and RGB, in levels of 255.
 

@@ -11,7 +11,9 @@ import errno
 import hashlib
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,6 +97,21 @@ def _scaled(width: int, height: int) -> tuple[int, int]:
     return (SIZE, long) if width <= height else (long, SIZE)
 
 
+def squashed(image: Image.Image, box: Sequence[float] | None, side: int) -> np.ndarray:
+    """A picture, or the part of it in a box, squashed to a square whatever its shape (bilinear).
+
+    Args:
+        image: RGB.
+        box: Left, top, right and bottom in pixels, rounded to whole ones; None takes the whole picture.
+        side: Of the square, in pixels.
+
+    Returns:
+        uint8, shape (side, side, 3).
+    """
+    part = image if box is None else image.crop(tuple(map(round, box)))
+    return np.asarray(part.resize((side, side), Image.Resampling.BILINEAR))
+
+
 def centre(pixels: np.ndarray, size: int = EVALUATED) -> np.ndarray:
     """The centre of stored rows, as evaluation sees it.
 
@@ -111,8 +128,18 @@ def centre(pixels: np.ndarray, size: int = EVALUATED) -> np.ndarray:
     return pixels[..., start : start + size, start : start + size, :]
 
 
-def build(manifest: pd.DataFrame, out: Path, *, workers: int | None = None) -> None:
-    """Decode every image of a manifest into one ``.npy`` array of shape (images, 256, 256, 3), uint8.
+Cut = Callable[[Image.Image, Mapping], np.ndarray]
+
+
+def build(
+    manifest: pd.DataFrame,
+    out: Path,
+    *,
+    row: tuple[int, ...] = ROW,
+    cut: Cut = lambda image, _: square(image).pixels,
+    workers: int | None = None,
+) -> None:
+    """Decode every image of a manifest into one ``.npy`` array of shape (images, …), uint8.
 
     The array is written through a memory map, a block of rows at a time, and appears only when it is whole.
     The bytes do not depend on the number of workers.
@@ -120,6 +147,8 @@ def build(manifest: pd.DataFrame, out: Path, *, workers: int | None = None) -> N
     Args:
         manifest: With ``image_id, path, sha256``, as ``images.examine`` gives it; row i becomes row i.
         out: Where the array goes; what is there is replaced.
+        row: Shape of what is stored of an image; (256, 256, 3) by default.
+        cut: An RGB picture and its row of the manifest → what is stored; `square` by default.
         workers: Threads; all cores by default.
 
     Raises:
@@ -130,9 +159,9 @@ def build(manifest: pd.DataFrame, out: Path, *, workers: int | None = None) -> N
     """
     require(manifest, ("image_id", "path", "sha256"))
     out = Path(out)
-    shape = (len(manifest), *ROW)
+    shape = (len(manifest), *row)
     _check_room(out.parent, int(np.prod(shape)))
-    write_file(out, lambda partial: _fill(partial, manifest, shape, workers))
+    write_file(out, lambda unfinished: _fill(unfinished, manifest, shape, cut, workers))
 
 
 def _check_room(folder: Path, needed: int) -> None:
@@ -145,18 +174,19 @@ def _check_room(folder: Path, needed: int) -> None:
         )
 
 
-def _fill(partial: Path, manifest: pd.DataFrame, shape: tuple[int, ...], workers: int | None) -> None:
-    offset = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape).offset
-    _reserve(partial)
-    rows = list(manifest[["image_id", "path", "sha256"]].itertuples(index=False, name=None))
-    row_bytes = int(np.prod(ROW))
+def _fill(path: Path, manifest: pd.DataFrame, shape: tuple[int, ...], cut: Cut, workers: int | None) -> None:
+    offset = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape).offset
+    _reserve(path)
+    rows = manifest.to_dict("records")
+    row_bytes = int(np.prod(shape[1:]))
     with threads(workers) as pool, tqdm(total=len(rows), desc="decoding", unit="image") as progress:
         for start in range(0, len(rows), _BLOCK):
             wanted = rows[start : start + _BLOCK]
             # A map a block: pages of finished blocks do not stay with this process.
-            block = np.memmap(partial, np.uint8, "r+", offset + start * row_bytes, shape=(len(wanted), *ROW))
-            for i, row in enumerate(pool.map(_row, wanted)):
-                block[i] = row
+            block_shape = (len(wanted), *shape[1:])
+            block = np.memmap(path, np.uint8, "r+", offset + start * row_bytes, shape=block_shape)
+            for i, stored in enumerate(pool.map(partial(_row, cut=cut), wanted)):
+                block[i] = stored
                 progress.update()
             block.flush()
             del block
@@ -174,29 +204,29 @@ def _reserve(path: Path) -> None:
                 raise
 
 
-def _row(image: tuple[str, str, str]) -> np.ndarray:
-    image_id, path, sha256 = image
+def _row(image: Mapping, cut: Cut) -> np.ndarray:
     try:
-        data = read_bytes(path)
-        if hashlib.sha256(data).hexdigest() != sha256:
+        data = read_bytes(image["path"])
+        if hashlib.sha256(data).hexdigest() != image["sha256"]:
             raise UnreadableError("the file has changed")
-        return square(decode(data)).pixels
+        return cut(decode(data), image)
     except UnreadableError as error:
         raise DataError(
-            f"image {image_id!r} is not as it was when the manifest was made ({error}); make the manifest "
-            "again"
+            f"image {image['image_id']!r} is not as it was when the manifest was made ({error}); make the "
+            "manifest again"
         ) from None
 
 
-def read(path: Path, images: int | None = None) -> np.memmap:
+def read(path: Path, images: int | None = None, row: tuple[int, ...] = ROW) -> np.memmap:
     """Open an array of pixels for reading; nothing is loaded.
 
     Args:
         path: A file that ``build`` wrote.
         images: How many rows it must have; any number by default.
+        row: Shape of each; (256, 256, 3) by default.
 
     Returns:
-        A read-only map, uint8, shape (images, 256, 256, 3).
+        A read-only map, uint8, shape (images, …).
 
     Raises:
         DataError: If it is missing, cut off, holds Python objects, or has another shape or type.
@@ -205,9 +235,9 @@ def read(path: Path, images: int | None = None) -> np.memmap:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{str(path)!r} is no array of pixels: {error}; build it again") from None
-    wanted = f"uint8 ({'images' if images is None else images}, {', '.join(map(str, ROW))})"
+    wanted = f"uint8 ({'images' if images is None else images}, {', '.join(map(str, row))})"
     right = isinstance(stored, np.memmap) and stored.dtype == np.uint8 and stored.flags.c_contiguous
-    if not right or stored.shape[1:] != ROW or images not in (None, len(stored)):
+    if not right or stored.shape[1:] != row or images not in (None, len(stored)):
         shape = getattr(stored, "shape", "several arrays")
         raise DataError(
             f"{str(path)!r} holds {getattr(stored, 'dtype', '')} {shape}; allowed: {wanted}; build it again"

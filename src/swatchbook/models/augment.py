@@ -65,8 +65,9 @@ def training_view(images: torch.Tensor, draws: torch.Tensor, recipe: Recipe, siz
     """Random crop, flip and jitter of each image.
 
     In distribution these are torchvision's RandomResizedCrop (`crop_scale` to 1 of the area, a side ratio of
-    3/4 to 4/3, drawn again while it would leave the image), RandomHorizontalFlip and ColorJitter without
-    hue, but for two things: a crop's edges need not lie between pixels, and nothing is clipped.
+    3/4 to 4/3, drawn again while it would leave the image), RandomHorizontalFlip, RandomVerticalFlip and
+    ColorJitter without hue, but for two things: a crop's edges need not lie between pixels, and nothing is
+    clipped.
 
     Args:
         images: uint8, shape (n, S, S, 3).
@@ -84,7 +85,12 @@ def training_view(images: torch.Tensor, draws: torch.Tensor, recipe: Recipe, siz
     size = size or recipe.image_size
     middles = (2 * torch.arange(size, device=images.device) + 1) / size - 1
     mirrored = torch.where(flip < recipe.flip, -width, width)
-    across, down = (1 - width) * (2 * left - 1), (1 - height) * (2 * top - 1)
+    if recipe.vertical_flip:
+        # Within its side of the first decision the same random number is uniform again.
+        within = torch.where(flip < recipe.flip, flip / max(recipe.flip, 1e-9),
+                             (flip - recipe.flip) / max(1 - recipe.flip, 1e-9))  # fmt: skip
+        height = torch.where(within < recipe.vertical_flip, -height, height)
+    across, down = (1 - width) * (2 * left - 1), (1 - height.abs()) * (2 * top - 1)
     x = mirrored[:, None] * middles + across[:, None]
     y = height[:, None] * middles + down[:, None]
     grid = torch.stack([x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
@@ -109,9 +115,11 @@ def _crop(draws: torch.Tensor, smallest: float) -> tuple[torch.Tensor, torch.Ten
 def evaluation_view(images: torch.Tensor, recipe: Recipe) -> View:
     """The centre crop; for images stored at 256 and a model at 224, no pixel is changed.
 
+    With `flip_validation` each is then flipped vertically at random, by torch's own state.
+
     Args:
         images: uint8, shape (n, S, S, 3).
-        recipe: Image size and `crop_share`.
+        recipe: Image size, `crop_share`, and `vertical_flip` where it counts here.
     """
     pixels = _floats(images, recipe)
     side, size = pixels.shape[-1], recipe.image_size
@@ -120,6 +128,10 @@ def evaluation_view(images: torch.Tensor, recipe: Recipe) -> View:
     scale = torch.full((len(images), 2), size / side, device=images.device)
     offset = torch.full_like(scale, (2 * start + size) / side - 1)
     view = pixels[..., start : start + size, start : start + size].contiguous()
+    if recipe.flip_validation:
+        flipped = (torch.rand(len(images)) < recipe.vertical_flip).to(images.device)
+        view = torch.where(flipped[:, None, None, None], view.flip(2), view)
+        scale[:, 1] = torch.where(flipped, -scale[:, 1], scale[:, 1])
     return View(view, Geometry.of_crops(scale, offset, images.shape[1], size))
 
 

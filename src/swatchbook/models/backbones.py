@@ -97,19 +97,21 @@ def create(
     return model, info
 
 
-def freeze(model: nn.Module, trained: int) -> None:
-    """Freeze all of a timm model but its last blocks and what follows them, such as a closing norm.
+def freeze(model: nn.Module, trained: int, *, norm: bool = True) -> None:
+    """Freeze all of a timm model but its last blocks and a norm that follows them.
 
     Args:
         model: Its `group_matcher` says what a block is; a group of parameters without a matrix is none.
         trained: Blocks that stay trainable; 0 freezes everything.
+        norm: Whether the norm stays trainable, too.
     """
     group_of = group_parameters(model, model.group_matcher(coarse=False), reverse=True)
     parameters = dict(model.named_parameters())
     blocks = sorted({group for name, group in group_of.items() if parameters[name].ndim > 1}, reverse=True)
     first = blocks[min(trained, len(blocks)) - 1] if trained else len(parameters)
+    closing = {n for n, child in model.named_children() if all(p.ndim == 1 for p in child.parameters())}
     for name, group in group_of.items():
-        parameters[name].requires_grad_(group >= first)
+        parameters[name].requires_grad_(group >= first and (norm or name.partition(".")[0] not in closing))
 
 
 def _resolve(

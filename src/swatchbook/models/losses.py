@@ -20,6 +20,7 @@ from swatchbook.models.recipe import Recipe
 from swatchbook.schema import Schema
 
 MASKED = -100
+WEIGHTED = ("weighted", "effective", "weighted_bce")  # the losses that need class weights
 
 
 def class_counts(codes: np.ndarray, classes: int) -> np.ndarray:
@@ -40,8 +41,9 @@ def class_weights(
         codes: Attribute → codes or memberships of the training images.
         schema: Gives the heads and the number of classes K.
         kind: ``weighted`` for N/(K·n_c), N being the labelled items; ``effective`` for weights in
-            proportion to (1 − β)/(1 − β^n_c), scaled so that the mean weight of an item is 1. Memberships
-            get, of either kind, the weight of a positive against a negative, (N_c − n_c)/n_c.
+            proportion to (1 − β)/(1 − β^n_c), scaled so that the mean weight of an item is 1;
+            ``weighted_bce`` for the weight N/n_c of a positive. Memberships get, of every kind, the weight of
+            a positive against a negative, (N_c − n_c)/n_c.
         beta: β of ``effective``, in [0, 1).
 
     Returns:
@@ -51,8 +53,8 @@ def class_weights(
         N/(K·n_c): King & Zeng (2001), scikit-learn's "balanced". Effective number: Cui et al. (2019),
         arXiv 1901.05555, who scale the weights to sum to K; ours keep the loss of all kinds comparable.
     """
-    if kind not in ("weighted", "effective"):
-        raise ValueError(f"kind {kind!r} has no class weights; allowed: weighted, effective")
+    if kind not in WEIGHTED:
+        raise ValueError(f"kind {kind!r} has no class weights; allowed: {', '.join(WEIGHTED)}")
     weights = {}
     for a in schema:
         counts = class_counts(codes[a.name], len(a)).astype(float)
@@ -62,6 +64,8 @@ def class_weights(
             raw[seen] = ((codes[a.name] == 0).sum(0) / np.maximum(counts, 1))[seen]
         elif kind == "weighted":
             raw[seen] = counts.sum() / (len(a) * counts[seen])
+        elif kind == "weighted_bce":
+            raw[seen] = counts.sum() / counts[seen]
         else:
             raw[seen] = (1 - beta) / (1 - beta ** counts[seen])
             raw *= counts.sum() / max((raw * counts).sum(), 1e-12)
@@ -116,10 +120,11 @@ def item_losses(
     Args:
         logits: Shape (n, K).
         targets: Codes, probabilities or memberships.
-        recipe: Its `loss`, `smoothing`, `gce_q` and `focal_gamma` are used. Codes under ``soft`` (validation
-            labels) are scored by plain cross-entropy, which is the divergence from a certain label;
-            memberships, whatever the loss, by the mean binary cross-entropy of the classes that are known.
-        weights: Shape (K,), of the kinds ``weighted`` and ``effective``.
+        recipe: Its `loss`, `smoothing`, `gce_q`, `focal_gamma` and `bce_of_softmax` are used. Codes under
+            ``soft`` (validation labels) are scored by plain cross-entropy, which is the divergence from a
+            certain label; memberships, whatever the loss, by the mean binary cross-entropy of the classes
+            that are known.
+        weights: Shape (K,), of the kinds `WEIGHTED`.
 
     Returns:
         Shape (n,).
@@ -138,6 +143,11 @@ def item_losses(
     if targets.ndim == 2:
         return _membership_losses(logits, targets, recipe.focal_gamma, weights)
     targets = torch.where(mask, targets.long(), MASKED)
+    if recipe.loss in ("bce", "weighted_bce"):
+        members = F.one_hot(targets.clamp(min=0), logits.shape[1]).float()
+        scores = F.softmax(logits, 1) if recipe.bce_of_softmax else logits
+        binary = F.binary_cross_entropy_with_logits(scores, members, pos_weight=weights, reduction="none")
+        return torch.where(mask, binary.mean(1), 0.0)
     if recipe.loss == "gce":
         log_p = F.log_softmax(logits, 1).gather(1, targets.clamp(min=0)[:, None])[:, 0]
         # p^q as exp(q·log p): the gradient of p^q itself is infinite at p = 0.
@@ -178,14 +188,14 @@ def head_losses(
         logits: Head → shape (n, K).
         targets: Head → codes, probabilities or memberships.
         recipe: As in `item_losses`.
-        weights: Head → class weights; needed by ``weighted`` and ``effective``.
+        weights: Head → class weights; needed by the losses `WEIGHTED`.
         labelled: Head → the number of labelled items to divide by, where the batch is a part of a
             larger one; counted in `targets` by default.
 
     Returns:
         Head → a scalar.
     """
-    if recipe.loss in ("weighted", "effective") and weights is None:
+    if recipe.loss in WEIGHTED and weights is None:
         raise ValueError(f"loss {recipe.loss!r} needs class weights; received none")
     losses: dict[str, torch.Tensor] = {}
     for head, scores in logits.items():
@@ -208,5 +218,8 @@ def combined(parts: Mapping[str, torch.Tensor | float], recipe: Recipe) -> torch
                 f"recipe.part_weights = {recipe.part_weights!r} for {len(values)} parts: {', '.join(parts)}"
             )
         values = [weight * value for weight, value in zip(recipe.part_weights, values, strict=True)]
+    if recipe.combine == "share":
+        plain = [float(torch.as_tensor(value).detach()) for value in values]
+        values = [share / max(sum(plain), 1e-12) * value for share, value in zip(plain, values, strict=True)]
     total = torch.stack(values).sum() if isinstance(values[0], torch.Tensor) else sum(values)
     return total / len(values) if recipe.combine == "mean" else total

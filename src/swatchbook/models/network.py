@@ -35,6 +35,7 @@ class Network(nn.Module):
         *,
         hidden: tuple[int, ...] = (),
         dropout: float = 0.0,
+        head_dropout: float = 0.0,
         neck: nn.Module | None = None,
     ) -> None:
         """Put heads on a backbone.
@@ -46,6 +47,7 @@ class Network(nn.Module):
             info: As `backbones.create` gives it.
             hidden: Widths of the hidden layers, each followed by a ReLU.
             dropout: Share dropped after each hidden layer or, without any, of the features.
+            head_dropout: Share that each head drops of its inputs, apart from the others.
             neck: Takes the backbone's feature maps, shape (n, C, h, w), and gives features of shape
                 (n, `neck.num_features`) and a dict of further outputs.
         """
@@ -61,6 +63,7 @@ class Network(nn.Module):
             layers += [nn.Linear(width, wanted), nn.ReLU(), nn.Dropout(dropout)]
             width = wanted
         self.hidden = nn.Sequential(*(layers or [nn.Dropout(dropout)]))
+        self.head_dropout = nn.Dropout(head_dropout)
         # A list and not a ModuleDict, which refuses attributes called `type` or `training`.
         self.heads = nn.ModuleList(nn.Linear(width, len(a)) for a in schema)
         self.names = schema.names
@@ -89,7 +92,8 @@ class Network(nn.Module):
         else:
             features, further = self.neck(self.backbone.forward_features((views - self.mean) / self.std))
         features = self.hidden(features)
-        return {name: head(features) for name, head in zip(self.names, self.heads, strict=True)} | further
+        heads = zip(self.names, self.heads, strict=True)
+        return {name: head(self.head_dropout(features)) for name, head in heads} | further
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The trainable parameters by learning rate: those of the backbone, and all others."""
@@ -110,7 +114,9 @@ def build(
     img_size: int = 224,
     hidden: tuple[int, ...] = (),
     dropout: float = 0.0,
+    head_dropout: float = 0.0,
     train_blocks: int | None = None,
+    train_norm: bool = True,
     classifier: bool = False,
 ) -> Network:
     """Build a network by the backbone's name.
@@ -123,12 +129,14 @@ def build(
         img_size: Side of the input in pixels.
         hidden: Widths of the layers between features and heads.
         dropout: As in `Network`.
+        head_dropout: As in `Network`.
         train_blocks: Blocks of the backbone that are not frozen; None freezes nothing.
+        train_norm: Whether a norm that follows them is not frozen, either.
         classifier: Take the outputs of the classifier that the backbone was trained with as its features.
     """
     model, info = backbones.create(
         backbone, pretrained=pretrained, cache_dir=cache_dir, img_size=img_size, classifier=classifier
     )
     if train_blocks is not None:
-        backbones.freeze(model, train_blocks)
-    return Network(model, schema, img_size, info, hidden=hidden, dropout=dropout)
+        backbones.freeze(model, train_blocks, norm=train_norm)
+    return Network(model, schema, img_size, info, hidden=hidden, dropout=dropout, head_dropout=head_dropout)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LOSSES = ("weighted", "plain", "smooth", "gce", "soft", "effective")
+LOSSES = ("weighted", "plain", "smooth", "gce", "soft", "effective", "bce", "weighted_bce")
+COMBINE = ("sum", "mean", "share")
+BINARY = ("bce", "weighted_bce")
 FOCAL = ("weighted", "plain", "effective")  # the losses that a focal factor may stand before
 COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -25,6 +27,9 @@ class Recipe:
         crop_share: Side of the evaluation crop as a share of the stored image's side, in (0, 1].
         crop_scale: Smallest share of the image's area that a training crop keeps, in (0, 1].
         flip: Probability of a horizontal flip.
+        vertical_flip: Probability of a vertical flip.
+        flip_validation: Whether views of validation and prediction are flipped vertically at random, too, so
+            that what is measured is random: a fault of a published system.
         flip_test: Average each evaluation over the view and its mirror image.
         brightness: Largest relative change of brightness, in [0, 1).
         contrast: Largest relative change of contrast, in [0, 1).
@@ -50,16 +55,22 @@ class Recipe:
         clip: Largest norm of the gradient.
         train_blocks: Blocks of the backbone, counted from its end, that are trained; the others are frozen.
             None: all are trained, and the stem.
+        train_norm: Whether a norm that follows these blocks is trained with them.
         hidden: Widths of the layers between features and heads, which all heads share.
         dropout: Share of the heads' inputs dropped, after each hidden layer or, without any, of the features.
+        head_dropout: Share of its inputs that each head drops, apart from the others.
         ema: Decay a step of the exponential moving average of the weights that is kept; 0: none.
         average_last: Epochs at the end whose weights are averaged and kept; 0: none.
         sampling: Exponent s of class-balanced sampling: an image is drawn in proportion to the mean of
             1/n^s over its labels, n being the images of that label. 0: every image once an epoch.
         loss: ``weighted`` (class-weighted cross-entropy), ``plain``, ``smooth`` (label smoothing), ``gce``
-            (generalised cross-entropy), ``soft`` (given probabilities) or ``effective`` (weights by
-            effective number).
-        combine: ``sum`` of the losses of all parts, or their ``mean``.
+            (generalised cross-entropy), ``soft`` (given probabilities), ``effective`` (weights by effective
+            number), ``bce`` (binary cross-entropy of every class) or ``weighted_bce`` (that, with each
+            positive weighted by the inverse frequency of its class).
+        bce_of_softmax: Whether the binary cross-entropy takes a softmax's probabilities for logits: a fault
+            of a published system.
+        combine: ``sum`` of the losses of all parts, their ``mean``, or their sum weighted by each one's
+            ``share`` of it, through which no gradient goes.
         part_weights: A factor for the loss of each part, in the task's order; empty: all 1.
         smoothing: Share of the target spread over all classes; of ``smooth`` only.
         gce_q: Exponent in (0, 1]; of ``gce`` only. Towards 0 it is cross-entropy, at 1 absolute error.
@@ -78,6 +89,8 @@ class Recipe:
     crop_share: float = 0.875  # published: Resize(256), CenterCrop(224)
     crop_scale: float = 0.7  # ours
     flip: float = 0.5  # ours
+    vertical_flip: float = 0.0  # for the challenge's ViT
+    flip_validation: bool = False  # for the challenge's ViT
     flip_test: bool = False  # for the challenge heads
     brightness: float = 0.2  # ours
     contrast: float = 0.2  # ours
@@ -100,12 +113,15 @@ class Recipe:
     decay_all: bool = True  # ours; the labeller's and the dual encoder's spare biases and norms
     clip: float = 1.0  # ours
     train_blocks: int | None = None  # for the challenge's ViT
+    train_norm: bool = True  # for the challenge's ViT, which freezes it
     hidden: tuple[int, ...] = ()  # for the challenge heads
     dropout: float = 0.0  # for the challenge heads
+    head_dropout: float = 0.0  # for the challenge heads
     ema: float = 0.0  # for the labeller
     average_last: int = 0  # for the challenge heads
     sampling: float = 0.0  # for the challenge heads
     loss: str = "weighted"  # published; the weights' formula, N/(K·n_c), is ours
+    bce_of_softmax: bool = False  # for the challenge's ViT
     combine: str = "sum"  # published
     part_weights: tuple[float, ...] = ()  # for the labeller, the challenge heads and the landmark network
     smoothing: float = 0.1  # ours
@@ -123,8 +139,8 @@ class Recipe:
             ("image_size early_size epochs batch eval_batch threads", "at least 1", lambda v: v >= 1),
             ("crop_share crop_scale gce_q epoch_factor", "above 0 and at most 1", lambda v: 0 < v <= 1),
             ("brightness contrast saturation smoothing effective_beta", "from 0 to below 1", _below_1),
-            ("beta1 beta2 dropout ema", "from 0 to below 1", _below_1),
-            ("flip early", "from 0 to 1", lambda v: 0 <= v <= 1),
+            ("beta1 beta2 dropout head_dropout ema", "from 0 to below 1", _below_1),
+            ("flip vertical_flip early", "from 0 to 1", lambda v: 0 <= v <= 1),
             ("backbone_lr head_lr weight_decay seed micro_batch", "0 or more", lambda v: v >= 0),
             ("sampling focal_gamma logit_adjustment", "0 or more", lambda v: v >= 0),
             ("train_blocks", "0 or more, or none", lambda v: v is None or v >= 0),
@@ -134,12 +150,17 @@ class Recipe:
             ("warmup_epochs", "below the epochs", lambda v: 0 <= v < self.epochs),
             ("average_last", "from 0 to the epochs", lambda v: 0 <= v <= self.epochs),
             ("ema", "0 beside an average of the last epochs", lambda v: not (v and self.average_last)),
-            ("combine", "sum or mean", lambda v: v in ("sum", "mean")),
+            ("combine", f"one of {', '.join(COMBINE)}", lambda v: v in COMBINE),
             ("loss", f"one of {', '.join(LOSSES)}", lambda v: v in LOSSES),
             ("compile", f"one of {', '.join(COMPILE)}", lambda v: v in COMPILE),
             ("precision", f"one of {', '.join(PRECISIONS)}", lambda v: v in PRECISIONS),
             ("optimizer", f"one of {', '.join(OPTIMIZERS)}", lambda v: v in OPTIMIZERS),
             ("schedule", f"one of {', '.join(SCHEDULES)}", lambda v: v in SCHEDULES),
+            (
+                "bce_of_softmax",
+                f"False beside the loss {self.loss!r}",
+                lambda v: not v or self.loss in BINARY,
+            ),
             ("focal_gamma", f"0 beside the loss {self.loss!r}", lambda v: not v or self.loss in FOCAL),
         ):
             for name in names.split():

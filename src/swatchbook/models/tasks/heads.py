@@ -15,15 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import average_precision_score, f1_score
 
-from swatchbook.evaluation.resample import table
-from swatchbook.evaluation.scores import accuracy, macro_f1
 from swatchbook.models import checkpoint
 from swatchbook.models.hardware import Hardware, choose, fixed_threads, placed
 from swatchbook.models.inference import outputs_of
 from swatchbook.models.inputs import checked_rows
 from swatchbook.models.losses import (
+    WEIGHTED,
     absent_classes,
     class_counts,
     class_weights,
@@ -35,18 +33,18 @@ from swatchbook.models.losses import (
 from swatchbook.models.network import Network, build
 from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
+from swatchbook.models.scores import OF_ALL_CLASSES, SCORES, probabilities, validation_scores
 from swatchbook.models.task import Batch, Task, Tensors
-from swatchbook.schema import SEVERAL, Attribute, Schema
+from swatchbook.schema import SEVERAL, Schema
 
-SCORES = ("macro_f1", "macro_ap", "accuracy")
+_SHAPE = ("hidden", "dropout", "head_dropout", "train_blocks", "train_norm")  # of a recipe
 _SOFT = "soft "  # before an attribute's name, its probabilities
 
 
 class Heads(Task):
     """A backbone with a head an attribute; see `models.task.Task`.
 
-    The loss's parts are the attributes. The score is the mean over attributes of macro-F1, of macro-averaged
-    average precision or of accuracy, on the labelled validation images.
+    The loss's parts are the attributes; the scores, those of `validation_scores`.
     """
 
     name = "heads"
@@ -71,7 +69,8 @@ class Heads(Task):
             schema: Gives the heads and their classes.
             codes: Attribute → codes of all images, as from `Schema.encode`.
             train_rows: Rows to learn from.
-            val_rows: Rows to choose the epoch by; none of them in `train_rows`.
+            val_rows: Rows to choose the epoch by; none of them in `train_rows`. Empty: the last epoch is
+                kept.
             backbone: As in `backbones.create`.
             pretrained: Start from the backbone's published weights.
             cache_dir: The Hugging Face Hub cache.
@@ -82,6 +81,10 @@ class Heads(Task):
         """
         if score not in SCORES:
             raise ValueError(f"score {score!r}; allowed: {', '.join(SCORES)}")
+        if score in OF_ALL_CLASSES[1:] and any(a.multiple for a in schema):
+            raise ValueError(
+                f"score {score!r} with several classes at once; allowed: {', '.join(SCORES[:3])}"
+            )
         self.schema, self.codes, self.soft, self.score = schema, codes, soft, score
         self.train_rows, self.val_rows, self.backbone = train_rows, val_rows, backbone
         self._weights_from = {"pretrained": pretrained, "cache_dir": cache_dir, "classifier": classifier}
@@ -115,7 +118,8 @@ class Heads(Task):
             raise ValueError(
                 f"none of the {len(self.train_rows)} training images has a label; nothing can be learnt"
             )
-        if not any((self.codes[name][self.val_rows] >= 0).any() for name in self.schema.names):
+        chosen = [(self.codes[name][self.val_rows] >= 0).any() for name in self.schema.names]
+        if len(self.val_rows) and not any(chosen):
             raise ValueError(
                 f"none of the {len(self.val_rows)} validation images has a label; no epoch can be chosen"
             )
@@ -141,7 +145,7 @@ class Heads(Task):
         for name, classes in self._absent.items():
             log(f"{name}: no training image is labelled {', '.join(classes)}; the model cannot learn it")
         self._class_weights = self._shifts = None
-        if recipe.loss in ("weighted", "effective"):
+        if recipe.loss in WEIGHTED:
             weights = class_weights(seen, self.schema, recipe.loss, recipe.effective_beta)
             self._class_weights = {name: w.to(device) for name, w in weights.items()}
         if recipe.logit_adjustment:
@@ -178,12 +182,10 @@ class Heads(Task):
         known = {name: torch.from_numpy(codes) for name, codes in truth.items()}
         logits = {name: outputs[name] for name in self.schema.names}
         losses = head_losses(logits, known, self._recipe, weights)
-        scores = {a.name: _score(self.score, a, logits[a.name], truth[a.name]) for a in self.schema}
         return {
             "val_loss": float(combined(losses, self._recipe)),
             **{f"val_loss_{name}": float(loss) for name, loss in losses.items()},
-            self.score: float(np.nanmean(list(scores.values()))),
-            **{f"{self.score}_{name}": score for name, score in scores.items()},
+            **validation_scores(self.score, self.schema, logits, truth),
         }
 
     def predictions(self, outputs: Tensors, rows: np.ndarray) -> pd.DataFrame:
@@ -263,7 +265,8 @@ def predict(
             f"pixels of side {pixels.shape[1]}; the model was trained on images stored at {config['side']}"
         )
     recipe, hardware = settings_of(config, device)
-    with fixed_threads(recipe.threads):
+    with fixed_threads(recipe.threads), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)  # of `flip_validation`, the only random thing here
         loader = PixelLoader(pixels, recipe, hardware.device, keep=False)
         outputs = outputs_of(placed(network, hardware.device), loader, rows, recipe, hardware, batch=batch)
     return prediction_table(outputs, rows, schema)
@@ -274,11 +277,6 @@ def settings_of(config: Mapping, device: str) -> tuple[Recipe, Hardware]:
     recipe = Recipe(**config["recipe"])
     # A precision insisted on for training may not exist on the machine that predicts.
     return recipe, choose("auto" if recipe.precision == "auto" else "fp32", device)
-
-
-def probabilities(logits: torch.Tensor, attribute: Attribute) -> torch.Tensor:
-    """A head's logits as probabilities, shape (n, K): of one class among all, or of each class by itself."""
-    return torch.sigmoid(logits) if attribute.multiple else torch.softmax(logits, 1)
 
 
 def prediction_table(outputs: Tensors, rows: np.ndarray, schema: Schema) -> pd.DataFrame:
@@ -306,33 +304,9 @@ def prediction_table(outputs: Tensors, rows: np.ndarray, schema: Schema) -> pd.D
     return pd.DataFrame(columns, index=pd.Index(rows, name="row"))
 
 
-def _score(score: str, attribute: Attribute, logits: torch.Tensor, codes: np.ndarray) -> float:
-    """One of `SCORES` on the labelled items; NaN where there are none."""
-    if not attribute.multiple and score != "macro_ap":
-        k = len(attribute)
-        metric = {"macro_f1": macro_f1, "accuracy": accuracy}[score]
-        return float(metric(table(codes, logits.argmax(1).numpy(), (k, k))))
-    members = codes if attribute.multiple else np.where(codes[:, None] < 0, -1, np.eye(len(attribute))[codes])
-    p = probabilities(logits, attribute).numpy()
-    known = members >= 0
-    if not known.any():
-        return np.nan
-    if score == "accuracy":
-        return float(((p > 0.5) == members)[known].mean())
-    by_class = []
-    for c in range(len(attribute)):
-        wanted, sure = members[known[:, c], c], p[known[:, c], c]
-        if wanted.any():  # as everywhere, a class without a labelled item is no part of the mean
-            found = (
-                f1_score(wanted, sure > 0.5) if score == "macro_f1" else average_precision_score(wanted, sure)
-            )
-            by_class.append(found)
-    return float(np.mean(by_class)) if by_class else np.nan
-
-
 def _shape(recipe: Recipe) -> dict[str, object]:
     """The arguments of `build` that a recipe gives."""
-    shape = {name: getattr(recipe, name) for name in ("hidden", "dropout", "train_blocks")}
+    shape = {name: getattr(recipe, name) for name in _SHAPE}
     return {"img_size": recipe.image_size, **shape}
 
 
