@@ -17,6 +17,7 @@ from torch import nn
 
 from swatchbook import labeller as labels
 from swatchbook.labeller import TOWER
+from swatchbook.models import reduced  # noqa: F401 - registers its networks with timm
 from swatchbook.store import sha256
 
 LOCAL = "local-dir:"
@@ -51,7 +52,7 @@ def create(
 
     Args:
         backbone: A timm name, best with its tag (``resnet50.tv_in1k``); ``efficientnet_lite0``, ``…1`` or
-            ``…2``, whose weights come from the extra ``imagenet``; ``local-dir:PATH``, a folder with timm's
+            ``…2``, whose weights come from the extra ``imagenet``; one of `reduced`; ``local-dir:PATH``, a folder with timm's
             `config.json` and `model.safetensors`; or ``swatchbook-tower``, the image tower of the labeller in
             the box, trained on drawn garments, without its projection.
         pretrained: Load the backbone's weights; False starts from random ones.

@@ -1,0 +1,79 @@
+"""The challenge study: six attributes of a garment, both published systems and ours, measured alike."""
+
+from __future__ import annotations
+
+from swatchbook.labeller import TOWER
+from swatchbook.pipeline.spec import Profile, Spec
+from swatchbook.schema import Schema
+from swatchbook.studies.challenge.settings import Config
+from swatchbook.studies.challenge.stages import stages
+from swatchbook.studies.challenge.systems import OURS, SYSTEMS
+
+# What runs on two cores without a network: small networks from random weights, and the labeller's image tower.
+LAPTOP: dict[str, object] = {
+    "networks.resnet50": "reduced_resnet",
+    "networks.se_resnet50": "reduced_se_resnet",
+    "networks.se_resnext50": "reduced_se_resnext",
+    "networks.vit": "test_vit",
+    "networks.ours": (TOWER,),
+    "networks.probe": TOWER,
+    "networks.pretrained": False,
+    "side": 96,
+    "cut": 200,
+    "limits.image_size": 64,
+    "limits.epochs": 6,
+    "limits.rate": 2e-3,
+}
+SMALL = (
+    "resnet50_0fc", "se_resnet50_0fc", "se_resnext50_0fc", "se_resnet50_2fc", "se_resnet50_4fc",
+    "se_resnet50_ce", "se_resnet50_weighted", "se_resnet50_no_flip", "se_resnet50_whole", "vit", "vit_linear",
+    "vit_unweighted", "vit_no_flip", "vit_mended",
+)  # fmt: skip
+ALL = tuple(name for name, system in SYSTEMS.items() if system.whose != OURS)
+SOURCE = {"source": "source"}
+
+RESULTS = {
+    "manifest": ("manifest.parquet", "A row an image: `image_id, path, split`, six groups, box, landmarks."),
+    "challenge_counts": ("tables/challenge_counts.csv", "Images of each class by split."),
+    "challenge_duplicates": ("tables/challenge_duplicates.csv", "Copies among the images, and their labels."),
+}
+
+
+def schema(config: Config) -> Schema:
+    """What a run asks of an image."""
+    return Schema.load(config.schema)
+
+
+STUDY = Spec(
+    name="challenge",
+    config=Config,
+    profiles={
+        "challenge": Profile(
+            "Six attribute heads: both published systems in small and our recipe, on a drawn set or --source.",
+            {**LAPTOP, "systems": SMALL},
+            ("07",),
+            SOURCE,
+        ),
+        "challenge-best": Profile(
+            "Our recipe on the challenge's photographs (--source), with backbones that install by pip.",
+            {},
+            ("07",),
+            SOURCE,
+            required=("source",),
+            private=True,
+        ),
+        "challenge-paper": Profile(
+            "Both published systems as published, and ours, on the challenge's photographs, on a GPU.",
+            {"systems": ALL},
+            ("07",),
+            SOURCE,
+            required=("source",),
+            private=True,
+        ),
+    },
+    stages=stages,
+    results=RESULTS,
+    schema=schema,
+    report="swatchbook.studies.challenge.report:content",
+    private=("source", "submissions"),
+)
