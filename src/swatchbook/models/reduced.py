@@ -12,7 +12,7 @@ from timm.models.resnet import Bottleneck, ResNet
 _SEEN = {"input_size": (3, 64, 64), "num_classes": 1000, "first_conv": "conv1", "classifier": "fc"}
 _SEEN |= {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 default_cfgs = generate_default_cfgs(
-    {name: _SEEN for name in ("reduced_resnet", "reduced_se_resnet", "reduced_se_resnext")}
+    dict.fromkeys(("reduced_resnet", "reduced_se_resnet", "reduced_se_resnext"), _SEEN)
 )
 
 

@@ -23,6 +23,7 @@ LAPTOP: dict[str, object] = {
     "limits.image_size": 64,
     "limits.epochs": 6,
     "limits.rate": 2e-3,
+    "limits.ema": 0.95,
 }
 SMALL = (
     "resnet50_0fc", "se_resnet50_0fc", "se_resnext50_0fc", "se_resnet50_2fc", "se_resnet50_4fc",

@@ -77,8 +77,9 @@ def count_table(manifest: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         for a in schema:
             for label in a.classes:
                 count, n = int((here[a.name] == label).sum()), len(here)
-                low, high = wilson(count, n) if n else (np.nan, np.nan)
-                rows.append((split, a.name, label, count, n, count / n if n else np.nan, low, high))
+                share = count / n if n else np.nan
+                low, high = wilson(share, n) if n else (np.nan, np.nan)
+                rows.append((split, a.name, label, count, n, share, low, high))
     columns = ["split", "group", "class", "count", "n", "value", "low", "high"]
     return pd.DataFrame(rows, columns=columns).assign(interval="95% Wilson")
 

@@ -78,8 +78,9 @@ class Limits:
         image_size: Side of the models' input, in pixels.
         epochs: Passes over the training images.
         batch: Images an optimiser step.
-        rate: Peak learning rate of backbone and heads; networks that start from random weights need larger
-            ones than those that start from published weights.
+        rate: Peak learning rate of backbone and heads, of all but system 001, whose grid has its own; networks
+            that start from random weights need larger ones than those that start from published weights.
+        ema: Decay of the averaged weights, of those systems that average; few steps need a smaller one.
         threads: CPU threads.
     """
 
@@ -87,6 +88,7 @@ class Limits:
     epochs: Count | None = None
     batch: Count | None = None
     rate: Annotated[float, Field(gt=0)] | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     threads: Count | None = None
 
 

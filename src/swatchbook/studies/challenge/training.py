@@ -19,7 +19,7 @@ from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
 from swatchbook.studies.challenge.images import squares
-from swatchbook.studies.challenge.systems import OURS, SYSTEMS, System, recipe_of
+from swatchbook.studies.challenge.systems import OURS, SYSTEMS, VIT, System, recipe_of
 from swatchbook.studies.labelling import classes_and_prompts
 from swatchbook.studies.training import FILES, on_all_processes
 
@@ -54,8 +54,10 @@ def train_and_predict(trace: Trace, name: str) -> None:
     manifest = trace.table("manifest.parquet")
     fit_rows, cut_rows = parts(trace, manifest)[system.part]
     limits = {key: trace.setting(f"limits.{key}") for key in LIMITS}
-    if (rate := trace.setting("limits.rate")) is not None:
-        limits |= {"backbone_lr": rate, "head_lr": rate}
+    if system.whose != VIT:
+        limits |= dict.fromkeys(("backbone_lr", "head_lr"), trace.setting("limits.rate"))
+    if "ema" in system.recipe:
+        limits["ema"] = trace.setting("limits.ema")
     ours = system.whose == OURS
     networks = {system.network: trace.setting(f"networks.{system.network}")}
     stored = squares(trace, system.box, len(manifest))
