@@ -9,7 +9,7 @@ from swatchbook.studies.challenge.settings import Config
 from swatchbook.studies.challenge.stages import stages
 from swatchbook.studies.challenge.systems import OURS, SYSTEMS
 
-# What runs on two cores without a network: small networks from random weights, and the labeller's image tower.
+# What runs on two cores without a network: small networks from random weights; the labeller's image tower.
 LAPTOP: dict[str, object] = {
     "networks.resnet50": "reduced_resnet",
     "networks.se_resnet50": "reduced_se_resnet",
@@ -37,6 +37,18 @@ RESULTS = {
     "manifest": ("manifest.parquet", "A row an image: `image_id, path, split`, six groups, box, landmarks."),
     "challenge_counts": ("tables/challenge_counts.csv", "Images of each class by split."),
     "challenge_duplicates": ("tables/challenge_duplicates.csv", "Copies among the images, and their labels."),
+    "challenge_answers": ("answers.parquet", "Every model's answers on validation and test images."),
+    "challenge_points": ("tables/challenge_points.csv", "Both scores at each strength of logit adjustment."),
+    "challenge_val_predictions": ("tables/challenge_val_predictions.csv", "Ours, image by image."),
+    "challenge_scores": ("tables/challenge_scores.csv", "Scores by model, group and class, on validation."),
+    "challenge_differences": ("tables/challenge_differences.csv", "Paired differences of models."),
+    "challenge_confusion": ("tables/challenge_confusion.csv", "What each class is taken for by ours."),
+    "challenge_known": ("tables/challenge_known.csv", "Scores beside those on many drawn images."),
+    "challenge_agreement": ("tables/challenge_agreement.csv", "Agreement with others' submissions."),
+    "challenge_history": ("tables/challenge_history.csv", "Every training, epoch by epoch."),
+    "challenge_curves": ("tables/challenge_curves.csv", "Learning curves by group beside published ones."),
+    "challenge_systems": ("tables/challenge_systems.csv", "What was trained, on what, for how long."),
+    "challenge_claims": ("tables/challenge_claims.csv", "The documents' claims, each with a verdict."),
 }
 
 
@@ -50,7 +62,7 @@ STUDY = Spec(
     config=Config,
     profiles={
         "challenge": Profile(
-            "Six attribute heads: both published systems in small and our recipe, on a drawn set or --source.",
+            "Six attribute heads: both published systems in small, and ours; a drawn set, or --source.",
             {**LAPTOP, "systems": SMALL},
             ("07",),
             SOURCE,

@@ -1,4 +1,4 @@
-"""Images of the challenge study: drawn or read → manifest → squares, of the box and of the whole photograph."""
+"""Images of the challenge study: drawn or read → manifest → squares, of boxes and of whole photographs."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ class Limits:
         image_size: Side of the models' input, in pixels.
         epochs: Passes over the training images.
         batch: Images an optimiser step.
-        rate: Peak learning rate of backbone and heads, of all but system 001, whose grid has its own; networks
-            that start from random weights need larger ones than those that start from published weights.
+        rate: Peak learning rate of backbone and heads, of all but system 001, whose grid has its own;
+            networks that start from random weights need larger ones than published ones do.
         ema: Decay of the averaged weights, of those systems that average; few steps need a smaller one.
         threads: CPU threads.
     """
@@ -137,8 +137,8 @@ class Config:
             raise ValueError(f"systems = {', '.join(ours)}; networks.ours says how many models of ours")
         if self.source is None and len(self.networks.ours) * self.cut >= self.drawn.n_train:
             raise ValueError(
-                f"cut = {self.cut} for {len(self.networks.ours)} models of {self.drawn.n_train} drawn training "
-                "images; must leave some to train on"
+                f"cut = {self.cut} for {len(self.networks.ours)} models of {self.drawn.n_train} drawn "
+                "training images; must leave some to train on"
             )
 
     @property

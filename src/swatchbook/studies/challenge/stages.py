@@ -5,6 +5,7 @@ from __future__ import annotations
 from swatchbook.pipeline.stage import Stage
 from swatchbook.studies.challenge.settings import Config
 from swatchbook.studies.challenge.systems import SYSTEMS
+from swatchbook.studies.figures import figure
 
 HERE = "swatchbook.studies.challenge"
 LABELLING = "swatchbook.studies.labelling"
@@ -23,6 +24,13 @@ TRAINING = (
     *PIXELS,
 )
 PROBES = ("probe", "probe_balanced")
+TABLES = (
+    "data",
+    "evaluation",
+    "names.py",
+    *(f"studies/challenge/{name}.py" for name in ("systems", "training")),
+    "studies/documents.py",
+)
 
 
 def answering(config: Config) -> tuple[str, ...]:
@@ -32,7 +40,7 @@ def answering(config: Config) -> tuple[str, ...]:
 
 def stages(config: Config) -> tuple[Stage, ...]:
     """The stages of a run."""
-    return (*_images(config), *_answers(config))
+    return (*_images(config), *_answers(config), *_tables(config), *_figures())
 
 
 def _images(config: Config) -> tuple[Stage, ...]:
@@ -93,4 +101,71 @@ def _answers(config: Config) -> tuple[Stage, ...]:
             code=TRAINING,
         ),
         *trainings,
+    )
+
+
+def _tables(config: Config) -> tuple[Stage, ...]:
+    members = [name for name in config.trained if name not in config.systems]
+    known = Stage(
+        "known truth", ("tables/challenge_known.csv",), f"{HERE}.tables:know", code=(*TABLES, "drawn")
+    )
+    agreement = Stage(
+        "agreement",
+        ("tables/challenge_agreement.csv",),
+        f"{HERE}.tables:agree",
+        code=TABLES,
+        outside=f"{HERE}.tables:submissions_content",
+    )
+    return (
+        Stage(
+            "answers",
+            (
+                "answers.parquet",
+                "submission.zip",
+                "tables/challenge_points.csv",
+                "tables/challenge_val_predictions.csv",
+            ),
+            f"{HERE}.tables:answer",
+            code=TABLES,
+            arguments={"names": list(answering(config)), "members": members},
+        ),
+        _table("scores", "tables:score", ("scores", "differences", "confusion")),
+        *(() if config.source else (known,)),
+        *((agreement,) if config.submissions else ()),
+        Stage(
+            "trainings",
+            tuple(f"tables/challenge_{name}.csv" for name in ("history", "curves", "systems")),
+            f"{HERE}.tables:follow",
+            code=(*TABLES, "studies/challenge/published_curves.csv"),
+            arguments={"names": list(config.trained)},
+        ),
+        _table("claims", "claims:claim_table", ("claims",)),
+    )
+
+
+def _table(name: str, function: str, tables: tuple[str, ...]) -> Stage:
+    written = tuple(f"tables/challenge_{table}.csv" for table in tables)
+    code = (*TABLES, "studies/challenge/claims.yaml", "studies/challenge/published_curves.csv")
+    return Stage(name, written, f"{HERE}.{function}", code=code)
+
+
+def _figures() -> tuple[Stage, ...]:
+    drawn = {
+        "challenge_scores": "scores",
+        "challenge_recalls": "scores",
+        "challenge_points": "points",
+        "challenge_differences": "differences",
+        "challenge_curves": "curves",
+    }
+    return (
+        *(figure(name, f"challenge_{table}", f"figures_challenge:{name}") for name, table in drawn.items()),
+        *(
+            figure(
+                f"challenge_confusion_{model}",
+                "challenge_confusion",
+                "figures_challenge:challenge_confusion",
+                model=model,
+            )
+            for model in ("ours", "ours_adjusted")
+        ),
     )

@@ -1,8 +1,8 @@
 """The systems of the challenge study: the two published ones with their variants, and ours.
 
 A system is a network, a recipe, and what it is shown. Recipes are departures from the defaults of
-`models.recipe.Recipe`. Where a document is silent, its public code decides, and where that is silent, we do; the
-comments say which.
+`models.recipe.Recipe`. Where a document is silent, its public code decides, and where that is silent, we do;
+the comments say which.
 """
 
 from __future__ import annotations
