@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -33,7 +35,8 @@ POINTS = ["strength", "chosen", "metric", "value", "low", "high", "n", "interval
 CURVES = ["source", "model", "group", "epoch", "loss", "accuracy"]
 DIFFERENCES = ["model", "variant", "baseline", "baseline_variant", "group", "metric", "value", "low", "high",
                "n", "interval", "p", "p_holm"]  # fmt: skip
-METRICS = {"overall_accuracy": "Overall accuracy", "aca": "Average class accuracy"}
+OVERALL = "overall_accuracy"
+METRICS = {OVERALL: "Overall accuracy", "aca": "Average class accuracy"}
 OURS, PLAIN, ADJUSTED = (
     "ours",
     Style("ours, plain", PALETTE[0], "o"),
@@ -81,8 +84,9 @@ def challenge_scores(table: pd.DataFrame, schema: Schema) -> Figure:
         else "",
         key=[(s.name, key_mark(s)) for s in (PLAIN, ADJUSTED, OTHER)],
     )
-    for axes, (metric, name) in zip(drawing.subplots(1, 2, sharey=True), METRICS.items(), strict=True):
+    for axes, (metric, name) in _panels(drawing):
         heights = plotting.set_rows(axes, [group]).rows
+        axes.tick_params(labelleft=metric == OVERALL)
         own = rows[rows["metric"] == metric].set_index(["model", "variant"]).reindex(order)
         for style, kept in _by_style(order):
             plotting.intervals(axes, own.iloc[kept], np.arange(len(order))[kept], style, size=6)
@@ -90,6 +94,11 @@ def challenge_scores(table: pd.DataFrame, schema: Schema) -> Figure:
         axes.set(xlabel=name, xlim=(plotting.axis_start(own["low"]), min(1.0, own["high"].max() + 0.05)))
     alt = f"Overall accuracy and average class accuracy of {len(order)} models. Best: {joined(told)}."
     return Figure(drawing, alt, rows)
+
+
+def _panels(drawing: Drawing) -> list[tuple[Axes, tuple[str, str]]]:
+    """A panel a metric, and what it shows."""
+    return list(zip(drawing.subplots(1, 2), METRICS.items(), strict=True))
 
 
 def _by_style(order: Sequence[tuple[str, str]]) -> list[tuple[Style, list[int]]]:
@@ -245,8 +254,9 @@ def challenge_differences(table: pd.DataFrame, schema: Schema) -> Figure:
         "Each on the same images. Above zero: the first named is better. One training of each, so that the "
         "luck of a seed is not in the intervals.",
     )
-    for axes, (metric, name) in zip(drawing.subplots(1, 2, sharey=True), METRICS.items(), strict=True):
+    for axes, (metric, name) in _panels(drawing):
         plotting.set_rows(axes, [group])
+        axes.tick_params(labelleft=metric == OVERALL)
         own = rows[rows["metric"] == metric].set_index(["model", "variant", "baseline", "baseline_variant"])
         scaled = own.reindex(keys)[["value", "low", "high"]] * 100
         plotting.intervals(axes, scaled, np.arange(len(keys)), PLAIN, size=5)

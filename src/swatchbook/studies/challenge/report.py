@@ -7,6 +7,7 @@ import pandas as pd
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, words
+from swatchbook.studies.documents import read_numbers
 
 METRICS = {"overall_accuracy": "overall accuracy", "aca": "average class accuracy"}
 LEADS = {
@@ -70,6 +71,18 @@ def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bo
             f"Of the published systems' {len(published)} variants trained here, {called(best[0])} is best: "
             f"{scored(*best, 'overall_accuracy')} overall, {scored(*best, 'aca')} by class."
         )
+    numbers = read_numbers("challenge").astype({"value": float})
+    tests = numbers[numbers["split"] == "test"]
+    sentences.append(
+        "Published, on the secret test images: "
+        + joined(
+            [
+                f"{words(called(row.model))} {row.text} of {METRICS[row.metric]}"
+                for row in tests.loc[tests.groupby(["document", "metric"])["value"].idxmax()].itertuples()
+            ]
+        )
+        + "."
+    )
     counts = claims["verdict"].value_counts()
     told = joined([f"{n} {verdict}" for verdict, n in counts.items()])
     sentences.append(f"Of {len(claims)} claims of the two documents: {told}.")

@@ -148,7 +148,8 @@ def score(trace: Trace) -> None:
     truth = _truth(trace, ids)
     weights = image_weights(len(ids), trace.setting("evaluation.bootstrap"), trace.rng("validation"))
     scores = challenge_scores(truth, answers, schema, weights, split="val", level=level)
-    trace.write_table("tables/challenge_scores.csv", _with_published(scores))
+    full_size = trace.setting("networks.pretrained")
+    trace.write_table("tables/challenge_scores.csv", _with_published(scores, full_size))
     pairs = [((a, "plain"), (b, "plain")) for a, b in PAIRS if {(a, "plain"), (b, "plain")} <= set(answers)]
     others = [model for model in answers if model[0] != "ours" and not model[0].startswith("ours_")]
     pairs += [(OURS["plain"], other) for other in others] + [(OURS["adjusted"], OURS["plain"])]
@@ -162,8 +163,11 @@ def score(trace: Trace) -> None:
     trace.write_table("tables/challenge_confusion.csv", confusion_table(truth, named, schema))
 
 
-def _with_published(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores with what was published of the same system, on the secret test set or on validation."""
+def _with_published(scores: pd.DataFrame, full_size: bool) -> pd.DataFrame:
+    """Scores with what was published of the same system, on the secret test set or on validation.
+
+    Small networks are not the same system: beside theirs nothing stands.
+    """
     numbers = read_numbers("challenge")
     published: dict[tuple[str, str], float] = {}
     for row in numbers.to_dict("records"):
@@ -174,7 +178,7 @@ def _with_published(scores: pd.DataFrame) -> pd.DataFrame:
             name = f"{row['model']}_weighted" if weighted else f"{row['model']}_{layers[0]}fc"
         if name and (row["document"] == "003" or row["split"] == "val"):
             published[name, row["metric"]] = row["value"]
-    whole = (scores["group"] == "all") & (scores["variant"] == "plain")
+    whole = (scores["group"] == "all") & (scores["variant"] == "plain") & full_size
     keys = zip(scores["model"], scores["metric"], whole, strict=True)
     return scores.assign(published=[published.get((m, k), np.nan) if w else np.nan for m, k, w in keys])
 

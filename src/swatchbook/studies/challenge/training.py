@@ -13,6 +13,8 @@ import pandas as pd
 from PIL import Image
 
 from swatchbook.data import pixels
+from swatchbook.evaluation.resample import table
+from swatchbook.evaluation.scores import accuracy, recall
 from swatchbook.labeller import BUNDLED, TOWER, WEIGHTS
 from swatchbook.models.recipe import Recipe
 from swatchbook.pipeline.stage import Trace
@@ -154,7 +156,6 @@ def probe(trace: Trace) -> None:
     The plain one is chosen by accuracy, the balanced one by the mean recall of a group's classes.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import accuracy_score, recall_score
     from sklearn.preprocessing import StandardScaler
 
     from swatchbook.models.inference import features_of
@@ -173,7 +174,7 @@ def probe(trace: Trace) -> None:
     first = len(fit_rows)
     features = StandardScaler().fit(features[:first]).transform(features)
     codes = schema.encode(manifest, "manifest.parquet")
-    scores = {"probe": accuracy_score, "probe_balanced": lambda t, y: recall_score(t, y, average="macro")}
+    scores = {"probe": accuracy, "probe_balanced": lambda counts: np.nanmean(recall(counts))}
     for name, score in scores.items():
         columns: dict[str, np.ndarray] = {}
         for a in schema:
@@ -184,7 +185,7 @@ def probe(trace: Trace) -> None:
                 for c in STRENGTHS
             ]
             cut = features[first : first + len(cut_rows)]
-            best = max(tried, key=lambda model: score(held, model.predict(cut)))
+            best = max(tried, key=lambda model: score(table(held, model.predict(cut), (len(a), len(a)))))
             p = np.zeros((len(features) - first, len(a)))
             p[:, best.classes_] = best.predict_proba(features[first:])
             columns |= {f"{a.name}:{label}": p[:, k] for k, label in enumerate(a.classes)}
