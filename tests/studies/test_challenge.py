@@ -182,7 +182,7 @@ def test_a_set_without_validation_images_is_refused(tmp_path: Path) -> None:
 
     write_challenge(tmp_path / "drawn", n_train=3, n_val=0, n_test=1, seed=1, size=64, workers=1)
     opened = Study.open("challenge", tmp_path / "run", log=lambda _: None, source=str(tmp_path / "drawn"))
-    with pytest.raises(DataError, match="val.txt is empty"):
+    with pytest.raises(DataError, match=r"val\.txt is empty"):
         opened.ensure("manifest.parquet")
     assert not opened.store.path("manifest.parquet").exists()
 
