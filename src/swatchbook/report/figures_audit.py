@@ -226,12 +226,12 @@ def truth(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figure:
     rows = plotting.select(table, TRUTH, statistic=["accuracy", "macro_f1"], **{"class": "all"})
     rows = rows[~rows["estimator"].isin(["ppi", "design"])].reset_index(drop=True)
     styles = styles_of(plotting.models_in(rows))
-    seen = rows[(rows["reference"] == "human") & rows["value"].notna()]
+    seen = rows[(rows["reference"] == "audit") & rows["value"].notna()]
     judged = [a for a in schema if a.name in set(seen["head"])]
     held = set(zip(*rows.loc[rows["reference"] == "silver", ["head", "model"]].to_numpy().T, strict=True))
     groups = []
     for a in schema:
-        n = rows.loc[(rows["head"] == a.name) & (rows["reference"] == "human"), "n"].max()
+        n = rows.loc[(rows["head"] == a.name) & (rows["reference"] == "audit"), "n"].max()
         title = capital(words(a.name)) + (f"  ({n:,.0f} judged)" if a in judged else "")
         shown = [m for m in styles if a in judged or (a.name, m) in held]
         groups.append(plotting.Group(a.name, title, [((a.name, m), styles[m].name) for m in shown]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,14 +12,13 @@ import pandas as pd
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from swatchbook.report.chapters import MARKS, Chapters, markdown, slug
+from swatchbook.report.chapters import ANCHORS, MARKS, Chapters, markdown, slug
 from swatchbook.report.display import ABSENT, figure_view, table_view
 from swatchbook.report.pictures import Pictures
 
 TEMPLATES = Path(__file__).parent / "templates"
 CLAIMS = ("printed", "sentence")
 VERDICT, FOUND = "verdict", "What was found"
-ANCHORS = {"main", "findings", "headline", "claims", "provenance"}
 # The words that open a verdict, and how its badge looks; the longest that fits decides.
 TONES = {
     "reproduced": "good",
@@ -55,8 +55,10 @@ def write_page(
 ) -> None:
     """Write the report as one HTML file without scripts, links to files or anything that must be loaded.
 
-    With findings, these and one figure are the first screen, and all else is folded below them. The same
-    inputs give the same bytes; the date is read from the provenance.
+    With findings, these and one figure are the first screen, and all else is folded below them, each fold
+    with its title and a sentence (of a notebook, the ``summary`` in its metadata). A browser opens the fold
+    that a link leads into; one box opens all, and all are printed. The same inputs give the same bytes; the
+    date is read from the provenance.
 
     Args:
         out: Where the page goes; its folder is made if needed.
@@ -71,7 +73,7 @@ def write_page(
         provenance: Group → name → value. ``date``, ``profile`` and ``commit``, in whichever group, are shown
             under the title too.
         findings: What was found, a sentence of Markdown with its numbers each; ``[…](02_audit.ipynb)`` links
-            to that notebook's chapter.
+            to that notebook's chapter, ``[…](#headline)`` and ``[…](#claims)`` to the tables.
         figure: Path without suffix of the figure that is shown with the findings; see `figure_view`.
         claims_title: Heading of the claims.
         headline_title: Caption of the headline table.
@@ -91,6 +93,7 @@ def write_page(
         if not Path(path).is_file():
             raise ValueError(f"notebooks: the executed copy of {name!r} is not at {str(path)!r}")
     chapters = Chapters(names=names, pictures=Pictures())
+    executed = _one_after_another(notebooks)
     facts = {key: str(value)[:10] for group in provenance.values() for key, value in group.items()}
     shown = headline.rename(columns=str)
     if VERDICT in shown:
@@ -102,11 +105,13 @@ def write_page(
         "findings": [chapters.harmless(markdown(finding), FOUND) for finding in findings],
         "figure": "" if figure is None else chapters.harmless(figure_view(figure).html, FOUND),
         "headline": chapters.harmless(table_view(shown, caption=headline_title).html, ""),
+        "headline_summary": f"{len(shown)} rows{_verdicts(headline)}.",
         "claims_title": claims_title,
+        "claims_summary": f"{len(claims)} entries{_verdicts(claims)}.",
         "claims": claims.astype(object).where(claims.notna(), None).to_dict("records"),
         "provenance": provenance,
     }
-    html, _ = _exporter(chapters).from_notebook_node(_one_after_another(notebooks), {"page": page})
+    html, _ = _exporter(chapters).from_notebook_node(executed, {"page": page})
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(chapters.pictures.put_back(html), encoding="utf-8", newline="\n")
@@ -123,6 +128,13 @@ def with_mark(verdict: str | float | None) -> str:
     return f"{MARKS[tone(verdict)]} {verdict}" if isinstance(verdict, str) and verdict != ABSENT else ABSENT
 
 
+def _verdicts(table: pd.DataFrame) -> str:
+    """How many rows have which verdict, most frequent first; empty where none has one."""
+    given = table[VERDICT].dropna() if VERDICT in table else []
+    counts = Counter(verdict for verdict in given if verdict != ABSENT)
+    return "".join(f"{': ' if k == 0 else ', '}{n} {v}" for k, (v, n) in enumerate(counts.most_common()))
+
+
 def _exporter(chapters: Chapters) -> HTMLExporter:
     exporter = HTMLExporter(
         template_name="page",
@@ -136,10 +148,12 @@ def _exporter(chapters: Chapters) -> HTMLExporter:
 
 
 def _one_after_another(notebooks: Sequence[tuple[str, Path]]) -> nbformat.NotebookNode:
-    """The cells of all notebooks, each with its notebook's name."""
-    whole = nbformat.v4.new_notebook()
+    """The cells of all notebooks, each with its notebook's name; their summaries by that name."""
+    whole = nbformat.v4.new_notebook(metadata={"summaries": {}})
     for name, path in notebooks:
-        for cell in nbformat.read(path, as_version=4).cells:
+        notebook = nbformat.read(path, as_version=4)
+        whole.metadata["summaries"][name] = notebook.metadata.get("swatchbook", {}).get("summary", "")
+        for cell in notebook.cells:
             cell.metadata["chapter"], cell["id"] = name, f"cell-{len(whole.cells)}"
             whole.cells.append(cell)
     return whole

@@ -247,15 +247,14 @@ def _table(name: str, function: str, tables: Sequence[str]) -> Stage:
 
 
 def _figures(config: Config) -> tuple[Stage, ...]:
-    judge = "simulated auditor" if config.data == "drawn" else "human auditor"
     return (
         figure("f1_by_head", "scores", "figures_scores:f1_by_head"),
         figure("f1_by_class", "scores", "figures_scores:f1_by_class"),
         figure("backbone_dumbbell", "scores", "figures_scores:backbone_dumbbell"),
-        figure("backbone_gaps", "comparison", "figures_scores:backbone_gaps", judge=judge),
-        figure("audit_scores", "audit", "figures_audit:audit_scores", judge=judge),
-        figure("audit_power", "power", "figures_audit:audit_power", judge=judge),
-        figure("truth", "truth", "figures_audit:truth", judge=judge),
+        figure("backbone_gaps", "comparison", "figures_scores:backbone_gaps", judge=config.judge),
+        figure("audit_scores", "audit", "figures_audit:audit_scores", judge=config.judge),
+        figure("audit_power", "power", "figures_audit:audit_power", judge=config.judge),
+        figure("truth", "truth", "figures_audit:truth", judge=config.judge),
         figure("coupling_matrix", "coupling", "figures_coupling:coupling_matrix"),
         figure("coupling_deltas", "coupling", "figures_coupling:coupling_deltas"),
         figure("residuals_material_texture", "cells", "figures_coupling:residuals"),

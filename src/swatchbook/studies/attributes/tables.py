@@ -27,6 +27,7 @@ from swatchbook.studies.attributes.curation import curation_table
 from swatchbook.studies.attributes.facts import DINOV2_FEATURES, fact_table, name_table
 from swatchbook.studies.attributes.labels import known_labels
 from swatchbook.studies.attributes.printed import KEYS, number_table, with_printed
+from swatchbook.studies.attributes.settings import judge_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Audited:
     Attributes:
         sheet: Their rows of the audit sheet, first annotator.
         rows: Where each of them stands among the test images.
-        human: Attribute → codes of the human labels, −1 for "can't tell".
+        human: Attribute → codes of the auditor's answers, −1 for "can't tell".
     """
 
     sheet: pd.DataFrame
@@ -126,7 +127,7 @@ def score(trace: Trace) -> None:
 
 
 def audit(trace: Trace) -> None:
-    """Silver labels against the human audit, what other sizes would give, and agreement."""
+    """Silver labels against the audit, what other sizes would give, and agreement."""
     labels = test_labels(trace)
     judged = audited(trace, labels.test)
     human, silver, level = judged.human, judged.of(labels.silver), trace.setting("evaluation.level")
@@ -177,7 +178,8 @@ def truth(trace: Trace) -> None:
     )
     table = with_silver_scores(table, trace.table("tables/scores.csv"), list(labels.predictions))
     trace.write_table("tables/truth.csv", with_printed(table, printed(trace), "truth"))
-    trace.write_table("tables/three_columns.csv", three_columns(table, list(labels.predictions)))
+    columns = three_columns(table, list(labels.predictions), judge_of(trace.setting("data")))
+    trace.write_table("tables/three_columns.csv", columns)
     rectified = rectified_table(
         judged.human, judged.of(labels.silver), labels.silver, schema, rng=trace.rng("rectified"), **shared
     )
