@@ -374,6 +374,23 @@ def test_a_picture_is_embedded_once_and_in_few_bytes(tmp_path):
     assert all(len(image["src"]) < 0.7 * len(data) for image, data in zip(images, pictures, strict=False))
 
 
+def test_wide_pictures_are_reduced_where_a_width_is_given_and_others_are_not(tmp_path):
+    wide, narrow = (png_of(Image.effect_noise((w, 300), 60).convert("RGB")) for w in (1500, 600))
+    nbformat.write(
+        new_notebook(cells=[shown({"image/png": wide}, alt="a"), shown({"image/png": narrow}, alt="b")]),
+        tmp_path / "x.ipynb",
+    )
+    given = {"title": "t", "lead": "", "notebooks": [("x", tmp_path / "x.ipynb")], "provenance": {}}
+    write_page(tmp_path / "x.html", **given, picture_width=700)
+    soup = BeautifulSoup((tmp_path / "x.html").read_text(encoding="utf-8"), "html.parser")
+    assert [(i["width"], i["height"]) for i in soup.find_all("img")] == [("700", "140"), ("600", "300")]
+    first, second = (
+        Image.open(io.BytesIO(base64.b64decode(i["src"].partition("base64,")[2]))) for i in soup("img")
+    )
+    assert (first.format, first.size, second.size) == ("AVIF", (700, 140), (600, 300))
+    assert soup.find(id="headline") is None and soup.find(id="claims") is None
+
+
 def test_a_palette_keeps_the_colours_of_a_drawing_as_they_were():
     colours = [(255, 255, 255), (34, 33, 31), (1, 115, 178), (222, 143, 5), (122, 78, 45), (125, 78, 45)]
     rows = np.arange(250)[:, None]
@@ -423,8 +440,8 @@ def test_findings_and_one_figure_come_first_and_all_else_is_folded(folded):
     gists = {each.find_parent("section")["id"]: each.get_text() for each in soup.find_all(class_="gist")}
     assert gists.pop("provenance")
     assert gists == {
-        "headline": "3 rows: 1 reproduced, 1 does not hold, 1 inconclusive.",
-        "claims": "2 entries: 1 does not hold.",
+        "headline": "3 rows: reproduced (1), does not hold (1), inconclusive (1).",
+        "claims": "2 entries: does not hold (1).",
         "05_orthogonality": "Whether heads <couple> attributes.",
     }
     contents = [a["href"] for a in soup.find("nav").find_all("a")]

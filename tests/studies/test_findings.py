@@ -18,7 +18,7 @@ def rows(columns: str, *lines: tuple) -> pd.DataFrame:
 
 def plain(sentence: str) -> str:
     """A sentence without its Markdown."""
-    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sentence.replace("**", ""))
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", sentence.replace("**", "").replace("\u00a0", " "))
 
 
 TRUTH = rows(
@@ -54,7 +54,7 @@ COUPLING = rows(
 
 def test_labels_models_and_bounds_are_told_with_who_judged():
     assert plain(attributes.labels_right(TRUTH, "simulated auditor")) == (
-        "Silver labels are right in 90.0 [85.0, 95.0] % of color, by the 210 images that the simulated auditor "
+        "Silver labels are right in 90.0 % [85.0, 95.0] of color, by the 210 images that the simulated auditor "
         "judged (the audit)."
     )
     told = plain(attributes.furthest(TRUTH, "m", "human auditor"))
@@ -67,8 +67,8 @@ def test_labels_models_and_bounds_are_told_with_who_judged():
 
 def test_gaps_and_coupling_take_their_own_rows_and_keep_their_signs():
     told = plain(attributes.gap(COMPARISON, "m", "b"))
-    assert "+1.5 [1.0, 2.0] points of mean macro-F1" in told
-    assert "from −2.0 [−3.0, −1.0] points on pattern to +5.0 [4.0, 6.0] points on color" in told
+    assert "+1.5 points [1.0, 2.0] of mean macro-F1" in told
+    assert "from −2.0 points [−3.0, −1.0] on pattern to +5.0 points [4.0, 6.0] on color" in told
     assert "ahead on 20 of 29 classes, 11 of them proved" in told
     told = plain(attributes.coupled(COUPLING, "m", 0.03))
     assert "on average by −0.005 [−0.010, 0.000] and most on color × pattern, by −0.050" in told
@@ -98,7 +98,7 @@ def test_the_attribute_with_the_fewest_labels_is_named():
         ("texture", "all", "coverage", 0.6, 0.5, 0.7, 100),
         ("texture", "sheer", "share", 0.1, 0.05, 0.2, 100),
     )
-    assert "most on texture: 60.0 [50.0, 70.0] % of 100 images" in plain(attributes.least_labelled(coverage))
+    assert "most on texture: 60.0 % [50.0, 70.0] of 100 images" in plain(attributes.least_labelled(coverage))
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_a_labeller_is_told_set_by_set_and_the_absence_of_photographs_too():
     )
     told = [plain(sentence) for sentence in of_labeller(scores)]
     assert len(told) == 5
-    assert "right in 90.0 [88.0, 92.0] % of color and 70.0 [68.0, 72.0] % of texture, n = 500" in told[0]
-    assert "macro-F1 of color differs by +10.0 [5.0, 15.0] points" in told[1]
+    assert "right in 90.0 % [88.0, 92.0] of color and 70.0 % [68.0, 72.0] of texture, n = 500" in told[0]
+    assert "macro-F1 of color differs by +10.0 points [5.0, 15.0]" in told[1]
     assert "on texture: calibration error 0.200 [0.100, 0.300]" in told[2]
-    assert "the 80.0 [75.0, 85.0] % of labels that are kept differ by +5.0 [4.0, 6.0] points" in told[3]
+    assert "the 80.0 % [75.0, 85.0] of labels that are kept differ by +5.0 points [4.0, 6.0]" in told[3]
     assert told[4].startswith("No photographs were given")
     both = pd.concat([scores, scores.assign(images="photographs")])
     assert [s.split(" the ")[0] for s in map(plain, of_labeller(both))].count("On photographs") >= 1

@@ -44,14 +44,15 @@ def write_page(
     *,
     title: str,
     lead: str,
-    headline: pd.DataFrame,
-    claims: pd.DataFrame,
     notebooks: Sequence[tuple[str, Path]],
     provenance: Mapping[str, Mapping[str, str]],
+    headline: pd.DataFrame | None = None,
+    claims: pd.DataFrame | None = None,
     findings: Sequence[str] = (),
     figure: Path | None = None,
     claims_title: str = "What was printed, what we find",
     headline_title: str = "What was published and what we find, each number with its interval",
+    picture_width: int | None = None,
 ) -> None:
     """Write the report as one HTML file without scripts, links to files or anything that must be loaded.
 
@@ -64,23 +65,26 @@ def write_page(
         out: Where the page goes; its folder is made if needed.
         title: The page's title.
         lead: One sentence or two that say what was done.
-        headline: One row a number. The first column heads its row; a column ``verdict`` is shown as a badge,
-            next to the first. Numbers are shown with three decimals, integers with thousands separators,
-            missing as a dash; strings as they are.
-        claims: One row a printed claim, with the columns ``printed`` (what was printed) and ``sentence``
-            (what is found), and if wanted ``where`` (where it was printed) and ``verdict``.
         notebooks: Name and executed copy of each notebook, in the order of the story.
         provenance: Group → name → value. ``date``, ``profile`` and ``commit``, in whichever group, are shown
             under the title too.
+        headline: One row a number; without it there is no such section. The first column heads its row; a
+            column ``verdict`` is shown as a badge, next to the first. Numbers are shown with three decimals,
+            integers with thousands separators, missing as a dash; strings as they are.
+        claims: One row a printed claim, if there are any, with the columns ``printed`` (what was printed) and
+            ``sentence`` (what is found), and if wanted ``where`` (where it was printed) and ``verdict``.
         findings: What was found, a sentence of Markdown with its numbers each; ``[…](02_audit.ipynb)`` links
             to that notebook's chapter, ``[…](#headline)`` and ``[…](#claims)`` to the tables.
         figure: Path without suffix of the figure that is shown with the findings; see `figure_view`.
         claims_title: Heading of the claims.
         headline_title: Caption of the headline table.
+        picture_width: Pixels that wider pictures are reduced to; as they are by default.
 
     Raises:
         ValueError: If a table lacks a column, a name occurs twice or a file is not there.
     """
+    headline = pd.DataFrame({"": []}) if headline is None else headline
+    claims = pd.DataFrame(columns=list(CLAIMS)) if claims is None else claims
     missing = [column for column in CLAIMS if column not in claims]
     if missing:
         raise ValueError(f"claims: no column {missing[0]!r}; received {', '.join(map(str, claims))}")
@@ -92,7 +96,7 @@ def write_page(
     for name, path in notebooks:
         if not Path(path).is_file():
             raise ValueError(f"notebooks: the executed copy of {name!r} is not at {str(path)!r}")
-    chapters = Chapters(names=names, pictures=Pictures())
+    chapters = Chapters(names=names, pictures=Pictures(picture_width))
     executed = _one_after_another(notebooks)
     facts = {key: str(value)[:10] for group in provenance.values() for key, value in group.items()}
     shown = headline.rename(columns=str)
@@ -104,7 +108,7 @@ def write_page(
         "facts": {key: facts[key] for key in ("date", "profile", "commit") if facts.get(key)},
         "findings": [chapters.harmless(markdown(finding), FOUND) for finding in findings],
         "figure": "" if figure is None else chapters.harmless(figure_view(figure).html, FOUND),
-        "headline": chapters.harmless(table_view(shown, caption=headline_title).html, ""),
+        "headline": len(shown) and chapters.harmless(table_view(shown, caption=headline_title).html, ""),
         "headline_summary": f"{len(shown)} rows{_verdicts(headline)}.",
         "claims_title": claims_title,
         "claims_summary": f"{len(claims)} entries{_verdicts(claims)}.",
@@ -132,7 +136,7 @@ def _verdicts(table: pd.DataFrame) -> str:
     """How many rows have which verdict, most frequent first; empty where none has one."""
     given = table[VERDICT].dropna() if VERDICT in table else []
     counts = Counter(verdict for verdict in given if verdict != ABSENT)
-    return "".join(f"{': ' if k == 0 else ', '}{n} {v}" for k, (v, n) in enumerate(counts.most_common()))
+    return "".join(f"{', ' if k else ': '}{v} ({n})" for k, (v, n) in enumerate(counts.most_common()))
 
 
 def _exporter(chapters: Chapters) -> HTMLExporter:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import capital, estimate, joined, number, words
+from swatchbook.report.display import capital, estimate, joined, number, percentage, points, words
 from swatchbook.studies.attributes.settings import judge_of
 from swatchbook.studies.attributes.tables import is_audited
 
@@ -64,7 +64,7 @@ def printed(numbers: pd.DataFrame, claims: pd.DataFrame) -> str:
 def labels_right(truth: pd.DataFrame, judge: str) -> str:
     """The share of the silver labels that is right, by attribute."""
     rows = _known(truth, model="silver", statistic="accuracy", **POST_STRATIFIED)
-    shares = [f"{_percent(row)} of {words(row['head'])}" for row in rows]
+    shares = [f"{percentage(row)} of {words(row['head'])}" for row in rows]
     if not shares:
         return ""
     return (
@@ -112,7 +112,7 @@ def least_labelled(coverage: pd.DataFrame) -> str:
         return ""
     row = min(rows, key=lambda row: row["value"])
     return (
-        f"**The labeller abstained most** on {words(row['attribute'])}: {_percent(row)} of {row['n']:,.0f} "
+        f"**The labeller abstained most** on {words(row['attribute'])}: {percentage(row)} of {row['n']:,.0f} "
         "images have a label ([on whom it is silent](01_silver_labels.ipynb))."
     )
 
@@ -128,8 +128,8 @@ def gap(comparison: pd.DataFrame, model: str, baseline: str) -> str:
     least, most = (end(heads.values(), key=lambda r: r["value"]) for end in (min, max))
     classes = silver.loc[silver["statistic"] == "classes_won", "n"].iloc[0]
     return (
-        f"**{capital(called(model))} over {called(baseline)}**, against silver labels: {_points(mean)} of "
-        f"mean macro-F1, from {_points(least)} on {words(least['head'])} to {_points(most)} on "
+        f"**{capital(called(model))} over {called(baseline)}**, against silver labels: {points(mean)} of "
+        f"mean macro-F1, from {points(least)} on {words(least['head'])} to {points(most)} on "
         f"{words(most['head'])}; it is ahead on {counts['classes_won']:.0f} of {classes:.0f} classes, "
         f"{counts['classes_proved']:.0f} of them proved one by one "
         "([class by class](04_backbone_comparison.ipynb))."
@@ -176,14 +176,6 @@ def _known(table: pd.DataFrame, **keys: object) -> list[dict]:
 
 def _with_ends(row: dict, *, sign: bool = False) -> str:
     return estimate(row["value"], row["low"], row["high"], sign=sign)
-
-
-def _percent(row: dict) -> str:
-    return f"{estimate(100 * row['value'], 100 * row['low'], 100 * row['high'], 1)} %"
-
-
-def _points(row: dict) -> str:
-    return f"{estimate(100 * row['value'], 100 * row['low'], 100 * row['high'], 1, sign=True)} points"
 
 
 def _pair(row: dict) -> str:

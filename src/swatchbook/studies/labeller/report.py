@@ -6,7 +6,7 @@ import pandas as pd
 
 from swatchbook.evaluation.labelling import ALL, KEPT, MAJORITY, NEAREST
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, joined, number, words
+from swatchbook.report.display import estimate, joined, number, percentage, points, words
 from swatchbook.studies.figures import SUFFIXES
 from swatchbook.studies.labeller.measure import NAMES_OF_SETS
 
@@ -30,8 +30,8 @@ def gain_claims(scores: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for row in scores[scores["metric"] == "accuracy_gain"].itertuples():
-        points = estimate(100 * row.value, 100 * row.low, 100 * row.high, 1, sign=True)
-        said = f"Accuracy of those kept less that of all: {points} points; {row.n:,.0f} are kept."
+        gain = points({"value": row.value, "low": row.low, "high": row.high})
+        said = f"Accuracy of those kept less that of all: {gain}; {row.n:,.0f} are kept."
         verdict = "holds" if row.low > 0 else "does not hold" if row.high <= 0 else "unresolved"
         if row.value == row.low == row.high == 0:
             said = "The threshold lies below every confidence: all labels are kept, and nothing is gained."
@@ -70,7 +70,7 @@ def findings(scores: pd.DataFrame) -> list[str]:
     for images in scores["images"].unique():
         here, where = whole[whole["images"] == images], f"**On {NAMES_OF_SETS[images]}**"
         right = _rows(here, "accuracy", ALL)
-        shares = [f"{_percent(row)} of {words(row['attribute'])}" for row in right]
+        shares = [f"{percentage(row)} of {words(row['attribute'])}" for row in right]
         if shares:
             told.append(
                 f"{where} the labels are right in {joined(shares)}, n = {right[0]['n']:,.0f} "
@@ -78,7 +78,7 @@ def findings(scores: pd.DataFrame) -> list[str]:
             )
         for row in _rows(here, "macro_f1_gain", ALL):
             told.append(
-                f"{where} macro-F1 of {words(row['attribute'])} differs by {_points(row)} from that of the "
+                f"{where} macro-F1 of {words(row['attribute'])} differs by {points(row)} from that of the "
                 "named colour nearest to the centre's mean ([what a simple rule "
                 "reaches](10_labeller.ipynb))."
             )
@@ -94,8 +94,8 @@ def findings(scores: pd.DataFrame) -> list[str]:
             row = max(gains, key=lambda row: row["value"])
             (share,) = (r for r in _rows(here, "coverage", KEPT) if r["attribute"] == row["attribute"])
             told.append(
-                f"{where} thresholds help most on {words(row['attribute'])}: the {_percent(share)} of "
-                f"labels that are kept differ by {_points(row)} of accuracy ([what abstaining "
+                f"{where} thresholds help most on {words(row['attribute'])}: the {percentage(share)} of "
+                f"labels that are kept differ by {points(row)} of accuracy ([what abstaining "
                 "brings](10_labeller.ipynb))."
             )
     if set(scores["images"]) == {"drawn"}:
@@ -107,14 +107,6 @@ def _rows(scores: pd.DataFrame, metric: str, labels: str) -> list[dict]:
     """The estimates of a metric, a row an attribute."""
     chosen = (scores["metric"] == metric) & (scores["labels"] == labels) & scores["value"].notna()
     return scores[chosen].to_dict("records")
-
-
-def _percent(row: dict) -> str:
-    return f"{estimate(100 * row['value'], 100 * row['low'], 100 * row['high'], 1)} %"
-
-
-def _points(row: dict) -> str:
-    return f"{estimate(100 * row['value'], 100 * row['low'], 100 * row['high'], 1, sign=True)} points"
 
 
 def headline_table(scores: pd.DataFrame) -> pd.DataFrame:
