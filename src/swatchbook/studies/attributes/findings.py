@@ -56,7 +56,7 @@ def printed(numbers: pd.DataFrame, claims: pd.DataFrame) -> str:
     again, held = (testable["verdict"] == "reproduced").sum(), claims["verdict"].value_counts()
     verdicts = joined([f"“{verdict}” {n} times" for verdict, n in held.items()])
     return (
-        f"**{again} of {len(testable)} printed numbers come out again** ([beside ours](#headline)). The "
+        f"**{again} of {len(testable)} printed numbers come out again** ([the main ones](#headline)). The "
         f"verdict on the {len(claims)} [claims](#claims) is {verdicts}."
     )
 

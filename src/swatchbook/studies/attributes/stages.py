@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from swatchbook.pipeline.stage import Stage
 from swatchbook.studies.attributes.settings import Config
 from swatchbook.studies.figures import figure
@@ -239,11 +237,17 @@ def _tables(config: Config) -> tuple[Stage, ...]:
         made["known"] = ("known",)
     called = {"score": "scores", "power": "audit power", "unaudited": "truth, not audited",
               "coupling_detail": "coupling in detail", "known": "known truth"}  # fmt: skip
-    return tuple(_table(called.get(function, function), function, names) for function, names in made.items())
-
-
-def _table(name: str, function: str, tables: Sequence[str]) -> Stage:
-    return Stage(name, tuple(f"tables/{t}.csv" for t in tables), f"{HERE}.tables:{function}", code=TABLES)
+    arguments = {"truth": {"judge": config.judge}}
+    return tuple(
+        Stage(
+            called.get(function, function),
+            tuple(f"tables/{name}.csv" for name in names),
+            f"{HERE}.tables:{function}",
+            code=TABLES,
+            arguments=arguments.get(function, {}),
+        )
+        for function, names in made.items()
+    )
 
 
 def _figures(config: Config) -> tuple[Stage, ...]:

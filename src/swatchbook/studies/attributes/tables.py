@@ -27,7 +27,6 @@ from swatchbook.studies.attributes.curation import curation_table
 from swatchbook.studies.attributes.facts import DINOV2_FEATURES, fact_table, name_table
 from swatchbook.studies.attributes.labels import known_labels
 from swatchbook.studies.attributes.printed import KEYS, number_table, with_printed
-from swatchbook.studies.attributes.settings import judge_of
 
 
 @dataclass(frozen=True)
@@ -157,8 +156,8 @@ def power(trace: Trace) -> None:
     trace.write_table("tables/power.csv", table)
 
 
-def truth(trace: Trace) -> None:
-    """Both models and the silver labels against what a person saw, and V of the truth."""
+def truth(trace: Trace, judge: str) -> None:
+    """Both models and the silver labels against what the judge saw, and V of the truth."""
     labels, schema = test_labels(trace), trace.schema
     judged = audited(trace, labels.test)
     shared = {
@@ -178,7 +177,7 @@ def truth(trace: Trace) -> None:
     )
     table = with_silver_scores(table, trace.table("tables/scores.csv"), list(labels.predictions))
     trace.write_table("tables/truth.csv", with_printed(table, printed(trace), "truth"))
-    columns = three_columns(table, list(labels.predictions), judge_of(trace.setting("data")))
+    columns = three_columns(table, list(labels.predictions), judge)
     trace.write_table("tables/three_columns.csv", columns)
     rectified = rectified_table(
         judged.human, judged.of(labels.silver), labels.silver, schema, rng=trace.rng("rectified"), **shared
