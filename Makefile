@@ -49,7 +49,9 @@ figures: ## publish the figures of the runs in runs/ below figures/ (PUBLISHED="
 	  cp runs/$$profile/figures/*.png runs/$$profile/figures/*.csv figures/$$profile/; done
 
 notebooks: .venv ## publish the executed notebooks of the runs in runs/ below docs/notebooks/, as small HTML files
-	@for profile in $(PUBLISHED); do .venv/bin/python scripts/notebooks.py runs/$$profile docs/notebooks/$$profile; done
+	@for profile in $(PUBLISHED) labeller; do \
+	  test -d runs/$$profile/notebooks || { echo "No notebooks in runs/$$profile yet: ./run_all.sh --profile $$profile" >&2; exit 1; }; \
+	  .venv/bin/python scripts/notebooks.py runs/$$profile docs/notebooks/$$profile; done
 
 clean: ## caches and build leftovers; leaves .venv and runs/ alone
 	rm -rf .pytest_cache .ruff_cache build dist
