@@ -109,9 +109,9 @@ def write_page(
         "findings": [chapters.harmless(markdown(finding), FOUND) for finding in findings],
         "figure": "" if figure is None else chapters.harmless(figure_view(figure).html, FOUND),
         "headline": len(shown) and chapters.harmless(table_view(shown, caption=headline_title).html, ""),
-        "headline_summary": f"{len(shown)} rows{_verdicts(headline)}.",
+        "headline_summary": f"{_verdicts(headline, 'rows') or headline_title}.",
         "claims_title": claims_title,
-        "claims_summary": f"{len(claims)} entries{_verdicts(claims)}.",
+        "claims_summary": f"{_verdicts(claims, 'entries') or f'{len(claims)} entries'}.",
         "claims": claims.astype(object).where(claims.notna(), None).to_dict("records"),
         "provenance": provenance,
     }
@@ -132,11 +132,11 @@ def with_mark(verdict: str | float | None) -> str:
     return f"{MARKS[tone(verdict)]} {verdict}" if isinstance(verdict, str) and verdict != ABSENT else ABSENT
 
 
-def _verdicts(table: pd.DataFrame) -> str:
-    """How many rows have which verdict, most frequent first; empty where none has one."""
+def _verdicts(table: pd.DataFrame, what: str) -> str:
+    """``3 rows: holds (2), differs (1)``, most frequent first; empty where nothing has a verdict."""
     given = table[VERDICT].dropna() if VERDICT in table else []
-    counts = Counter(verdict for verdict in given if verdict != ABSENT)
-    return "".join(f"{', ' if k else ': '}{v} ({n})" for k, (v, n) in enumerate(counts.most_common()))
+    counts = Counter(verdict for verdict in given if verdict != ABSENT).most_common()
+    return f"{len(table)} {what}: {', '.join(f'{verdict} ({n})' for verdict, n in counts)}" if counts else ""
 
 
 def _exporter(chapters: Chapters) -> HTMLExporter:

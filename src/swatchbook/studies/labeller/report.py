@@ -73,7 +73,7 @@ def findings(scores: pd.DataFrame) -> list[str]:
         shares = [f"{percentage(row)} of {words(row['attribute'])}" for row in right]
         if shares:
             told.append(
-                f"{where} the labels are right in {joined(shares)}, n = {right[0]['n']:,.0f} "
+                f"{where} the labels are right in {joined(shares)}, {_counts(right)} "
                 f"([by attribute and class](10_labeller.ipynb))."
             )
         for row in _rows(here, "macro_f1_gain", ALL):
@@ -101,6 +101,12 @@ def findings(scores: pd.DataFrame) -> list[str]:
     if set(scores["images"]) == {"drawn"}:
         told.append("**No photographs were given**, so its worth on yours was not measured here.")
     return told
+
+
+def _counts(rows: list[dict]) -> str:
+    """``n = 1,713`` or ``n = 1,713–2,000``."""
+    fewest, most = (end(row["n"] for row in rows) for end in (min, max))
+    return f"n = {fewest:,.0f}" + (f"–{most:,.0f}" if most > fewest else "")
 
 
 def _rows(scores: pd.DataFrame, metric: str, labels: str) -> list[dict]:
