@@ -7,6 +7,35 @@ NAMES = {
     "scratch": "tower from scratch",
     "reference": "silver labels",
     "silver": "silver labels",
+    **{
+        f"{network}_{layers}fc": f"{name}, {layers} FC"
+        for network, name in (
+            ("resnet50", "ResNet"),
+            ("se_resnet50", "SE-ResNet"),
+            ("se_resnet50_repository", "SE-ResNet of the repository"),
+            ("se_resnext50", "SE-ResNeXt"),
+        )
+        for layers in (0, 2, 4)
+    },
+    "se_resnet50_ce": "SE-ResNet, cross-entropy",
+    "se_resnet50_weighted": "SE-ResNet, weighted focal",
+    "se_resnet50_no_flip": "SE-ResNet, no flips",
+    "se_resnet50_whole": "SE-ResNet, whole photographs",
+    "vit": "ViT head",
+    **{f"vit_row{row}": f"ViT head, row {row}" for row in (1, 3, 4, 5)},
+    **{f"vit_k{k}": f"ViT head, {k} blocks" for k in (0, 2, 4)},
+    "vit_k_all": "ViT head, all blocks",
+    "vit_linear": "ViT, linear heads",
+    "vit_unweighted": "ViT head, unweighted",
+    "vit_no_flip": "ViT head, no flips",
+    "vit_mended": "ViT head, faults mended",
+    "vit_mended_flip": "ViT head, mended, flipped",
+    "vit_in1k": "ViT head, ImageNet-1K",
+    "vit_cnn": "ViT's head on SE-ResNet",
+    "probe": "linear probe",
+    "probe_balanced": "linear probe, balanced",
+    "zero_shot": "zero-shot labeller",
+    "majority": "most frequent class",
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.evaluation.comparison import discordant, mcnemar_p
+from swatchbook.evaluation.intervals import wilson
 from swatchbook.evaluation.replicates import (
     NUMBERS,
     Replicates,
@@ -30,6 +31,9 @@ DIFFERENCES = [
     "p_holm",
 ]  # fmt: skip
 HOW = "bootstrap of images"
+CONSTANT = ("majority", "constant")
+STRENGTHS = tuple(k / 10 for k in range(16))
+POINTS = ["strength", "chosen", "metric", *NUMBERS]
 
 
 def challenge_statistics(
@@ -116,7 +120,122 @@ def challenge_scores(
     for model, given in answers.items():
         found = challenge_statistics(truth, given, schema, weights)
         statistics |= {(*model, split, *key): value for key, value in found.items()}
-    return tidy(statistics, COLUMNS[:6], level=level, how=HOW)
+    return with_wilson(tidy(statistics, COLUMNS[:6], level=level, how=HOW), level)
+
+
+def with_wilson(scores: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Scores whose shares of independent images have Wilson's interval, which holds near 0 and 1.
+
+    These are the recall of a class, the accuracy of a group and the share of images that are all right; the
+    others are means over several answers of one image, or of ratios, and keep the bootstrap.
+    """
+    of_class = (scores["metric"] == "recall") & (scores["class"] != "all")
+    share = (of_class | scores["metric"].isin(["accuracy", "all_right"])) & scores["value"].notna()
+    low, high = wilson(scores.loc[share, "value"].to_numpy(), scores.loc[share, "n"].to_numpy(), level)
+    scores = scores.copy()
+    scores.loc[share, "low"], scores.loc[share, "high"] = low, high
+    scores.loc[share, "interval"] = f"{level:.0%} Wilson"
+    return scores
+
+
+def adjusted(
+    probabilities: Mapping[str, np.ndarray], frequencies: Mapping[str, np.ndarray], strength: float
+) -> dict[str, np.ndarray]:
+    """The classes with the highest probability after logit adjustment.
+
+    Args:
+        probabilities: Group → shape (n, K).
+        frequencies: Group → share of each class among the training images, shape (K,), all above 0.
+        strength: τ: log p − τ·log(frequency) decides; 0 leaves the answers as they are.
+
+    Returns:
+        Group → codes, shape (n,).
+
+    Source:
+        Menon et al. (2021), arXiv 2007.07314, section 4: post-hoc logit adjustment.
+    """
+    return {
+        name: (np.log(np.maximum(p, 1e-12)) - strength * np.log(frequencies[name])).argmax(1)
+        for name, p in probabilities.items()
+    }
+
+
+def operating_points(
+    truth: Codes,
+    probabilities: Mapping[str, np.ndarray],
+    frequencies: Mapping[str, np.ndarray],
+    schema: Schema,
+    weights: np.ndarray,
+    *,
+    may_lose: float = 1.0,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """What logit adjustment does to both scores at each of `STRENGTHS`, and which strength is chosen.
+
+    Args:
+        truth: Group → codes of images that no strength is reported on, shape (n,).
+        probabilities: Group → shape (n, K).
+        frequencies: As for `adjusted`.
+        schema: Gives groups and classes.
+        weights: Bootstrap weights of the images, shape (B, n).
+        may_lose: How much of the overall accuracy at strength 0 may be lost for a higher ACA.
+        level: Confidence level of the intervals.
+
+    Returns:
+        Columns `POINTS`; ``chosen`` at the first strength with the highest ACA among those that lose no more.
+    """
+    parts = []
+    for strength in STRENGTHS:
+        found = challenge_statistics(truth, adjusted(probabilities, frequencies, strength), schema, weights)
+        rows = {(strength, name): found["all", "all", name] for name in ("overall_accuracy", "aca")}
+        parts.append(tidy(rows, ["strength", "metric"], level=level, how=HOW))
+    table = pd.concat(parts, ignore_index=True)
+    values = table.set_index(["strength", "metric"])["value"].unstack()  # noqa: PD010
+    kept = values[values["overall_accuracy"] >= values["overall_accuracy"].iloc[0] - may_lose - 1e-12]
+    table["chosen"] = table["strength"] == kept["aca"].idxmax()
+    return table[POINTS]
+
+
+def known_scores(
+    truth: tuple[Codes, Codes],
+    answers: Mapping[Model, tuple[Codes, Codes]],
+    schema: Schema,
+    weights: tuple[np.ndarray, np.ndarray],
+    *,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Scores on some images beside those on many others of the same world, whose truth is known.
+
+    Args:
+        truth: Group → codes, of the images reported on and of the others.
+        answers: (model, variant) → the same of its answers.
+        schema: Gives groups and classes.
+        weights: Bootstrap weights of either, drawn apart.
+        level: Confidence level of the intervals.
+
+    Returns:
+        ``model, variant, group, metric, known`` (on the others), ``value`` (reported), ``low, high`` (of the
+        difference, both samples' errors counted), ``n, interval`` and ``covered``, whether it holds 0.
+    """
+    parts = []
+    for model, given in answers.items():
+        found = [challenge_statistics(t, a, schema, w) for t, a, w in zip(truth, given, weights, strict=True)]
+        kept = [
+            key for key in found[0] if key[1] == "all" and key[2] in ("overall_accuracy", "aca", "accuracy")
+        ]
+        here, there = ({key: some[key] for key in kept} for some in found)
+        rows = tidy(
+            {(*model, group, metric): d for (group, _, metric), d in differences([here], [there]).items()},
+            ["model", "variant", "group", "metric"],
+            level=level,
+            how=f"{HOW}, of the difference",
+        )
+        rows["known"] = [there[key].samples[0] for key in kept]
+        rows["value"] = [here[key].samples[0] for key in kept]
+        parts.append(rows)
+    table = pd.concat(parts, ignore_index=True)
+    table["covered"] = (table["low"] <= 0) & (table["high"] >= 0)
+    return table[["model", "variant", "group", "metric", "known", *NUMBERS, "covered"]]
 
 
 def challenge_differences(

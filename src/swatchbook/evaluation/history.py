@@ -6,19 +6,20 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-NEEDED = ("epoch", "macro_f1")
 
-
-def history_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+def history_table(
+    histories: Mapping[str, pd.DataFrame], scores: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """The epochs of several trainings in one table.
 
     Args:
         histories: Model → its ``history.csv``: a row an epoch, with the losses, the validation scores and
             the learning rates of that epoch.
+        scores: Model → the column that chose its epoch; ``macro_f1`` by default.
 
     Returns:
         Column ``model``, then the columns of the histories, then ``chosen``: True at the epoch whose weights
-        were kept, the first with the highest mean validation macro-F1. Nothing here has an interval: there is
+        were kept, the first with the highest validation score. Nothing here has an interval: there is
         one training of each model.
 
     Raises:
@@ -28,11 +29,12 @@ def history_table(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         raise ValueError("histories: none received; at least one model's is needed")
     parts = []
     for model, history in histories.items():
-        missing = [column for column in NEEDED if column not in history]
+        score = (scores or {}).get(model, "macro_f1")
+        missing = [column for column in ("epoch", score) if column not in history]
         if missing or history.empty:
             what = f"no column {missing[0]!r}" if missing else "no epoch"
             raise ValueError(f"histories: {model!r} has {what}; a training's history.csv is needed")
-        chosen = history.index == history["macro_f1"].idxmax() if history["macro_f1"].notna().any() else False
+        chosen = history.index == history[score].idxmax() if history[score].notna().any() else False
         parts.append(history.assign(chosen=chosen).assign(model=model))
     stacked = pd.concat(parts, ignore_index=True)
     others = [column for column in stacked if column not in ("model", "chosen")]

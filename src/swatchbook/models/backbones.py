@@ -17,6 +17,7 @@ from torch import nn
 
 from swatchbook import labeller as labels
 from swatchbook.labeller import TOWER
+from swatchbook.models import reduced  # noqa: F401 - registers its networks with timm
 from swatchbook.store import sha256
 
 LOCAL = "local-dir:"
@@ -53,7 +54,7 @@ def create(
         backbone: A timm name, best with its tag (``resnet50.tv_in1k``); ``efficientnet_lite0``, ``…1`` or
             ``…2``, whose weights come from the extra ``imagenet``; ``local-dir:PATH``, a folder with timm's
             `config.json` and `model.safetensors`; or ``swatchbook-tower``, the image tower of the labeller in
-            the box, trained on drawn garments, without its projection.
+            the box, trained on drawn garments, without its projection. Those of `reduced` are timm's, too.
         pretrained: Load the backbone's weights; False starts from random ones.
         cache_dir: The Hugging Face Hub cache to read and to download into; the user's own by default.
         img_size: Side of the input in pixels.

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from swatchbook.models.augment import STANDARD, Augmentation
-from swatchbook.models.hardware import Hardware
+from swatchbook.models.backbones import create
+from swatchbook.models.hardware import Hardware, choose, fixed_threads, placed
 from swatchbook.models.inputs import batches
 from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
@@ -62,3 +63,39 @@ def outputs_of(
         parts.append({name: value.float() for name, value in outputs.items()})
     network.train(was_training)
     return {name: torch.cat([part[name].cpu() for part in parts])[: len(rows)] for name in parts[0]}
+
+
+def features_of(
+    backbone: str, pixels: np.ndarray, rows: np.ndarray, image_size: int, *, pretrained: bool = True
+) -> np.ndarray:
+    """A frozen backbone's features of images, from their whole stored squares.
+
+    Args:
+        backbone: As in `backbones.create`, which lists the errors, too.
+        pixels: uint8, shape (N, S, S, 3).
+        rows: Which images, shape (n,).
+        image_size: Side of the backbone's input, in pixels.
+        pretrained: Whether it has its published weights.
+
+    Returns:
+        float32, shape (n, D).
+    """
+    recipe, hardware = Recipe(image_size=image_size, crop_share=1.0, eval_batch=64), choose()
+    model, info = create(backbone, pretrained=pretrained, img_size=image_size)
+    with fixed_threads(recipe.threads):
+        network = placed(_Features(model, info), hardware.device)
+        loader = PixelLoader(pixels, recipe, hardware.device, keep=False)
+        return outputs_of(network, loader, rows, recipe, hardware)["features"].numpy()
+
+
+class _Features(nn.Module):
+    """A backbone that normalises its views itself."""
+
+    def __init__(self, backbone: nn.Module, info: Mapping) -> None:
+        super().__init__()
+        self.backbone = backbone
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(info[name])[:, None, None])
+
+    def forward(self, views: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"features": self.backbone((views - self.mean) / self.std)}

@@ -18,6 +18,7 @@ DEFAULT_PROFILE = "demo"
 PROFILES = {
     **dict.fromkeys(("demo", "published", "folder", "paper", "best"), "attributes"),
     "labeller": "labeller",
+    **dict.fromkeys(("challenge", "challenge-best", "challenge-paper"), "challenge"),
 }
 
 

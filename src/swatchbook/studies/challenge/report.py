@@ -1,0 +1,113 @@
+"""What the report says of the challenge study first."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from swatchbook.names import called
+from swatchbook.pipeline.stage import Trace
+from swatchbook.report.display import estimate, joined, words
+from swatchbook.studies.documents import read_numbers
+
+METRICS = {"overall_accuracy": "overall accuracy", "aca": "average class accuracy"}
+LEADS = {
+    True: "Garments drawn with six known attributes, in the files of the fashion attribute challenge: both "
+    "published systems, built small, and our recipe, trained and scored alike. No photograph is in it, so it "
+    "shows that the study works, not how good the systems are.",
+    False: "The photographs of the fashion attribute challenge: six attributes, 26 classes. Everything "
+    "was chosen "
+    "on parts cut from the training images; the validation images were scored once, at the end.",
+}
+
+
+def content(trace: Trace) -> dict[str, object]:
+    """What the report says of a run, as arguments of `report.page.write_page`."""
+    drawn = trace.location("source") is None
+    scores = trace.table("tables/challenge_scores.csv")
+    claims = trace.table("tables/challenge_claims.csv")
+    shown = claims.assign(where="document " + claims["document"].astype(str) + ", " + claims["place"])
+    return {
+        "lead": LEADS[drawn],
+        "findings": findings(trace, scores, claims, drawn),
+        "figure": trace.path("figures/challenge_scores.png").with_suffix(""),
+        "headline": headline_table(scores),
+        "headline_title": "Every model on the validation images",
+        "claims": shown[["printed", "verdict", "sentence", "where"]],
+        "claims_title": "What the two documents claim, and what this run says",
+    }
+
+
+def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bool) -> list[str]:
+    """What was found, a sentence each."""
+    whole = scores[scores["group"] == "all"].set_index(["model", "variant", "metric"])
+
+    def scored(model: str, variant: str, metric: str) -> str:
+        row = whole.loc[(model, variant, metric)]
+        return f"**{estimate(row['value'], row['low'], row['high'])}**"
+
+    points = trace.table("tables/challenge_points.csv")
+    strength = float(points.loc[points["chosen"].astype(bool), "strength"].iloc[0])
+    others = whole.xs("overall_accuracy", level="metric")["value"]
+    published = others[
+        [not name.startswith(("ours", "majority", "zero_shot", "probe")) for name, _ in others.index]
+    ]
+    sentences = [
+        f"Our recipe reaches an overall accuracy of {scored('ours', 'plain', 'overall_accuracy')} on "
+        f"{whole['n'].max():,.0f} images; always answering the most frequent class reaches "
+        f"{scored('majority', 'constant', 'overall_accuracy')}. [Chapter 07](07_challenge.ipynb)",
+        f"At its other operating point, logit adjustment of strength {strength:g}, chosen on images cut "
+        "from the "
+        f"training part, average class accuracy rises from {scored('ours', 'plain', 'aca')} to "
+        f"{scored('ours', 'adjusted', 'aca')}, and overall accuracy falls to "
+        f"{scored('ours', 'adjusted', 'overall_accuracy')}.",
+        f"A linear probe on frozen features reaches {scored('probe', 'plain', 'overall_accuracy')} and, "
+        "balanced, "
+        f"an average class accuracy of {scored('probe_balanced', 'plain', 'aca')}; the zero-shot labeller "
+        f"{scored('zero_shot', 'plain', 'overall_accuracy')}.",
+    ]
+    if len(published):
+        best = published.idxmax()
+        sentences.append(
+            f"Of the published systems' {len(published)} variants trained here, {called(best[0])} is best: "
+            f"{scored(*best, 'overall_accuracy')} overall, {scored(*best, 'aca')} by class."
+        )
+    numbers = read_numbers("challenge").astype({"value": float})
+    tests = numbers[numbers["split"] == "test"]
+    sentences.append(
+        "Published, on the secret test images: "
+        + joined(
+            [
+                f"{words(called(row.model))} {row.text} of {METRICS[row.metric]}"
+                for row in tests.loc[tests.groupby(["document", "metric"])["value"].idxmax()].itertuples()
+            ]
+        )
+        + "."
+    )
+    counts = claims["verdict"].value_counts()
+    told = joined([f"{n} {verdict}" for verdict, n in counts.items()])
+    sentences.append(f"Of {len(claims)} claims of the two documents: {told}.")
+    if drawn:
+        known = trace.table("tables/challenge_known.csv")
+        sentences.append(
+            f"The drawn world is known: {int(known['covered'].sum())} of {len(known)} intervals hold "
+            "the score on "
+            "other images of it."
+        )
+    return sentences
+
+
+def headline_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Both scores of every model as text, best overall accuracy first."""
+    whole = scores[scores["group"] == "all"]
+    table = whole.set_index(["model", "variant", "metric"])
+    order = whole[whole["metric"] == "overall_accuracy"].sort_values("value", ascending=False, kind="stable")
+    rows = []
+    for model, variant in order[["model", "variant"]].itertuples(index=False, name=None):
+        own = {metric: table.loc[(model, variant, metric)] for metric in METRICS}
+        name = words(called(model))
+        row: dict[str, object] = {"what": name if variant in ("plain", "constant") else f"{name}, {variant}"}
+        row |= {METRICS[m]: estimate(v["value"], v["low"], v["high"]) for m, v in own.items()}
+        row["published"] = own["overall_accuracy"]["published"]
+        row["n"] = f"{own['aca']['n']:,.0f}"
+        rows.append(row)
+    return pd.DataFrame(rows)

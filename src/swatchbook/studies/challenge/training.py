@@ -1,0 +1,210 @@
+"""Steps that answer for images: trainings, a linear probe on frozen features, and the zero-shot labeller.
+
+Each writes the probabilities of all classes for the images that its model was not trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from swatchbook.data import pixels
+from swatchbook.evaluation.resample import table
+from swatchbook.evaluation.scores import accuracy, recall
+from swatchbook.labeller import BUNDLED, TOWER, WEIGHTS
+from swatchbook.models.recipe import Recipe
+from swatchbook.pipeline.stage import Trace
+from swatchbook.schema import Schema
+from swatchbook.store import sha256
+from swatchbook.studies.challenge.images import squares
+from swatchbook.studies.challenge.systems import OURS, SYSTEMS, VIT, System, recipe_of
+from swatchbook.studies.labelling import classes_and_prompts
+from swatchbook.studies.training import FILES, on_all_processes
+
+LIMITS = ("image_size", "epochs", "batch", "threads")
+CUT = "cut"  # in the place of a split: the part of the training images that was cut out
+STRENGTHS = (0.001, 0.01, 0.1)  # of the probe's regularisation, C
+
+
+def backbone_of(system: System, networks: Mapping[str, object]) -> str:
+    """The backbone that a system is built on."""
+    named = networks[system.network]
+    return named if isinstance(named, str) else named[system.member]
+
+
+def backbone_content(trace: Trace, name: str) -> dict[str, str]:
+    """What a training depends on outside the run: the labeller's tower, if it starts there."""
+    system = SYSTEMS[name]
+    networks = {system.network: trace.setting(f"networks.{system.network}")}
+    return {"tower": sha256(BUNDLED / WEIGHTS)} if backbone_of(system, networks) == TOWER else {}
+
+
+def train_and_predict(trace: Trace, name: str) -> None:
+    """Train a system, and predict what it has not seen: its cut part, validation and test.
+
+    Args:
+        trace: Of the stage.
+        name: Of the system.
+    """
+    from swatchbook.models.tasks.heads import predict
+
+    system, schema = SYSTEMS[name], classes_and_prompts(trace)
+    manifest = trace.table("manifest.parquet")
+    fit_rows, cut_rows = parts(trace, manifest)[system.part]
+    limits = {key: trace.setting(f"limits.{key}") for key in LIMITS}
+    if system.whose != VIT:
+        limits |= dict.fromkeys(("backbone_lr", "head_lr"), trace.setting("limits.rate"))
+    if "ema" in system.recipe:
+        limits["ema"] = trace.setting("limits.ema")
+    ours = system.whose == OURS
+    networks = {system.network: trace.setting(f"networks.{system.network}")}
+    stored = squares(trace, system.box, len(manifest))
+    folder = on_all_processes(
+        fit,
+        system=name,
+        pixel_file=trace.path("pixels.npy" if system.box else "whole.npy"),
+        row=stored.shape[1:],
+        codes=schema.encode(manifest, "manifest.parquet"),
+        fit_rows=fit_rows,
+        cut_rows=cut_rows,
+        schema=schema,
+        recipe=recipe_of(name, seed=trace.setting("seed") + system.member, **limits),
+        backbone=backbone_of(system, networks),
+        pretrained=trace.setting("networks.ours_pretrained" if ours else "networks.pretrained"),
+        folder=trace.folder(f"models/{name}"),
+    )
+    trace.wrote(*(f"models/{name}/{file}" for file in FILES))
+    rows = np.concatenate([cut_rows, unseen(manifest)])
+    predicted = predict(folder, stored, rows, schema).reset_index(drop=True)
+    write_predictions(trace, name, predicted, manifest, rows, cut_rows)
+
+
+def fit(
+    system: str,
+    pixel_file: Path,
+    row: tuple[int, ...],
+    codes: Mapping[str, np.ndarray],
+    fit_rows: np.ndarray,
+    cut_rows: np.ndarray,
+    schema: Schema,
+    recipe: Recipe,
+    backbone: str,
+    pretrained: bool,
+    folder: Path,
+    log: Callable[[str], object] = print,
+) -> Path:
+    """Train one system; see `models.tasks.heads.Heads`. All processes of a training call it alike."""
+    from swatchbook.models.tasks.heads import Heads
+    from swatchbook.models.training import train
+
+    about = SYSTEMS[system]
+    task = Heads(
+        schema,
+        codes,
+        fit_rows,
+        cut_rows,
+        backbone,
+        pretrained=pretrained,
+        classifier=about.classifier,
+        score=about.score,
+    )
+    stored = pixels.read(pixel_file, len(codes[schema.names[0]]), tuple(row))
+    return train(task, stored, recipe, folder, log=log)
+
+
+def parts(trace: Trace, manifest: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The training images without a part of them, and that part, for each part that can be cut out."""
+    train = np.flatnonzero(manifest["split"] == "train")
+    size, order = trace.setting("cut"), trace.rng("parts").permutation(train)
+    number = max(1, len(trace.setting("networks.ours")))
+    if number * size >= len(train):
+        raise ValueError(
+            f"cut = {size} for {number} models of {len(train)} training images; must leave some to train on"
+        )
+    cut = [np.sort(order[k * size : (k + 1) * size]) for k in range(number)]
+    return [(np.setdiff1d(train, part), part) for part in cut]
+
+
+def unseen(manifest: pd.DataFrame) -> np.ndarray:
+    """Rows of validation and test."""
+    return np.flatnonzero(manifest["split"].isin(["val", "test"]))
+
+
+def write_predictions(
+    trace: Trace,
+    name: str,
+    predicted: pd.DataFrame,
+    manifest: pd.DataFrame,
+    rows: np.ndarray,
+    cut_rows: np.ndarray,
+) -> None:
+    """Write ``image_id``, ``split`` (`CUT` for the part that was cut out) and what was predicted."""
+    split = manifest["split"].to_numpy(dtype=object)[rows]
+    split[np.isin(rows, cut_rows)] = CUT
+    predicted.insert(0, "image_id", manifest["image_id"].to_numpy()[rows])
+    predicted.insert(1, "split", split)
+    trace.write_table(f"predictions/{name}.parquet", predicted)
+
+
+def probe(trace: Trace) -> None:
+    """Logistic regressions on frozen features, plain and class-balanced; the cut part chooses C.
+
+    The plain one is chosen by accuracy, the balanced one by the mean recall of a group's classes.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    from swatchbook.models.inference import features_of
+
+    schema, manifest = classes_and_prompts(trace), trace.table("manifest.parquet")
+    fit_rows, cut_rows = parts(trace, manifest)[0]
+    rows = np.concatenate([fit_rows, cut_rows, unseen(manifest)])
+    size = trace.setting("limits.image_size") or trace.setting("side")
+    features = features_of(
+        trace.setting("networks.probe"),
+        squares(trace, True, len(manifest)),
+        rows,
+        size,
+        pretrained=trace.setting("networks.ours_pretrained"),
+    )
+    first = len(fit_rows)
+    features = StandardScaler().fit(features[:first]).transform(features)
+    codes = schema.encode(manifest, "manifest.parquet")
+    scores = {"probe": accuracy, "probe_balanced": lambda counts: np.nanmean(recall(counts))}
+    for name, score in scores.items():
+        columns: dict[str, np.ndarray] = {}
+        for a in schema:
+            truth, held = codes[a.name][fit_rows], codes[a.name][cut_rows]
+            weights = "balanced" if name == "probe_balanced" else None
+            tried = [
+                LogisticRegression(C=c, class_weight=weights, max_iter=300).fit(features[:first], truth)
+                for c in STRENGTHS
+            ]
+            cut = features[first : first + len(cut_rows)]
+            best = max(tried, key=lambda model: score(table(held, model.predict(cut), (len(a), len(a)))))
+            p = np.zeros((len(features) - first, len(a)))
+            p[:, best.classes_] = best.predict_proba(features[first:])
+            columns |= {f"{a.name}:{label}": p[:, k] for k, label in enumerate(a.classes)}
+        write_predictions(trace, name, pd.DataFrame(columns), manifest, rows[first:], cut_rows)
+
+
+def zero_shot(trace: Trace) -> None:
+    """The labeller's probabilities of the garments' boxes; it was trained on none of these images."""
+    from swatchbook.labeller.silver import confidences
+    from swatchbook.labeller.training.quality import cosines_of
+    from swatchbook.labeller.zero_shot import Labeller
+
+    schema, manifest = classes_and_prompts(trace), trace.table("manifest.parquet")
+    _, cut_rows = parts(trace, manifest)[0]
+    rows = np.concatenate([cut_rows, unseen(manifest)])
+    stored, labeller = squares(trace, True, len(manifest)), Labeller.load(trace.setting("labelling.labeller"))
+    cosines = cosines_of(labeller, labeller.encode(Image.fromarray(stored[row]) for row in rows), schema)
+    columns: dict[str, np.ndarray] = {}
+    for a in schema:
+        p = confidences(cosines, a, trace.setting("labelling.temperature"))
+        columns |= {f"{a.name}:{label}": p[:, k] for k, label in enumerate(a.classes)}
+    write_predictions(trace, "zero_shot", pd.DataFrame(columns), manifest, rows, cut_rows)

@@ -1,0 +1,316 @@
+"""The challenge study on a small drawn set: what it writes, what it says, what it refuses."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from swatchbook.data.strict_csv import DataError
+from swatchbook.evaluation.challenge import (
+    STRENGTHS,
+    adjusted,
+    challenge_statistics,
+    known_scores,
+    operating_points,
+    with_wilson,
+)
+from swatchbook.evaluation.history import history_table
+from swatchbook.evaluation.intervals import wilson
+from swatchbook.models import backbones
+from swatchbook.models.inference import features_of
+from swatchbook.pipeline import ConfigError
+from swatchbook.pipeline.settings import configure
+from swatchbook.schema import Schema
+from swatchbook.studies import spec_of
+from swatchbook.studies.challenge.claims import CLAIMS, UNASKED
+from swatchbook.studies.challenge.systems import OURS, SE_RESNET, SYSTEMS, VIT, recipe_of
+from swatchbook.studies.challenge.tables import PAIRS
+from swatchbook.studies.documents import read_claims
+from swatchbook.studies.study import Study
+
+SMALL = {
+    "drawn.n_train": 120,
+    "drawn.n_val": 60,
+    "drawn.n_test": 60,
+    "drawn.size": 96,
+    "cut": 30,
+    "systems": ("se_resnet50_0fc", "resnet50_0fc"),
+    "limits.epochs": 1,
+    "limits.image_size": 32,
+    "side": 64,
+    "bootstrap": 60,
+}
+
+
+@pytest.fixture(scope="module")
+def schema() -> Schema:
+    return Schema.load("challenge")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    opened = Study.open("challenge", tmp_path_factory.mktemp("challenge"), log=lambda _: None, **SMALL)
+    for table in ("challenge_claims", "challenge_known", "challenge_systems"):
+        opened.ensure(f"tables/{table}.csv")
+    return opened
+
+
+def test_a_constant_predictor_scores_what_the_counts_say(study: Study) -> None:
+    counts = study.challenge_counts
+    train, val = (counts[counts["split"] == split] for split in ("train", "val"))
+    val = val.set_index(["group", "class"])
+    most = train.loc[train.groupby("group", sort=False)["count"].idxmax(), ["group", "class"]]
+    right = [val.loc[tuple(key), "value"] for key in most.to_numpy()]
+    scores = study.challenge_scores
+    own = scores[(scores["model"] == "majority") & (scores["group"] == "all")].set_index("metric")["value"]
+    assert own["overall_accuracy"] == pytest.approx(np.mean(right))
+    present = int((val["count"] > 0).sum())
+    assert own["aca"] == pytest.approx(6 / present)
+
+
+def test_the_answers_table_gives_the_scores_again(study: Study, schema: Schema) -> None:
+    predictions = study.challenge_val_predictions
+    plain = predictions[predictions["variant"] == "plain"].set_index("image_id")
+    manifest = study.manifest.set_index("image_id").loc[plain.index]
+    hits = np.mean([(plain[name] == manifest[name]).mean() for name in schema.names])
+    scores = study.challenge_scores.set_index(["model", "variant", "group", "metric"])
+    assert scores.loc[("ours", "plain", "all", "overall_accuracy"), "value"] == pytest.approx(hits)
+
+
+def test_the_submission_has_our_answers_in_the_order_of_the_list(study: Study, schema: Schema) -> None:
+    manifest = study.manifest
+    test_ids = manifest.loc[manifest["split"] == "test", "image_id"]
+    with zipfile.ZipFile(study.store.path("submission.zip")) as archive:
+        lines = archive.read("prediction.txt").decode().splitlines()
+    answers = study.challenge_answers
+    ours = answers[(answers["model"] == "ours") & (answers["variant"] == "plain")].set_index("image_id")
+    expected = [
+        " ".join(str(schema[name].classes.index(ours.loc[image_id, name])) for name in schema.names)
+        for image_id in test_ids
+    ]
+    assert lines == expected
+
+
+def test_nobody_is_scored_on_images_it_was_trained_on(study: Study) -> None:
+    manifest = study.manifest.set_index("image_id")["split"]
+    for name in ("ours_0", "probe", "zero_shot", "se_resnet50_0fc"):
+        given = study.store.read_table(f"predictions/{name}.parquet")
+        assert (manifest.loc[given["image_id"]].to_numpy() == given["split"].replace("cut", "train")).all()
+        assert (given["split"] == "cut").sum() == SMALL["cut"]
+        assert set(manifest[manifest == "val"].index) <= set(given["image_id"])
+
+
+def test_every_claim_has_a_verdict_and_what_was_not_trained_was_not_asked(study: Study) -> None:
+    claims = study.challenge_claims.set_index("claim")
+    assert list(claims.index) == list(read_claims("challenge")["claim"]) == list(CLAIMS)
+    assert claims.loc["vit_is_unsuitable", "verdict"] == UNASKED
+    assert "ViT" in claims.loc["vit_is_unsuitable", "sentence"]
+    assert claims.loc["because_it_is_larger", "verdict"] == "does not hold"
+    assert claims.loc["se_wins_in_every_group", "verdict"] != UNASKED
+
+
+def test_trainings_say_what_they_were_built_on(study: Study) -> None:
+    systems = study.challenge_systems.set_index("model")
+    assert list(systems.index) == ["se_resnet50_0fc", "resnet50_0fc", "ours_0"]
+    assert systems.loc["se_resnet50_0fc", "backbone"] == "reduced_se_resnet"
+    assert systems.loc["se_resnet50_0fc", "weights"] == "random"
+    assert (systems["images"] == SMALL["drawn.n_train"] - SMALL["cut"]).all()
+
+
+def test_known_scores_are_those_of_the_drawn_test_images(study: Study, schema: Schema) -> None:
+    known = study.challenge_known.set_index(["model", "variant", "group", "metric"])
+    truth = pd.read_csv(study.store.path("images/truth.csv"))
+    solid = truth.loc[truth["split"] == "test", "pattern"].eq("solid").mean()
+    answers = study.challenge_answers
+    assert (answers.loc[answers["model"] == "majority", "pattern"] == "solid").all()
+    assert known.loc[("majority", "constant", "pattern", "accuracy"), "known"] == pytest.approx(solid)
+    assert (known["low"] <= known["high"]).all()
+
+
+# ---- the table of systems -------------------------------------------------------------------------------
+
+
+def test_every_system_has_a_recipe_and_every_pair_is_of_systems() -> None:
+    for name in SYSTEMS:
+        recipe_of(name, epochs=1, image_size=64)
+    assert {name for pair in PAIRS for name in pair} <= set(SYSTEMS)
+    assert {s.whose for s in SYSTEMS.values()} == {OURS, SE_RESNET, VIT}
+
+
+def test_the_published_recipes_are_the_documents() -> None:
+    row2, weighted = recipe_of("vit"), recipe_of("se_resnet50_weighted")
+    assert (row2.backbone_lr, row2.dropout, row2.epochs, row2.batch, row2.train_blocks) == (
+        3.1e-4,
+        0.22,
+        20,
+        32,
+        1,
+    )
+    assert row2.bce_of_softmax
+    assert row2.flip_validation
+    assert row2.combine == "share"
+    assert weighted.part_weights == (0.95, 0.85, 0.85, 0.9, 1.0, 0.9)
+    assert weighted.focal_gamma == 2
+    assert recipe_of("se_resnet50_repository_4fc").hidden == (512, 256, 128, 64)
+    assert recipe_of("vit_row5").epochs == 50
+    assert not SYSTEMS["vit"].box
+    assert SYSTEMS["se_resnet50_0fc"].box
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"systems": ("resnet51",)}, "resnet51; allowed, each once: resnet50_0fc"),
+        ({"systems": ("ours_0",)}, "networks.ours says how many"),
+        ({"drawn.n_train": 150, "cut": 150}, "must leave some to train on"),
+        ({"side": 100}, "side"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configure(spec_of("challenge"), "challenge", settings)
+
+
+def test_the_real_profiles_need_a_source() -> None:
+    assert spec_of("challenge").profiles["challenge-best"].required == ("source",)
+
+
+def test_a_set_without_validation_images_is_refused(tmp_path: Path) -> None:
+    from swatchbook.drawn.challenge import write_challenge
+
+    write_challenge(tmp_path / "drawn", n_train=3, n_val=0, n_test=1, seed=1, size=64, workers=1)
+    opened = Study.open("challenge", tmp_path / "run", log=lambda _: None, source=str(tmp_path / "drawn"))
+    with pytest.raises(DataError, match=r"val\.txt is empty"):
+        opened.ensure("manifest.parquet")
+    assert not opened.store.path("manifest.parquet").exists()
+
+
+def test_a_set_without_boxes_is_refused(tmp_path: Path) -> None:
+    from swatchbook.drawn.challenge import write_challenge
+
+    write_challenge(tmp_path / "drawn", n_train=3, n_val=2, n_test=1, seed=1, size=64, workers=1)
+    for path in (tmp_path / "drawn").rglob("*_bbox.txt"):
+        path.unlink()
+    opened = Study.open("challenge", tmp_path / "run", log=lambda _: None, source=str(tmp_path / "drawn"))
+    with pytest.raises(ValueError, match="no boxes"):
+        opened.ensure("pixels.npy")
+
+
+# ---- evaluation -----------------------------------------------------------------------------------------
+
+
+def test_adjustment_takes_the_log_frequency_off(schema: Schema) -> None:
+    p, frequency = np.array([[0.6, 0.4], [0.9, 0.1]]), np.array([0.8, 0.2])
+    # log .6 − log .8 = −.288 < log .4 − log .2 = .693; log .9 − log .8 = .118 > log .1 − log .2 = −.693
+    assert adjusted({"a": p}, {"a": frequency}, 1.0)["a"].tolist() == [1, 0]
+    assert adjusted({"a": p}, {"a": frequency}, 0.0)["a"].tolist() == [0, 0]
+
+
+def _random_answers(schema: Schema, n: int, seed: int = 3) -> tuple[dict, dict, dict]:
+    rng = np.random.default_rng(seed)
+    frequency = {a.name: np.arange(len(a), 0, -1) / np.arange(len(a), 0, -1).sum() for a in schema}
+    truth = {a.name: rng.choice(len(a), n, p=frequency[a.name]) for a in schema}
+    p = {}
+    for a in schema:
+        logits = (
+            1.2 * np.eye(len(a))[truth[a.name]] + np.log(frequency[a.name]) + rng.normal(size=(n, len(a)))
+        )
+        p[a.name] = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return truth, p, frequency
+
+
+def test_the_chosen_strength_has_the_highest_class_accuracy_that_overall_allows(schema: Schema) -> None:
+    truth, p, frequency = _random_answers(schema, 300)
+    weights = np.random.default_rng(1).poisson(1, (30, 300)).astype(float)
+    free = operating_points(truth, p, frequency, schema, weights)
+    values = free.pivot_table(index="strength", columns="metric", values="value")
+    assert list(values.index) == list(STRENGTHS)
+    assert free.loc[free["chosen"], "strength"].iloc[0] == values["aca"].idxmax() > 0
+    kept = operating_points(truth, p, frequency, schema, weights, may_lose=0.01)
+    chosen = kept.loc[kept["chosen"], "strength"].iloc[0]
+    allowed = values[values["overall_accuracy"] >= values["overall_accuracy"].iloc[0] - 0.01]
+    assert chosen == allowed["aca"].idxmax()
+    direct = challenge_statistics(truth, adjusted(p, frequency, chosen), schema, weights)
+    assert values.loc[chosen, "aca"] == pytest.approx(direct["all", "all", "aca"].samples[0])
+
+
+def test_shares_of_images_get_wilsons_interval_and_means_keep_theirs() -> None:
+    table = pd.DataFrame(
+        {
+            "class": ["square", "all", "all"],
+            "metric": ["recall", "accuracy", "aca"],
+            "value": [1.0, 0.5, 0.4],
+            "low": [1.0, 0.4, 0.3],
+            "high": [1.0, 0.6, 0.5],
+            "n": [2, 100, 100],
+            "interval": ["bootstrap"] * 3,
+        }
+    )
+    out = with_wilson(table, 0.95)
+    assert out.loc[0, "low"] == pytest.approx(wilson(1.0, 2)[0])
+    assert out.loc[1, "high"] == pytest.approx(wilson(0.5, 100)[1])
+    assert out.loc[2].equals(table.loc[2])
+
+
+def test_a_score_on_many_others_is_covered_as_often_as_it_should_be(schema: Schema) -> None:
+    covered = []
+    for seed in range(40):
+        truth, p, _ = _random_answers(schema, 400, seed)
+        answers = {name: q.argmax(1) for name, q in p.items()}
+        halves = [{k: v[part] for k, v in codes.items()} for codes in (truth, answers)
+                  for part in (slice(0, 120), slice(120, None))]  # fmt: skip
+        rng = np.random.default_rng(seed)
+        weights = tuple(rng.multinomial(n, np.full(n, 1 / n), 150).astype(float) for n in (120, 280))
+        table = known_scores(
+            (halves[0], halves[1]), {("m", "plain"): (halves[2], halves[3])}, schema, weights
+        )
+        covered.append(table.set_index(["group", "metric"]).loc[("all", "overall_accuracy"), "covered"])
+    assert np.mean(covered) >= 0.82  # 95 % less three standard errors of 40 draws and of 150 replicates
+
+
+def test_a_history_says_which_score_chose_its_epoch() -> None:
+    table = history_table(
+        {
+            "a": pd.DataFrame({"epoch": [1, 2], "product": [0.3, 0.2], "accuracy": [0.1, 0.9]}),
+            "b": pd.DataFrame({"epoch": [1, 2], "product": [0.3, 0.2], "accuracy": [0.1, 0.9]}),
+        },
+        {"a": "product", "b": "accuracy"},
+    )
+    assert table["chosen"].tolist() == [True, False, False, True]
+    with pytest.raises(ValueError, match="no column 'aca'"):
+        history_table({"a": pd.DataFrame({"epoch": [1]})}, {"a": "aca"})
+
+
+# ---- small networks -------------------------------------------------------------------------------------
+
+
+def test_reduced_networks_differ_as_the_large_ones_do() -> None:
+    sizes = {}
+    for name in ("reduced_resnet", "reduced_se_resnet", "reduced_se_resnext"):
+        model, info = backbones.create(name, pretrained=False, classifier=True)
+        assert model.num_classes == 1000
+        assert info["source"] == "random"
+        sizes[name] = sum(p.numel() for p in model.parameters())
+        attention = [m for m in model.modules() if type(m).__name__ == "SEModule"]
+        assert len(attention) == (0 if name == "reduced_resnet" else 4)
+        groups = {m.groups for m in model.modules() if hasattr(m, "groups")}
+        assert groups == ({1, 16} if name == "reduced_se_resnext" else {1})
+    assert sizes["reduced_se_resnet"] > sizes["reduced_resnet"]
+
+
+def test_frozen_features_are_those_of_the_normalised_image() -> None:
+    import torch
+
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    torch.manual_seed(5)
+    features = features_of("reduced_resnet", pixels, np.array([2, 0]), 64, pretrained=False)
+    torch.manual_seed(5)
+    model, info = backbones.create("reduced_resnet", pretrained=False, img_size=64)
+    mean, std = (torch.tensor(info[key])[:, None, None] for key in ("mean", "std"))
+    views = torch.from_numpy(pixels[[2, 0]]).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        expected = model.eval()((views - mean) / std)
+    assert features.shape == expected.shape
+    np.testing.assert_allclose(features, expected.numpy(), atol=1e-4)
