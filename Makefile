@@ -6,10 +6,10 @@ ARGS ?=
 REPORT ?= runs/demo/report/index.html
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help .venv run test lint format lock report figures clean
+.PHONY: help .venv run test lint format lock report figures notebooks clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 # Not a file target: the lock's hash decides, not a date that every checkout changes. Up to date costs milliseconds.
 .venv: ## the environment: requirements.lock and this package, made anew when the lock changes
@@ -47,6 +47,11 @@ figures: ## publish the figures of the runs in runs/ below figures/ (PUBLISHED="
 	  test -d runs/$$profile/figures || { echo "No figures in runs/$$profile yet: ./run_all.sh --profile $$profile" >&2; exit 1; }; \
 	  mkdir -p figures/$$profile && rm -f figures/$$profile/*.png figures/$$profile/*.csv && \
 	  cp runs/$$profile/figures/*.png runs/$$profile/figures/*.csv figures/$$profile/; done
+
+notebooks: .venv ## publish the executed notebooks of the runs in runs/ below docs/notebooks/, as small HTML files
+	@for profile in $(PUBLISHED) labeller; do \
+	  test -d runs/$$profile/notebooks || { echo "No notebooks in runs/$$profile yet: ./run_all.sh --profile $$profile" >&2; exit 1; }; \
+	  .venv/bin/python scripts/notebooks.py runs/$$profile docs/notebooks/$$profile; done
 
 clean: ## caches and build leftovers; leaves .venv and runs/ alone
 	rm -rf .pytest_cache .ruff_cache build dist

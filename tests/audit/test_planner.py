@@ -156,7 +156,7 @@ def test_the_width_of_a_finished_audit_is_the_planned_one(rng):
     for name in ACCURACY:
         for statistic in ("accuracy", "macro_f1"):
             assert value(now, name, statistic) == pytest.approx(value(plan, name, statistic), rel=0.25)
-    assert value(now, "material", "accuracy", "interval") == "not estimable: no human label"
+    assert value(now, "material", "accuracy", "interval") == "not estimable: never judged"
 
 
 def test_widths_so_far_shrink_as_judgements_come_in():

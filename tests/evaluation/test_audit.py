@@ -213,7 +213,7 @@ def test_the_errors_of_an_annotator_who_judged_twice_are_taken_out():
 def test_an_empty_or_blank_audit_is_not_estimable(size):
     frame = audit(ABC, np.full(size, -1), np.zeros(size))
     assert frame[["value", "low", "high"]].isna().all().all()
-    assert (frame["interval"] == "not estimable: no human label").all() and (frame["n"] == 0).all()
+    assert (frame["interval"] == "not estimable: never judged").all() and (frame["n"] == 0).all()
     assert set(frame["class"]) == {"all", "a", "b", "c"}
 
 
@@ -317,7 +317,7 @@ def test_power_without_judgements_is_not_estimable(size, rng):
     blank = {"head": np.full(size, -1)}
     table = power_table(blank, blank, ABC, stratum=np.zeros(size), weight=np.ones(size), rng=rng)
     assert table["value"].isna().all() and len(table) == 12
-    assert (table["interval"] == "not estimable: no human label").all()
+    assert (table["interval"] == "not estimable: never judged").all()
 
 
 def test_power_from_a_handful_of_judgements_does_not_fail(rng):

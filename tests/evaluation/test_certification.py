@@ -403,7 +403,7 @@ def test_an_audit_of_a_few_images_is_not_calibrated(rng):
     table, fits = calibrate(logits, np.where(np.arange(40) < 19, labels, -1), rng)
     assert fits == {} and table["interval"].tolist() == ["not estimable: fewer than 20 scored images"]
     table, fits = calibrate(logits, np.full(40, -1), rng)
-    assert fits == {} and table["interval"].tolist() == ["not estimable: no human label"]
+    assert fits == {} and table["interval"].tolist() == ["not estimable: never judged"]
 
 
 def test_unseen_images_are_left_out_and_wrong_shapes_refused(rng):

@@ -88,7 +88,7 @@ def test_direct_and_design_scores_equal_hand_computed_ones():
     assert row(frame, "model", "design", "f1", "b")["value"] == pytest.approx(2 / 6)
     assert row(frame, "silver", "direct", "accuracy")["value"] == pytest.approx(3 / 5)
     assert row(frame, "silver", "direct", "f1", "c")["value"] == 0
-    assert set(frame["reference"]) == {"human"}
+    assert set(frame["reference"]) == {"audit"}
 
 
 def test_silver_scored_as_a_model_equals_the_audit(rng):
@@ -262,7 +262,7 @@ def test_an_empty_or_blank_audit_is_not_estimable(size):
     labels = np.arange(size) % 3
     frame = truth_of(ABC, np.full(size, -1), labels, labels, [0, 1, 2] * 9, [0, 1, 2] * 9)
     assert frame[["value", "low", "high"]].isna().all().all()
-    assert (frame["interval"] == "not estimable: no human label").all()
+    assert (frame["interval"] == "not estimable: never judged").all()
     assert set(frame["estimator"]) == {"direct", "design", "post_stratified", "ppi", "bound"}
 
 
@@ -369,7 +369,7 @@ def test_a_rectified_pair_takes_the_folder_rule_for_truth_and_skips_what_nobody_
     assert len(frame) == 12 and set(frame["model"]) == {"truth"} and set(frame["rows"]) == {"audit"}
     lost = (frame["a"] == "color") | (frame["b"] == "color")
     assert frame.loc[lost, "value"].isna().all()
-    assert (frame.loc[lost, "interval"] == "not estimable: no human label").all()
+    assert (frame.loc[lost, "interval"] == "not estimable: never judged").all()
     assert frame.loc[~lost, ["value", "low", "high"]].notna().all().all()
     assert (frame.loc[~lost, "n"] == 200).all()
 
@@ -381,7 +381,7 @@ def test_where_nobody_judged_no_pair_is_estimable(schema):
     design = {"stratum": np.empty(0, dtype=object), "weight": np.empty(0), "draws": 20}
     frame = rectified_table(nobody, nobody, split, schema, rng=rng, **design)
     assert len(frame) == 12 and frame["value"].isna().all() and (frame["n"] == 0).all()
-    assert set(frame["interval"]) == {"not estimable: no human label"}
+    assert set(frame["interval"]) == {"not estimable: never judged"}
 
 
 def test_silver_labels_that_are_the_truth_need_no_correction_and_are_not_known_to_be_it(schema):

@@ -11,6 +11,7 @@ import pytest
 from swatchbook.pipeline import content
 from swatchbook.pipeline.content import GROUND, PACKAGE, content_hash
 from swatchbook.pipeline.settings import configure
+from swatchbook.pipeline.stage import Stage
 from swatchbook.studies import PROFILES, spec_of
 from tests.conftest import ROOT
 
@@ -147,6 +148,8 @@ def stages() -> list:
         for change in changes:
             for stage in spec.stages(configure(spec, profile, change)):
                 found.append(pytest.param(stage, id=f"{profile}-{stage.name}{'-audit' * bool(change)}"))
+        words = Stage("words", (), spec.report, code=("pipeline", "report", *spec.report_code))
+        found.append(pytest.param(words, id=f"{profile}-words of the report"))
     return found
 
 

@@ -73,7 +73,8 @@ def notebooks(tmp_path_factory):
         new_code_cell("Markdown(f'The change is **+.035**, said {SEED} time.')"),
         new_code_cell("plt.plot([1, 2])\nplt.show()", metadata={"alt": "A line from the inline backend"}),
     ]
-    nbformat.write(new_notebook(cells=cells), folder / "05_orthogonality.ipynb")
+    about = {"swatchbook": {"summary": "Whether heads <couple> attributes."}}
+    nbformat.write(new_notebook(cells=cells, metadata=about), folder / "05_orthogonality.ipynb")
     execute(folder / "05_orthogonality.ipynb", folder / "run" / "05_orthogonality.ipynb", {"SEED": 2})
     audit = new_notebook(
         cells=[new_markdown_cell("Words, and no heading.\n\n## Who judged\n\n## Who judged")]
@@ -373,6 +374,23 @@ def test_a_picture_is_embedded_once_and_in_few_bytes(tmp_path):
     assert all(len(image["src"]) < 0.7 * len(data) for image, data in zip(images, pictures, strict=False))
 
 
+def test_wide_pictures_are_reduced_where_a_width_is_given_and_others_are_not(tmp_path):
+    wide, narrow = (png_of(Image.effect_noise((w, 300), 60).convert("RGB")) for w in (1500, 600))
+    nbformat.write(
+        new_notebook(cells=[shown({"image/png": wide}, alt="a"), shown({"image/png": narrow}, alt="b")]),
+        tmp_path / "x.ipynb",
+    )
+    given = {"title": "t", "lead": "", "notebooks": [("x", tmp_path / "x.ipynb")], "provenance": {}}
+    write_page(tmp_path / "x.html", **given, picture_width=700)
+    soup = BeautifulSoup((tmp_path / "x.html").read_text(encoding="utf-8"), "html.parser")
+    assert [(i["width"], i["height"]) for i in soup.find_all("img")] == [("700", "140"), ("600", "300")]
+    first, second = (
+        Image.open(io.BytesIO(base64.b64decode(i["src"].partition("base64,")[2]))) for i in soup("img")
+    )
+    assert (first.format, first.size, second.size) == ("AVIF", (700, 140), (600, 300))
+    assert soup.find(id="headline") is None and soup.find(id="claims") is None
+
+
 def test_a_palette_keeps_the_colours_of_a_drawing_as_they_were():
     colours = [(255, 255, 255), (34, 33, 31), (1, 115, 178), (222, 143, 5), (122, 78, 45), (125, 78, 45)]
     rows = np.arange(250)[:, None]
@@ -397,7 +415,7 @@ def folded(arguments, tmp_path_factory):
     (folder / "truth.txt").write_text("Most labels are right.\n", encoding="utf-8")
     findings = [
         "**93 %** of the labels are right.",
-        "See [the audit](02_audit.ipynb) & <script>alert(1)</script>",
+        "See [the audit](02_audit.ipynb), [the claims](#claims) & <script>alert(1)</script>",
     ]
     write_page(folder / "index.html", **arguments, findings=findings, figure=folder / "truth")
     return folder / "index.html"
@@ -408,7 +426,7 @@ def test_findings_and_one_figure_come_first_and_all_else_is_folded(folded):
     first, *rest = soup.find("main").find_all("section", recursive=False)
     assert first["id"] == "findings"
     assert first.find("li").find("strong").get_text() == "93 %"
-    assert first.find("a")["href"] == "#02_audit"
+    assert [a["href"] for a in first.find_all("a")] == ["#02_audit", "#claims"]
     assert first.find("img")["alt"] == "Most labels are right."
     assert first.find("details") is None
     assert soup.find("script") is None
@@ -419,6 +437,13 @@ def test_findings_and_one_figure_come_first_and_all_else_is_folded(folded):
         (fold,) = section.find_all("details", recursive=False)
         assert not fold.has_attr("open")
         assert fold.find("summary").find("h2").get_text()
+    gists = {each.find_parent("section")["id"]: each.get_text() for each in soup.find_all(class_="gist")}
+    assert gists.pop("provenance")
+    assert gists == {
+        "headline": "3 rows: reproduced (1), does not hold (1), inconclusive (1).",
+        "claims": "2 entries: does not hold (1).",
+        "05_orthogonality": "Whether heads <couple> attributes.",
+    }
     contents = [a["href"] for a in soup.find("nav").find_all("a")]
     assert contents[:3] == ["#findings", "#headline", "#claims"]
 
@@ -429,6 +454,23 @@ def test_a_folded_page_is_whole_and_its_main_line_short(folded, width):
     assert check_page(folded, width) == []
     with open_page(folded, width, []) as view:
         assert view.evaluate("document.documentElement.scrollHeight") < 6 * 900
+
+
+@pytest.mark.browser
+def test_a_link_into_a_fold_opens_it_and_one_box_shows_all(folded):
+    target = "#05_orthogonality--what-it-shows"
+    with open_page(folded, 1280, []) as view:
+        shown = "id => document.getElementById(id).checkVisibility({contentVisibilityAuto: true})"
+        assert not view.evaluate(shown, target[1:])
+        view.locator(f"nav.beside a[href='{target}']").click()
+        assert view.evaluate(shown, target[1:])
+        assert not view.evaluate(shown, "02_audit--who-judged")
+        view.locator(".unfold input").check()
+        assert view.evaluate(shown, "02_audit--who-judged")
+        view.locator(".unfold input").uncheck()
+        assert not view.evaluate(shown, "02_audit--who-judged")
+        view.emulate_media(media="print")
+        assert view.evaluate(shown, "02_audit--who-judged")
 
 
 @pytest.mark.parametrize(

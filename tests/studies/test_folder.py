@@ -275,7 +275,7 @@ def test_a_folder_and_its_audit_give_every_table(run, photographs, schema):
     assert scored["n"].to_dict() == {"material": 0, "color": 10, "pattern": 9, "texture": 0}
     labels = silver.set_index("image_id").loc[audit["image_id"], "color"].to_numpy()
     assert scored["value"]["color"] == pytest.approx((labels == audit["color"].to_numpy()).mean())
-    assert set(run.three_columns["against"]) >= {"silver labels", "human labels"}
+    assert set(run.three_columns["against"]) >= {"silver labels", "human auditor"}
     assert set(run.comparison["reference"]) == {"silver", "audit"}
     said = run.table("tables/notes.csv").set_index("about")["said"]
     assert "10 photographs were judged by person on color, pattern" in said["audit"]
@@ -297,12 +297,12 @@ def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run
     told = content(Trace(run))
     assert set(told["headline"]["against"]) == {
         "silver labels",
-        "human labels",
+        "human auditor",
         "bound from silver agreement",
     }
     assert told["headline"]["what"][0] == "silver labels, material: accuracy"
     row = told["headline"].query(
-        "what == 'pretrained tower, texture: accuracy' and against == 'human labels'"
+        "what == 'pretrained tower, texture: accuracy' and against == 'human auditor'"
     )
     assert row["value"].tolist() == ["not estimable"] and row["interval"].tolist() == [""]
     shutil.copytree(run.store.root, tmp_path / "run")

@@ -285,7 +285,7 @@ def test_the_verdict_on_thresholds_is_read_off_the_interval():
         "does not hold",
         "not estimable",
     ]
-    assert "+20.0 [10.0, 30.0] points; 40 are kept" in told["sentence"][0]
+    assert "+20.0\u00a0points [10.0, 30.0]; 40 are kept" in told["sentence"][0]
     assert "all labels are kept" in told["sentence"][3] and "no label is kept" in told["sentence"][4]
 
 

@@ -46,7 +46,7 @@ COLUMNS = [
 WHOLE, BY_CLASS = ("accuracy", "macro_f1"), ("f1",)
 AGAINST = {
     "silver": "silver labels",
-    "post_stratified": "human labels",
+    "post_stratified": "{judge}",
     "bound": "bound from silver agreement",
 }
 THREE_COLUMNS = ["model", "head", "statistic", "against", "value", "low", "high", "n", "interval"]
@@ -73,7 +73,7 @@ def truth_table(
     few images lie in a post-stratum; silver labels agree with themselves, so their macro-F1 is the design's),
     ``ppi``
     (prediction-powered accuracy, see `ppi_accuracy`), ``bound`` (see `metric_bound`; value is NaN, low
-    and high are the outer ends of the bound over the interval of silver–human agreement).
+    and high are the outer ends of the bound over the interval of silver–audit agreement).
 
     Args:
         human: Attribute → codes of the judged images, shape (n,); −1 where the person could not tell
@@ -135,7 +135,7 @@ def truth_table(
             else:
                 bound = _bound(*agreement[a.name], float(split_agrees.mean()), level)
                 rows.append(of_head | _share_row("bound", *bound, len(post.truth), len(a), error))
-    return pd.DataFrame(rows).assign(reference="human")[COLUMNS]
+    return pd.DataFrame(rows).assign(reference="audit")[COLUMNS]
 
 
 def _check_population(
@@ -222,7 +222,7 @@ def _bound(low: float, high: float, agreement: float, level: float) -> tuple[flo
     """No value, outer ends of the bound, and words; agreement of model and silver label is counted."""
     least, _ = metric_bound(low, agreement)
     _, most = metric_bound(np.clip(agreement, low, high), agreement)
-    how = f"outer ends of the bound over the {level:.0%} interval of silver–human agreement"
+    how = f"outer ends of the bound over the {level:.0%} interval of silver–audit agreement"
     return np.nan, float(least), float(most), how
 
 
@@ -261,23 +261,24 @@ def with_silver_scores(truth: pd.DataFrame, scores: pd.DataFrame, models: Sequen
     return pd.concat([truth, silver], ignore_index=True)
 
 
-def three_columns(truth: pd.DataFrame, models: Sequence[str]) -> pd.DataFrame:
+def three_columns(truth: pd.DataFrame, models: Sequence[str], judge: str = "human auditor") -> pd.DataFrame:
     """The same score of the same model held against three things.
 
     Args:
         truth: From `with_silver_scores`.
         models: Which models.
+        judge: Who judged, in words.
 
     Returns:
         Columns `model, head, statistic, against, value, low, high, n, interval`, for accuracy and
-        macro-F1 of every head: ``against`` is ``silver labels``, ``human labels`` (post-stratified; NaN
-        where the person was not asked) or ``bound from silver agreement`` (accuracy only; value NaN, low
+        macro-F1 of every head: ``against`` is ``silver labels``, the judge (post-stratified; NaN where
+        nothing was asked) or ``bound from silver agreement`` (accuracy only; value NaN, low
         and high its ends).
     """
     kept = truth[(truth["class"] == "all") & truth["statistic"].isin(WHOLE) & truth["model"].isin(models)]
     kept = kept[kept["estimator"].isin(list(AGAINST))]
     ranked = kept.assign(
-        against=kept["estimator"].map(AGAINST),
+        against=[AGAINST[estimator].format(judge=judge) for estimator in kept["estimator"]],
         order=kept["model"].map(list(models).index),
         head_order=kept["head"].map(list(truth["head"].unique()).index),
         column=kept["estimator"].map(list(AGAINST).index),

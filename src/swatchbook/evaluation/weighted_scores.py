@@ -24,7 +24,7 @@ from swatchbook.evaluation.survey import ErrorRate, error_rate, inverse, ratio_i
 
 FEWEST = 4
 MISSING_CLASSES = 0.25  # share of the classes that macro-F1 may lack judged images of
-NO_HUMAN_LABEL = "not estimable: no human label"
+NO_HUMAN_LABEL = "not estimable: never judged"
 NO_JUDGED_IMAGE = "not estimable: no judged image"
 TOO_FEW = f"not estimable: fewer than {FEWEST} judged images"
 

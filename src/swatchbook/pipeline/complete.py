@@ -92,7 +92,7 @@ def narrative_stages(run: Run, root: Path) -> tuple[Stage, ...]:
         "report",
         ("report/index.html",),
         f"{HERE}:write_report",
-        code=("pipeline", "report", run.spec.report),
+        code=("pipeline", "report", run.spec.report, *run.spec.report_code),
         arguments={
             "content": run.spec.report,
             "notebooks": [path.name for path in chosen],

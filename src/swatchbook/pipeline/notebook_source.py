@@ -70,12 +70,11 @@ def needs_of(notebook: Path) -> dict[str, list[str]]:
     content = json.loads(Path(notebook).read_text(encoding="utf-8"))  # nbformat takes a second to import
     declared = content["metadata"].get("swatchbook", {})
     needs = {key: declared.get(key, []) for key in ("results", "figures")}
-    if set(declared) - set(needs) or not all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in needs.values()
-    ):
+    lists = all(isinstance(each, list) and all(isinstance(n, str) for n in each) for each in needs.values())
+    if set(declared) - {*needs, "summary"} or not lists or not isinstance(declared.get("summary", ""), str):
         raise ValueError(
             f"{Path(notebook).name}: metadata 'swatchbook' is {dict(declared)!r}; allowed: lists of "
-            "names under 'results' and 'figures'"
+            "names under 'results' and 'figures', and a sentence under 'summary'"
         )
     return needs
 

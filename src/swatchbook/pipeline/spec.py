@@ -50,6 +50,7 @@ class Spec:
         schema: Configuration → what is asked of an image.
         report: ``module:function``, called with a `Trace`: the arguments of `report.page.write_page` that are
             the study's own.
+        report_code: Files and folders of the package that these arguments depend on, but its own module.
         aliases: Configuration → alias → name of a figure, where the name depends on a setting.
         private: Settings that are paths of one machine, left out of the report.
     """
@@ -61,5 +62,6 @@ class Spec:
     results: Mapping[str, tuple[str, str]]
     schema: Callable[[Any], Schema]
     report: str
+    report_code: tuple[str, ...] = ()
     aliases: Callable[[Any], dict[str, str]] = no_aliases
     private: tuple[str, ...] = ("source",)

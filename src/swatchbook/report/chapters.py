@@ -23,6 +23,7 @@ from swatchbook.report.pictures import Pictures
 WIDE = 640  # CSS pixels; a picture at least this wide scrolls on a narrow screen instead of shrinking
 LONG = 24  # letters; a cell of a table with more of them breaks into lines
 MARKS = {"good": "✓", "bad": "✗", "mixed": "≈", "plain": "•"}  # of a verdict, before its words
+ANCHORS = {"main", "findings", "headline", "claims", "provenance"}  # of the page's own sections
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml", "image/gif", "image/webp")
 ACTIVE = {"application/vnd.jupyter.widget-view+json", "application/javascript"}
@@ -56,9 +57,10 @@ class Heading(NamedTuple):
 
 
 class Chapter(NamedTuple):
-    """One notebook: its title, the headings below it, and its cells; texts and outputs are harmless HTML."""
+    """One notebook: title, summary, headings below, and cells; texts and outputs are harmless HTML."""
 
     title: Heading
+    summary: str
     headings: Sequence[Heading]
     cells: Sequence[NotebookNode]
 
@@ -94,16 +96,18 @@ class Chapters(Preprocessor):
     def preprocess(self, nb: NotebookNode, resources: dict) -> tuple[NotebookNode, dict]:
         """Turn cells into chapters; called by the exporter."""
         resources["chapters"] = [
-            self._chapter(name, [cell for cell in nb.cells if cell.metadata["chapter"] == name])
+            self._chapter(
+                name, nb.metadata["summaries"][name], [c for c in nb.cells if c.metadata["chapter"] == name]
+            )
             for name in self.names
         ]
         return nb, resources
 
     def harmless(self, html: str, section: str) -> Markup:
         """HTML of a section's beginning, fit for the page; it may link to notebooks."""
-        return self._finished(self._parsed(html), {}, section)[0]
+        return self._finished(self._parsed(html), {name: name for name in ANCHORS}, section)[0]
 
-    def _chapter(self, name: str, cells: Sequence[NotebookNode]) -> Chapter:
+    def _chapter(self, name: str, summary: str, cells: Sequence[NotebookNode]) -> Chapter:
         for before, cell in pairwise(cells):  # code gathers until there is something to show
             if before.cell_type == cell.cell_type == "code" and not before.outputs:
                 before.source, cell.source = "", f"{before.source}\n\n{cell.source}".strip()
@@ -113,7 +117,7 @@ class Chapters(Preprocessor):
         own, section = {slug(heading.text): heading.anchor for heading in headings}, title.text
         for place, key, soup in shown:
             place[key], section = self._finished(soup, own, section)
-        return Chapter(title, headings, cells)
+        return Chapter(title, summary, headings, cells)
 
     def _parsed(self, html: str) -> BeautifulSoup:
         soup = BeautifulSoup(self.pictures.take_out(html), "html.parser")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -91,6 +91,25 @@ def estimate(
         return number(value, digits, sign=sign, zero=zero)
     between = f"[{number(low, digits, zero=zero)}, {number(high, digits, zero=zero)}]"
     return between if math.isnan(value) else f"{number(value, digits, sign=sign, zero=zero)} {between}"
+
+
+def percentage(row: Mapping[str, float]) -> str:
+    """A share with its interval: ``90.8 % [86.0, 94.5]``.
+
+    Args:
+        row: ``value, low, high`` of a table.
+    """
+    return _with_unit(row, "%", sign=False)
+
+
+def points(row: Mapping[str, float]) -> str:
+    """A difference of shares with its interval: ``+18.1 points [16.5, 19.7]``; arguments as `percentage`."""
+    return _with_unit(row, "points", sign=True)
+
+
+def _with_unit(row: Mapping[str, float], unit: str, *, sign: bool) -> str:
+    value, low, high = (100 * row[end] for end in ("value", "low", "high"))
+    return f"{number(value, 1, sign=sign)}\u00a0{unit} [{number(low, 1)}, {number(high, 1)}]"
 
 
 def p_value(p: float) -> str:

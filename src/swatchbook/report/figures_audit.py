@@ -150,7 +150,7 @@ def audit_power(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figu
     """Half-width of the interval of macro-F1 against the number of judgements, a panel an attribute."""
     rows = plotting.select(table, POWER, attribute=list(schema.names)).astype({"size": float})
     judged = [a for a in schema if rows.loc[rows["attribute"] == a.name, "value"].notna().any()]
-    neutral = "How much more judgements would narrow the plotting.intervals"
+    neutral = "How much more judgements would narrow the intervals"
     if not judged:
         reason = f"No label was judged by the {judge}, so no interval can be foreseen."
         return empty_figure(neutral, reason, rows)
@@ -169,7 +169,7 @@ def audit_power(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figu
         neutral
         if np.isnan(width)
         else f"{n:,} judgements pin macro-F1 of {words(widest)} to ±{number(width)}",
-        bands.replace("Bands are plotting.intervals", "Band: how well this audit knows the curve"),
+        bands.replace("Bands are intervals", "Band: how well this audit knows the curve"),
         "The ring marks this audit's own number of judgements.",
         _unjudged_note(schema, judged, judge),
         key=[
@@ -226,12 +226,12 @@ def truth(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figure:
     rows = plotting.select(table, TRUTH, statistic=["accuracy", "macro_f1"], **{"class": "all"})
     rows = rows[~rows["estimator"].isin(["ppi", "design"])].reset_index(drop=True)
     styles = styles_of(plotting.models_in(rows))
-    seen = rows[(rows["reference"] == "human") & rows["value"].notna()]
+    seen = rows[(rows["reference"] == "audit") & rows["value"].notna()]
     judged = [a for a in schema if a.name in set(seen["head"])]
     held = set(zip(*rows.loc[rows["reference"] == "silver", ["head", "model"]].to_numpy().T, strict=True))
     groups = []
     for a in schema:
-        n = rows.loc[(rows["head"] == a.name) & (rows["reference"] == "human"), "n"].max()
+        n = rows.loc[(rows["head"] == a.name) & (rows["reference"] == "audit"), "n"].max()
         title = capital(words(a.name)) + (f"  ({n:,.0f} judged)" if a in judged else "")
         shown = [m for m in styles if a in judged or (a.name, m) in held]
         groups.append(plotting.Group(a.name, title, [((a.name, m), styles[m].name) for m in shown]))

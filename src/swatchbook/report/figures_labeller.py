@@ -105,7 +105,7 @@ def _f1_title(rows: pd.DataFrame, schema: Schema, shown: dict[str, Style]) -> st
 
 
 def _f1_alt(rows: pd.DataFrame, schema: Schema, shown: dict[str, Style]) -> str:
-    alt = f"F1 of each class with plotting.intervals. {capital(_f1_title(rows, schema, shown))}."
+    alt = f"F1 of each class with intervals. {capital(_f1_title(rows, schema, shown))}."
     for images, style in shown.items():
         own = rows[(rows["images"] == images) & (rows["class"] != "all") & rows["value"].notna()]
         if len(own):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,14 +12,13 @@ import pandas as pd
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from swatchbook.report.chapters import MARKS, Chapters, markdown, slug
+from swatchbook.report.chapters import ANCHORS, MARKS, Chapters, markdown, slug
 from swatchbook.report.display import ABSENT, figure_view, table_view
 from swatchbook.report.pictures import Pictures
 
 TEMPLATES = Path(__file__).parent / "templates"
 CLAIMS = ("printed", "sentence")
 VERDICT, FOUND = "verdict", "What was found"
-ANCHORS = {"main", "findings", "headline", "claims", "provenance"}
 # The words that open a verdict, and how its badge looks; the longest that fits decides.
 TONES = {
     "reproduced": "good",
@@ -44,41 +44,47 @@ def write_page(
     *,
     title: str,
     lead: str,
-    headline: pd.DataFrame,
-    claims: pd.DataFrame,
     notebooks: Sequence[tuple[str, Path]],
     provenance: Mapping[str, Mapping[str, str]],
+    headline: pd.DataFrame | None = None,
+    claims: pd.DataFrame | None = None,
     findings: Sequence[str] = (),
     figure: Path | None = None,
     claims_title: str = "What was printed, what we find",
     headline_title: str = "What was published and what we find, each number with its interval",
+    picture_width: int | None = None,
 ) -> None:
     """Write the report as one HTML file without scripts, links to files or anything that must be loaded.
 
-    With findings, these and one figure are the first screen, and all else is folded below them. The same
-    inputs give the same bytes; the date is read from the provenance.
+    With findings, these and one figure are the first screen, and all else is folded below them, each fold
+    with its title and a sentence (of a notebook, the ``summary`` in its metadata). A browser opens the fold
+    that a link leads into; one box opens all, and all are printed. The same inputs give the same bytes; the
+    date is read from the provenance.
 
     Args:
         out: Where the page goes; its folder is made if needed.
         title: The page's title.
         lead: One sentence or two that say what was done.
-        headline: One row a number. The first column heads its row; a column ``verdict`` is shown as a badge,
-            next to the first. Numbers are shown with three decimals, integers with thousands separators,
-            missing as a dash; strings as they are.
-        claims: One row a printed claim, with the columns ``printed`` (what was printed) and ``sentence``
-            (what is found), and if wanted ``where`` (where it was printed) and ``verdict``.
         notebooks: Name and executed copy of each notebook, in the order of the story.
         provenance: Group → name → value. ``date``, ``profile`` and ``commit``, in whichever group, are shown
             under the title too.
+        headline: One row a number; without it there is no such section. The first column heads its row; a
+            column ``verdict`` is shown as a badge, next to the first. Numbers are shown with three decimals,
+            integers with thousands separators, missing as a dash; strings as they are.
+        claims: One row a printed claim, if there are any, with the columns ``printed`` (what was printed) and
+            ``sentence`` (what is found), and if wanted ``where`` (where it was printed) and ``verdict``.
         findings: What was found, a sentence of Markdown with its numbers each; ``[…](02_audit.ipynb)`` links
-            to that notebook's chapter.
+            to that notebook's chapter, ``[…](#headline)`` and ``[…](#claims)`` to the tables.
         figure: Path without suffix of the figure that is shown with the findings; see `figure_view`.
         claims_title: Heading of the claims.
         headline_title: Caption of the headline table.
+        picture_width: Pixels that wider pictures are reduced to; as they are by default.
 
     Raises:
         ValueError: If a table lacks a column, a name occurs twice or a file is not there.
     """
+    headline = pd.DataFrame({"": []}) if headline is None else headline
+    claims = pd.DataFrame(columns=list(CLAIMS)) if claims is None else claims
     missing = [column for column in CLAIMS if column not in claims]
     if missing:
         raise ValueError(f"claims: no column {missing[0]!r}; received {', '.join(map(str, claims))}")
@@ -90,7 +96,8 @@ def write_page(
     for name, path in notebooks:
         if not Path(path).is_file():
             raise ValueError(f"notebooks: the executed copy of {name!r} is not at {str(path)!r}")
-    chapters = Chapters(names=names, pictures=Pictures())
+    chapters = Chapters(names=names, pictures=Pictures(picture_width))
+    executed = _one_after_another(notebooks)
     facts = {key: str(value)[:10] for group in provenance.values() for key, value in group.items()}
     shown = headline.rename(columns=str)
     if VERDICT in shown:
@@ -101,12 +108,14 @@ def write_page(
         "facts": {key: facts[key] for key in ("date", "profile", "commit") if facts.get(key)},
         "findings": [chapters.harmless(markdown(finding), FOUND) for finding in findings],
         "figure": "" if figure is None else chapters.harmless(figure_view(figure).html, FOUND),
-        "headline": chapters.harmless(table_view(shown, caption=headline_title).html, ""),
+        "headline": len(shown) and chapters.harmless(table_view(shown, caption=headline_title).html, ""),
+        "headline_summary": f"{_verdicts(headline, 'rows') or headline_title}.",
         "claims_title": claims_title,
+        "claims_summary": f"{_verdicts(claims, 'entries') or f'{len(claims)} entries'}.",
         "claims": claims.astype(object).where(claims.notna(), None).to_dict("records"),
         "provenance": provenance,
     }
-    html, _ = _exporter(chapters).from_notebook_node(_one_after_another(notebooks), {"page": page})
+    html, _ = _exporter(chapters).from_notebook_node(executed, {"page": page})
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(chapters.pictures.put_back(html), encoding="utf-8", newline="\n")
@@ -123,6 +132,13 @@ def with_mark(verdict: str | float | None) -> str:
     return f"{MARKS[tone(verdict)]} {verdict}" if isinstance(verdict, str) and verdict != ABSENT else ABSENT
 
 
+def _verdicts(table: pd.DataFrame, what: str) -> str:
+    """``3 rows: holds (2), differs (1)``, most frequent first; empty where nothing has a verdict."""
+    given = table[VERDICT].dropna() if VERDICT in table else []
+    counts = Counter(verdict for verdict in given if verdict != ABSENT).most_common()
+    return f"{len(table)} {what}: {', '.join(f'{verdict} ({n})' for verdict, n in counts)}" if counts else ""
+
+
 def _exporter(chapters: Chapters) -> HTMLExporter:
     exporter = HTMLExporter(
         template_name="page",
@@ -136,10 +152,12 @@ def _exporter(chapters: Chapters) -> HTMLExporter:
 
 
 def _one_after_another(notebooks: Sequence[tuple[str, Path]]) -> nbformat.NotebookNode:
-    """The cells of all notebooks, each with its notebook's name."""
-    whole = nbformat.v4.new_notebook()
+    """The cells of all notebooks, each with its notebook's name; their summaries by that name."""
+    whole = nbformat.v4.new_notebook(metadata={"summaries": {}})
     for name, path in notebooks:
-        for cell in nbformat.read(path, as_version=4).cells:
+        notebook = nbformat.read(path, as_version=4)
+        whole.metadata["summaries"][name] = notebook.metadata.get("swatchbook", {}).get("summary", "")
+        for cell in notebook.cells:
             cell.metadata["chapter"], cell["id"] = name, f"cell-{len(whole.cells)}"
             whole.cells.append(cell)
     return whole

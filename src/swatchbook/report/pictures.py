@@ -62,9 +62,11 @@ class Pictures:
 
     Attributes:
         sizes: Name → width and height in pixels; None for vectors.
+        width: Pixels that wider pictures are reduced to, as AVIF; None leaves them as they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, width: int | None = None) -> None:
+        self.width = width
         self.sizes: dict[str, tuple[int, int] | None] = {}
         self._uris: dict[str, str] = {}
 
@@ -87,7 +89,14 @@ class Pictures:
                 except OSError:
                     return ""  # no browser could show it
                 size = image.size
-                if kind == "png" and image.mode != "P":
+                if self.width is not None and image.width > self.width:
+                    high = round(self.width * image.height / image.width)
+                    smaller = image.convert("RGB").resize((self.width, high), Image.Resampling.LANCZOS)
+                    file, kind, size = io.BytesIO(), "avif", smaller.size
+                    smaller.save(file, "AVIF", quality=40)
+                    content = file.getvalue()
+                    data = base64.b64encode(content).decode("ascii")
+                elif kind == "png" and image.mode != "P":
                     kind, content = min((kind, content), _reduced(image), key=lambda pair: len(pair[1]))
                     data = base64.b64encode(content).decode("ascii")
             self.sizes[name], self._uris[name] = size, f"data:image/{kind};base64,{data}"

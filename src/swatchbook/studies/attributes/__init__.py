@@ -114,6 +114,7 @@ STUDY = Spec(
     results=RESULTS,
     schema=schema,
     report="swatchbook.studies.attributes.report:content",
+    report_code=("studies/attributes", "studies/figures.py", "evaluation", "names.py", "data"),
     aliases=aliases,
     private=("source", "labelling.audit", "labelling.thresholds"),
 )

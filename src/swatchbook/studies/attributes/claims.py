@@ -45,8 +45,8 @@ def claim_table(tables: Tables, schema: Schema, *, model: str, baseline: str, ma
 
     Returns:
         Columns `claim, printed, verdict, value, low, high, n, interval, sentence, where`; ``verdict`` is
-        ``holds``, ``does not hold``, ``unresolved`` or ``holds in part``; ``not asked`` where it takes an audit
-        and there is none.
+        ``holds``, ``does not hold``, ``unresolved`` or ``holds in part``; ``not asked`` where the run
+        lacks what it is about: an audit, or images picked for show.
     """
     rows_of = _Rows(tables)
     judged = [a.name for a in schema if a.labelled_by == "zero_shot"]
@@ -64,8 +64,7 @@ def claim_table(tables: Tables, schema: Schema, *, model: str, baseline: str, ma
     # A study that picked images to show is the published one, of which there are labels and no pixels.
     exports = bool((tables["curation"]["statistic"] == "distinct_pairs").any())
     makers.append(lambda: _clashes(rows_of, exports))
-    if exports:
-        makers.append(lambda: _twenty(rows_of))
+    makers.append((lambda: _twenty(rows_of)) if exports else _unasked(*TWENTY, _NOTHING_PICKED))
     made = pd.DataFrame([maker() for maker in makers]).reindex(columns=CLAIM_COLUMNS)
     made["sentence"] = made["sentence"].str[:1].str.upper() + made["sentence"].str[1:]  # a name may begin one
     return made
@@ -79,19 +78,24 @@ def _of_audit(rows_of: _Rows, model: str, judged: list[str]) -> list[Callable[[]
     ]
 
 
-def _unasked(claim: str, printed: str) -> Callable[[], dict]:
-    sentence = "Nobody audited these labels, so nothing can be said of how true they are. --audit FILE gives an audit."
+def _unasked(claim: str, printed: str, sentence: str) -> Callable[[], dict]:
+    """A claim that a run lacks the data for."""
     return lambda: {
         "claim": claim, "printed": printed, "verdict": "not asked", "value": np.nan, "low": np.nan, "high": np.nan,
         "n": 0, "interval": "", "sentence": sentence, "where": "",
     }  # fmt: skip
 
 
+TWENTY = ("twenty_images", "17 distinct combinations across just 20 images")
+_NOTHING_PICKED = "No images were picked for show here, so there is nothing to test."
+_NO_AUDIT = (
+    "Nobody audited these labels, so nothing can be said of how true they are. --audit FILE gives an audit."
+)
 # The claims that take an audit, for a run that has none.
 _UNASKED = [
-    _unasked("audit_classes", "audit macro-F1 0.971 / 0.803 / 0.681"),
-    _unasked("ceiling", "the audit is the empirical ceiling"),
-    _unasked("silver_is_truth", "test macro-F1 against silver labels"),
+    _unasked("audit_classes", "audit macro-F1 0.971 / 0.803 / 0.681", _NO_AUDIT),
+    _unasked("ceiling", "the audit is the empirical ceiling", _NO_AUDIT),
+    _unasked("silver_is_truth", "test macro-F1 against silver labels", _NO_AUDIT),
 ]
 
 
@@ -328,7 +332,7 @@ def _twenty(rows_of: _Rows) -> dict:
         f"nothing about the heads."
     )
     return {
-        "claim": "twenty_images", "printed": "17 distinct combinations across just 20 images",
+        "claim": TWENTY[0], "printed": TWENTY[1],
         "verdict": "does not hold", **_numbers(seen), "sentence": sentence, "where": "project page, text",
     }  # fmt: skip
 
@@ -344,7 +348,7 @@ def _clashes(rows_of: _Rows, exports: bool) -> dict:
     sentence += (
         ", so that a duplicate check (by content) was needed and none is reported; the exports hold no pixels to make it."
         if exports
-        else ". Here copies were looked for by content and by rows_of; tables/duplicates.csv lists those in two splits."
+        else ". Here copies were looked for by content and by name; tables/duplicates.csv lists those in two splits."
     )
     return {
         "claim": "name_clashes", "printed": "(split first, label second; no duplicate check)",

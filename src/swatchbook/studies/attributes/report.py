@@ -7,7 +7,11 @@ import pandas as pd
 from swatchbook.data.readers import published
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
+from swatchbook.studies.attributes.findings import findings
 from swatchbook.studies.attributes.headline import headline_table, known_headline
+from swatchbook.studies.attributes.settings import judge_of
+from swatchbook.studies.attributes.tables import is_audited
+from swatchbook.studies.figures import SUFFIXES
 
 LEADS = {
     "published": "Every number of a published four-attribute study, computed again from its own predictions "
@@ -28,7 +32,11 @@ def content(trace: Trace) -> dict[str, object]:
     """What the report says of a run, as arguments of `report.page.write_page`."""
     data = trace.setting("data")
     makers = {"published": _published, "drawn": _drawn, "textilenet": _textilenet, "folder": _folder}
-    return {"lead": LEADS[data], **makers[data](trace)}
+    figure = "figures/truth" if is_audited(trace) else "figures/backbone_gaps"
+    for suffix in SUFFIXES:
+        trace.path(f"{figure}{suffix}")
+    shown = {"findings": findings(trace), "figure": trace.folder(figure)}
+    return {"lead": LEADS[data], **shown, **makers[data](trace)}
 
 
 def _published(trace: Trace) -> dict[str, object]:
@@ -69,9 +77,8 @@ def _folder(trace: Trace) -> dict[str, object]:
             & (truth["estimator"] == "post_stratified")
             & (truth["class"] == "all")
         )
-        labels = truth[labels & truth["statistic"].isin(["accuracy", "macro_f1"])].assign(
-            against="human labels"
-        )
+        labels = truth[labels & truth["statistic"].isin(["accuracy", "macro_f1"])]
+        labels = labels.assign(against=judge_of(trace.setting("data")))
         scores = pd.concat([labels, trace.table("tables/three_columns.csv")])
     else:
         scores = _silver_scores(trace.table("tables/scores.csv"))

@@ -67,3 +67,13 @@ class Config:
     def audited(self) -> bool:
         """Whether somebody judged some images: the data brings an audit, or a file was given."""
         return self.data in ("published", "drawn") or self.labelling.audit is not None
+
+    @property
+    def judge(self) -> str:
+        """Who judged, in words; only drawn garments have a simulated auditor."""
+        return judge_of(self.data)
+
+
+def judge_of(data: str) -> str:
+    """Who judged images of a kind of data, in words."""
+    return "simulated auditor" if data == "drawn" else "human auditor"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from swatchbook.pipeline.stage import Stage
 from swatchbook.studies.attributes.settings import Config
 from swatchbook.studies.figures import figure
@@ -239,23 +237,28 @@ def _tables(config: Config) -> tuple[Stage, ...]:
         made["known"] = ("known",)
     called = {"score": "scores", "power": "audit power", "unaudited": "truth, not audited",
               "coupling_detail": "coupling in detail", "known": "known truth"}  # fmt: skip
-    return tuple(_table(called.get(function, function), function, names) for function, names in made.items())
-
-
-def _table(name: str, function: str, tables: Sequence[str]) -> Stage:
-    return Stage(name, tuple(f"tables/{t}.csv" for t in tables), f"{HERE}.tables:{function}", code=TABLES)
+    arguments = {"truth": {"judge": config.judge}}
+    return tuple(
+        Stage(
+            called.get(function, function),
+            tuple(f"tables/{name}.csv" for name in names),
+            f"{HERE}.tables:{function}",
+            code=TABLES,
+            arguments=arguments.get(function, {}),
+        )
+        for function, names in made.items()
+    )
 
 
 def _figures(config: Config) -> tuple[Stage, ...]:
-    judge = "simulated auditor" if config.data == "drawn" else "human auditor"
     return (
         figure("f1_by_head", "scores", "figures_scores:f1_by_head"),
         figure("f1_by_class", "scores", "figures_scores:f1_by_class"),
         figure("backbone_dumbbell", "scores", "figures_scores:backbone_dumbbell"),
-        figure("backbone_gaps", "comparison", "figures_scores:backbone_gaps", judge=judge),
-        figure("audit_scores", "audit", "figures_audit:audit_scores", judge=judge),
-        figure("audit_power", "power", "figures_audit:audit_power", judge=judge),
-        figure("truth", "truth", "figures_audit:truth", judge=judge),
+        figure("backbone_gaps", "comparison", "figures_scores:backbone_gaps", judge=config.judge),
+        figure("audit_scores", "audit", "figures_audit:audit_scores", judge=config.judge),
+        figure("audit_power", "power", "figures_audit:audit_power", judge=config.judge),
+        figure("truth", "truth", "figures_audit:truth", judge=config.judge),
         figure("coupling_matrix", "coupling", "figures_coupling:coupling_matrix"),
         figure("coupling_deltas", "coupling", "figures_coupling:coupling_deltas"),
         figure("residuals_material_texture", "cells", "figures_coupling:residuals"),

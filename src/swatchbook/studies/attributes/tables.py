@@ -51,7 +51,7 @@ class Audited:
     Attributes:
         sheet: Their rows of the audit sheet, first annotator.
         rows: Where each of them stands among the test images.
-        human: Attribute → codes of the human labels, −1 for "can't tell".
+        human: Attribute → codes of the auditor's answers, −1 for "can't tell".
     """
 
     sheet: pd.DataFrame
@@ -126,7 +126,7 @@ def score(trace: Trace) -> None:
 
 
 def audit(trace: Trace) -> None:
-    """Silver labels against the human audit, what other sizes would give, and agreement."""
+    """Silver labels against the audit, what other sizes would give, and agreement."""
     labels = test_labels(trace)
     judged = audited(trace, labels.test)
     human, silver, level = judged.human, judged.of(labels.silver), trace.setting("evaluation.level")
@@ -156,8 +156,8 @@ def power(trace: Trace) -> None:
     trace.write_table("tables/power.csv", table)
 
 
-def truth(trace: Trace) -> None:
-    """Both models and the silver labels against what a person saw, and V of the truth."""
+def truth(trace: Trace, judge: str) -> None:
+    """Both models and the silver labels against what the judge saw, and V of the truth."""
     labels, schema = test_labels(trace), trace.schema
     judged = audited(trace, labels.test)
     shared = {
@@ -177,7 +177,8 @@ def truth(trace: Trace) -> None:
     )
     table = with_silver_scores(table, trace.table("tables/scores.csv"), list(labels.predictions))
     trace.write_table("tables/truth.csv", with_printed(table, printed(trace), "truth"))
-    trace.write_table("tables/three_columns.csv", three_columns(table, list(labels.predictions)))
+    columns = three_columns(table, list(labels.predictions), judge)
+    trace.write_table("tables/three_columns.csv", columns)
     rectified = rectified_table(
         judged.human, judged.of(labels.silver), labels.silver, schema, rng=trace.rng("rectified"), **shared
     )

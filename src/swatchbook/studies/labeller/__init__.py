@@ -148,5 +148,6 @@ STUDY = Spec(
     },
     schema=schema,
     report=f"{HERE}.report:content",
+    report_code=("studies/labeller", "studies/figures.py", "evaluation", "names.py"),
     private=("source", "labelling.audit", "labelling.thresholds"),
 )

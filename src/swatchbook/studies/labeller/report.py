@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from swatchbook.evaluation.labelling import ALL, MAJORITY, NEAREST
+from swatchbook.evaluation.labelling import ALL, KEPT, MAJORITY, NEAREST
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, number
+from swatchbook.report.display import estimate, joined, number, percentage, points, words
+from swatchbook.studies.figures import SUFFIXES
 from swatchbook.studies.labeller.measure import NAMES_OF_SETS
 
 LEAD = (
@@ -14,6 +15,7 @@ LEAD = (
     "where they were given, on photographs that a person judged. The labeller in the box was taught on "
     "drawings, so only photographs say what it is worth on yours."
 )
+FIGURE = "figures/labeller_f1"
 
 
 def gain_claims(scores: pd.DataFrame) -> pd.DataFrame:
@@ -28,8 +30,8 @@ def gain_claims(scores: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for row in scores[scores["metric"] == "accuracy_gain"].itertuples():
-        points = estimate(100 * row.value, 100 * row.low, 100 * row.high, 1, sign=True)
-        said = f"Accuracy of those kept less that of all: {points} points; {row.n:,.0f} are kept."
+        gain = points({"value": row.value, "low": row.low, "high": row.high})
+        said = f"Accuracy of those kept less that of all: {gain}; {row.n:,.0f} are kept."
         verdict = "holds" if row.low > 0 else "does not hold" if row.high <= 0 else "unresolved"
         if row.value == row.low == row.high == 0:
             said = "The threshold lies below every confidence: all labels are kept, and nothing is gained."
@@ -45,13 +47,72 @@ def content(trace: Trace) -> dict[str, object]:
     """What the report says of a labeller, as arguments of `report.page.write_page`."""
     scores = trace.table("tables/labeller_scores.csv")
     notes = trace.table("tables/notes.csv").rename(columns={"about": "printed", "said": "sentence"})
+    for suffix in SUFFIXES:
+        trace.path(f"{FIGURE}{suffix}")
     return {
         "lead": LEAD,
+        "findings": findings(scores),
+        "figure": trace.folder(FIGURE),
         "headline": headline_table(scores),
         "headline_title": "How good the labels are, and what they must beat",
         "claims": pd.concat([gain_claims(scores), notes.assign(verdict=None)]),
         "claims_title": "What thresholds do, and what to know of this run",
     }
+
+
+def findings(scores: pd.DataFrame) -> list[str]:
+    """What was found, a sentence of Markdown each; what is not estimable is left out.
+
+    Args:
+        scores: The table ``scores``.
+    """
+    whole, told = scores[scores["class"] == "all"], []
+    for images in scores["images"].unique():
+        here, where = whole[whole["images"] == images], f"**On {NAMES_OF_SETS[images]}**"
+        right = _rows(here, "accuracy", ALL)
+        shares = [f"{percentage(row)} of {words(row['attribute'])}" for row in right]
+        if shares:
+            told.append(
+                f"{where} the labels are right in {joined(shares)}, {_counts(right)} "
+                f"([by attribute and class](10_labeller.ipynb))."
+            )
+        for row in _rows(here, "macro_f1_gain", ALL):
+            told.append(
+                f"{where} macro-F1 of {words(row['attribute'])} differs by {points(row)} from that of the "
+                "named colour nearest to the centre's mean ([what a simple rule "
+                "reaches](10_labeller.ipynb))."
+            )
+        errors = _rows(here, "ece", ALL)
+        if errors:
+            row = max(errors, key=lambda row: row["value"])
+            told.append(
+                f"{where} confidence is furthest from being right on {words(row['attribute'])}: calibration "
+                f"error {estimate(row['value'], row['low'], row['high'])} ([the curve](10_labeller.ipynb))."
+            )
+        gains = _rows(here, "accuracy_gain", KEPT)
+        if gains:
+            row = max(gains, key=lambda row: row["value"])
+            (share,) = (r for r in _rows(here, "coverage", KEPT) if r["attribute"] == row["attribute"])
+            told.append(
+                f"{where} thresholds help most on {words(row['attribute'])}: the {percentage(share)} of "
+                f"labels that are kept differ by {points(row)} of accuracy ([what abstaining "
+                "brings](10_labeller.ipynb))."
+            )
+    if set(scores["images"]) == {"drawn"}:
+        told.append("**No photographs were given**, so its worth on yours was not measured here.")
+    return told
+
+
+def _counts(rows: list[dict]) -> str:
+    """``n = 1,713`` or ``n = 1,713–2,000``."""
+    fewest, most = (end(row["n"] for row in rows) for end in (min, max))
+    return f"n = {fewest:,.0f}" + (f"–{most:,.0f}" if most > fewest else "")
+
+
+def _rows(scores: pd.DataFrame, metric: str, labels: str) -> list[dict]:
+    """The estimates of a metric, a row an attribute."""
+    chosen = (scores["metric"] == metric) & (scores["labels"] == labels) & scores["value"].notna()
+    return scores[chosen].to_dict("records")
 
 
 def headline_table(scores: pd.DataFrame) -> pd.DataFrame:
