@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from swatchbook.atomic import StoreError
 from swatchbook.drawn import (
     FOLDERS,
     LABELS,
@@ -301,7 +302,7 @@ def test_a_full_disk_leaves_nothing_behind(schema, tmp_path, monkeypatch):
         path.write_bytes(b"x")
 
     monkeypatch.setattr(Image.Image, "save", save)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StoreError, match="No space left"):
         write_dataset(tmp_path / "full", **SMALL, schema=schema, workers=1)
     assert len(saved) == 4 and list(tmp_path.iterdir()) == []
 
@@ -309,7 +310,7 @@ def test_a_full_disk_leaves_nothing_behind(schema, tmp_path, monkeypatch):
 def test_a_target_that_cannot_be_made_fails_before_anything_is_drawn(schema, tmp_path, monkeypatch):
     monkeypatch.setattr(textilenet, "draw_files", lambda *args: pytest.fail("drawing began"))
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(OSError):
+    with pytest.raises(StoreError, match="cannot write below"):
         write_dataset(tmp_path / "file" / "below", **SMALL, schema=schema)
     with pytest.raises(ValueError, match="already holds something"):
         write_dataset(tmp_path, **SMALL, schema=schema)

@@ -19,6 +19,7 @@ import torch
 from open_clip.transform import MaybeToTensor, Normalize
 from PIL import Image
 
+from swatchbook.atomic import write_file
 from swatchbook.data.decoding import decode, read_bytes, threads
 from swatchbook.labeller.files import (
     CONFIG,
@@ -221,8 +222,8 @@ def write_fixture(folder: Path) -> None:
     (folder / FIXTURE).unlink(missing_ok=True)
     labeller = Labeller.load(f"local-dir:{folder}", device="cpu", log=lambda _: None)
     embedding = [round(float(v), 6) for v in labeller.encode([fixture_picture()])[0]]
-    told = {"weights_sha256": digest_of(weights_of(folder)), "embedding": embedding}
-    (folder / FIXTURE).write_text(json.dumps(told) + "\n", encoding="utf-8")
+    fixture = json.dumps({"weights_sha256": digest_of(weights_of(folder)), "embedding": embedding})
+    write_file(folder / FIXTURE, lambda path: path.write_text(fixture + "\n", encoding="utf-8"))
 
 
 def _check_fixture(labeller: Labeller, folder: Path) -> None:

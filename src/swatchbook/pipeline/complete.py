@@ -129,7 +129,8 @@ def execute_notebook(trace: Trace, source: str) -> None:
 
     path = Path(source)
     parameters = notebook_parameters(trace)
-    trace.write(f"notebooks/{path.name}", lambda out: execute(path, out, parameters, title=path.stem))
+    execute(path, trace.folder("notebooks") / path.name, parameters, title=path.stem)
+    trace.wrote(f"notebooks/{path.name}")
 
 
 def notebook_parameters(trace: Trace) -> dict[str, object]:
