@@ -498,7 +498,7 @@ def main() -> None:
     covered = tally.rows(("world", "estimator", "model", "head", "statistic"))
     frame = pd.DataFrame([{**row, "promised": 0.95} for row in covered] + rows)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(given.out, index=False, float_format="%.4f")
+    frame.to_csv(given.out, index=False, float_format="{:z.4f}".format)
     if given.figure:
         draw_figure(frame, given.figure)
 

@@ -1,12 +1,14 @@
 """Images a second in training and in labelling, beside what others reach and beside the network alone.
 
+    python benchmarks/throughput.py --device cpu --quick --out throughput.json
     python benchmarks/throughput.py --device cpu --out throughput.json
     python benchmarks/throughput.py --device cuda --out throughput.json --workers 2 14
 
 All contestants have the same network, optimiser, precision and loss; they differ in how they are fed. Each
 lives in a process of its own and they take turns, so that a busy neighbour meets all of them; a ratio
 compares two rates of the same round. Photographs are drawn by the package unless --folder names some; files
-are read from the system's cache. Beside FILE.json a figure FILE.png is drawn from it.
+are read from the system's cache. `--quick` measures little, and answers within three minutes on a slow machine
+with two cores. Beside FILE.json a figure FILE.png is drawn from it.
 """
 
 from __future__ import annotations
@@ -31,6 +33,10 @@ DEFAULTS = {  # of each device: backbones, profile, images, workers, warm-up ste
 }
 
 
+QUICK = {"images": 128, "workers": [2], "warmup": 1, "drawn": 32, "repeats": 2}
+THOROUGH = {"drawn": 128, "repeats": 5}
+
+
 def main(given: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     asked = _arguments(given)
@@ -53,12 +59,15 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backbone", action="append", help="repeatable; random weights")
     parser.add_argument("--images", type=int, help="a turn's images")
     parser.add_argument("--folder", type=Path, help="photographs of one's own, instead of drawn ones")
-    parser.add_argument("--drawn", type=int, default=128, help="different photographs to draw (%(default)s)")
+    parser.add_argument("--drawn", type=int, help="different photographs to draw")
     parser.add_argument("--size", type=int, default=256, help="short side of drawn JPEGs (%(default)s px)")
     parser.add_argument("--batch", type=int, help="images an optimiser step; the profile's by default")
     parser.add_argument("--workers", type=int, nargs="+", help="of the loaders; several are compared")
     parser.add_argument("--threads", type=int, help="torch's threads in training; the profile's by default")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds (%(default)s)")
+    parser.add_argument("--repeats", type=int, help="rounds")
+    parser.add_argument(
+        "--quick", action="store_true", help="few images, two rounds, two workers of each loader"
+    )
     parser.add_argument("--warmup", type=int, help="steps of a turn that are not timed")
     parser.add_argument("--labeller", default="bundled", help="none leaves labelling out (%(default)s)")
     parser.add_argument(
@@ -69,9 +78,10 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     asked = parser.parse_args(given)
     backbones, asked.profile, images, workers, warmup = DEFAULTS[asked.device]
     asked.backbone = asked.backbone or backbones
-    asked.images = images if asked.images is None else asked.images
-    asked.workers = asked.workers or workers
-    asked.warmup = warmup if asked.warmup is None else asked.warmup
+    usual = {"images": images, "workers": workers, "warmup": warmup, **THOROUGH}
+    for name, value in (QUICK if asked.quick else usual).items():
+        if getattr(asked, name) is None:
+            setattr(asked, name, value)
     asked.compile = asked.device == "cuda" if asked.compile is None else asked.compile
     if asked.out.suffix != ".json" or not asked.out.absolute().parent.is_dir():
         parser.error(f"--out {str(asked.out)!r}; allowed: a .json file in a folder that exists")
