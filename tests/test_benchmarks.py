@@ -94,7 +94,7 @@ def test_throughput_measures_all_and_writes_json_and_figure(tmp_path, in_one_pro
     assert set(found) == {
         ("training", "ready tensors"),
         ("training", "Swatchbook"),
-        ("training", "Swatchbook, decoding in 15 epochs"),
+        ("training", "Swatchbook, decoding in 8 epochs"),
         ("training", "decoding once"),
         ("training", "DataLoader, 0 workers"),
         ("training", "timm loader, 0 workers"),

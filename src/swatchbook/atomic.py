@@ -46,7 +46,7 @@ def write_file(path: str | Path, writer: Callable[[Path], object]) -> None:
 
 @contextmanager
 def new_folder(out: str | Path) -> Iterator[Path]:
-    """A new, empty folder beside `out` that takes its place when the block ends; after an error nothing is left.
+    """A new, empty folder that takes the place of `out` when the block ends; after an error nothing is left.
 
     Args:
         out: Where it goes; missing folders above it are made. What may be there before is an empty folder.

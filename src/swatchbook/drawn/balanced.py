@@ -1,7 +1,7 @@
 """Drawn images for training and judging a labeller: every class equally often, nothing coupled.
 
-In the drawn world of the study the attributes depend on each other on purpose. A labeller must not learn that,
-so here colour, pattern, texture and fabric are drawn independently of each other.
+In the drawn world of the study the attributes depend on each other on purpose. A labeller must not learn
+that, so here colour, pattern, texture and fabric are drawn independently of each other.
 """
 
 from __future__ import annotations

@@ -104,12 +104,12 @@ class Labeller:
         tokenizer = tokenizer_of(folder, config, cache_dir)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         own = sorted(p for p in folder.iterdir() if p.name in SMALL)
-        told = hashlib.sha256(digest.encode() + b"".join(p.read_bytes() for p in own)).hexdigest()
+        checksum = hashlib.sha256(digest.encode() + b"".join(p.read_bytes() for p in own)).hexdigest()
         scale = float(model.logit_scale.detach().exp())
         # Pictures come as rows of pixels, in which order convolutions are faster too.
         model = model.eval().to(device).to(memory_format=torch.channels_last)
         made = (preprocess, *halved(preprocess), tokenizer)
-        labeller = cls(name, revision or digest, told, device, scale, model, *made)
+        labeller = cls(name, revision or digest, checksum, device, scale, model, *made)
         _check_fixture(labeller, folder)
         log(labeller.describe())
         return labeller
@@ -202,7 +202,7 @@ def halved(
 
 
 def fixture_picture() -> Image.Image:
-    """A picture drawn by code, whose embedding tells whether the preprocessing is the right one.
+    """A picture drawn by code, whose embedding shows whether the preprocessing is the right one.
 
     It is not square, so that another way of resizing shows; it holds fine lines beside a gradient, so that
     another filter does; and no two channels are alike, so that another mean or deviation does.
@@ -242,7 +242,7 @@ def _check_fixture(labeller: Labeller, folder: Path) -> None:
 def _batches(
     images: Iterable[object], seen: Callable[[object], torch.Tensor], batch: int
 ) -> Iterator[list[torch.Tensor]]:
-    """Preprocessed batches, the next one in the making while this one is used."""
+    """Preprocessed batches, the next one being prepared while this one is used."""
     source = iter(images)
     with threads() as pool:
         coming = [pool.submit(seen, image) for image in islice(source, batch)]

@@ -92,5 +92,5 @@ def decode(trace: Trace, listing: str) -> None:
 def list_copies(trace: Trace) -> None:
     """Photographs that lie in two splits, exact copies and near ones; they are listed and stay."""
     manifest = trace.table("manifest.parquet")
-    found = duplicates.pairs(manifest, pixels.read(trace.path("pixels.npy"), len(manifest)))
-    trace.write_table("tables/duplicates.csv", duplicates.straddling(found))
+    copies = duplicates.pairs(manifest, pixels.read(trace.path("pixels.npy"), len(manifest)))
+    trace.write_table("tables/duplicates.csv", duplicates.straddling(copies))
