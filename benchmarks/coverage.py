@@ -343,7 +343,7 @@ def couplings(replications: int, rng: np.random.Generator, tally: Tally) -> list
     rows = []
     for n in (600, 3743):
         for v in (0.0, 0.05, 0.1, 0.15, 0.3):
-            said = []
+            equivalent = []
             for i in range(replications):
                 if i % 20 == 0:
                     reference, other = pair_of_tables(v, 0.03, rng)
@@ -386,8 +386,8 @@ def couplings(replications: int, rng: np.random.Generator, tally: Tally) -> list
                     own["high"],
                     v,
                 )
-                said.append(delta["verdict"] in ("equivalent", "different but within"))
-            rows.append(_share(world, "equivalence test", "size", np.array(said), 0.05))
+                equivalent.append(delta["verdict"] in ("equivalent", "different but within"))
+            rows.append(_share(world, "equivalence test", "size", np.array(equivalent), 0.05))
     return rows
 
 

@@ -195,7 +195,7 @@ def compared(part: str, found: dict[str, Outcome], epochs: int) -> list[dict]:
         part: What was measured.
         found: Name → outcome; `CEILING` is among them. Where the study's training and its decoding are,
             entries with the decoding spread over the epochs are added; and one without loading where that
-            was told.
+            was measured.
         epochs: Of a run.
     """
     rates, more = {}, {}
@@ -238,14 +238,14 @@ def spread(values: np.ndarray) -> dict[str, float] | None:
 
 def table(result: dict) -> str:
     """The result as a person reads it."""
-    told, gpu = result["machine"], result["machine"]["gpu"]
-    said = result["settings"]
+    host, gpu = result["machine"], result["machine"]["gpu"]
+    chosen = result["settings"]
     lines = [
-        f"{told['processor']}, {told['cores_allowed']} cores allowed, load {told['load_before']} before; "
+        f"{host['processor']}, {host['cores_allowed']} cores allowed, load {host['load_before']} before; "
         f"{gpu or 'no GPU'}; {result['precision']}",
-        ", ".join(f"{name} {number}" for name, number in told["versions"].items() if number),
-        f"batch {said['batch']}, {said['image_size']} px, {said['steps_timed']} steps timed a round, "
-        f"{said['rounds']} rounds in turn, {said['threads']} threads of torch; median (smallest to largest)",
+        ", ".join(f"{name} {number}" for name, number in host["versions"].items() if number),
+        f"batch {chosen['batch']}, {chosen['image_size']} px, {chosen['steps_timed']} steps timed a round, "
+        f"{chosen['rounds']} rounds in turn, {chosen['threads']} threads; median (smallest to largest)",
     ]
     lines.append("Peak MiB: " + ("of the GPU." if gpu else "of the process, its workers apart."))
     part = None
@@ -256,15 +256,15 @@ def table(result: dict) -> str:
         if entry["images_per_s"] is None:
             lines.append(f"  {entry['name']:<40}{entry['note']:>24}")
             continue
-        ratio = _said(entry["ratio"], ".2f") if "ratio" in entry else ""
+        ratio = _formatted(entry["ratio"], ".2f") if "ratio" in entry else ""
         peak = entry.get("peak_mib") or "-"
         lines.append(
-            f"  {entry['name']:<40}{_said(entry['images_per_s'], ',.0f'):>24}{ratio:>22}   {peak:>8}"
+            f"  {entry['name']:<40}{_formatted(entry['images_per_s'], ',.0f'):>24}{ratio:>22}   {peak:>8}"
         )
     return "\n".join(lines)
 
 
-def _said(values: dict[str, float], form: str) -> str:
+def _formatted(values: dict[str, float], form: str) -> str:
     return f"{values['median']:{form}} ({values['low']:{form}}–{values['high']:{form}})"
 
 

@@ -135,13 +135,13 @@ def test_calibration_finds_the_labellers_own_factor(certified_run):
 
 
 def test_sentences_say_what_was_certified_and_how_to_use_it(certified_run):
-    run, _, _, told = certified_run
+    run, _, _, output = certified_run
     sentences = certification.statements(table(run, "certified"))
-    assert set(sentences.values()) <= set(told)
+    assert set(sentences.values()) <= set(output)
     assert "of color labels are kept, at most 10% wrong (95%)" in sentences["color"]
     assert sentences["pattern"].startswith("No threshold keeps pattern labels with at most 10% wrong")
     path = run / "audit" / "thresholds.csv"
-    assert f"{path}: color, texture; train by it with --set thresholds={path}" in told
+    assert f"{path}: color, texture; train by it with --set thresholds={path}" in output
 
 
 def test_a_stricter_promise_keeps_fewer_labels(certified_run, tmp_path):
@@ -161,9 +161,9 @@ def test_where_nothing_is_certified_one_line_says_so_and_the_table_is_there(tmp_
     fewer_replicates(tmp_path / "run")
     capsys.readouterr()
     assert imported(tmp_path / "run", path) == 0
-    told = capsys.readouterr().out
-    assert told.count("threshold") == 2  # the file's name and what it does not hold, in one line
-    assert "no thresholds, because no attribute's labels can be promised to be at most 10% wrong" in told
+    output = capsys.readouterr().out
+    assert output.count("threshold") == 2  # the file's name and what it does not hold, in one line
+    assert "no thresholds, because no attribute's labels can be promised to be at most 10% wrong" in output
     made = tmp_path / "run" / "audit" / "thresholds.csv"
     assert made.read_text() == ",".join(COLUMNS) + "\n"
     assert len(table(tmp_path / "run", "certified")) == 6

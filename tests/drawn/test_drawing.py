@@ -160,7 +160,7 @@ def test_lab_agrees_with_published_values_and_inverts():
 
 
 @pytest.mark.parametrize(
-    ("labels", "folder", "size", "said"),
+    ("labels", "folder", "size", "message"),
     [
         (PLAIN | {"color": "mauve"}, "denim", 96, "mauve.*black.*navy"),
         (PLAIN | {"pattern": "plaid"}, "denim", 96, "plaid.*checkered_plaid"),
@@ -170,8 +170,8 @@ def test_lab_agrees_with_published_values_and_inverts():
         (PLAIN, "denim", 20, "at least 48.*20"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_naming_what_can(labels, folder, size, said, rng):
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_drawn_is_refused_naming_what_can(labels, folder, size, message, rng):
+    with pytest.raises(ValueError, match=message):
         draw_image(labels, folder, rng, size)
 
 
@@ -327,7 +327,7 @@ def test_an_error_in_a_worker_is_raised_and_leaves_nothing_behind(schema, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"n_train": -1}, "n_train must be at least 0; received -1"),
         ({"n_train": 0, "n_test": 0}, "both 0"),
@@ -337,8 +337,8 @@ def test_an_error_in_a_worker_is_raised_and_leaves_nothing_behind(schema, tmp_pa
         ({"orphans": 1.0}, r"orphans must lie in \[0, 1\)"),
     ],
 )
-def test_impossible_data_sets_are_refused(change, said, schema, tmp_path):
-    with pytest.raises(ValueError, match=said):
+def test_impossible_data_sets_are_refused(change, message, schema, tmp_path):
+    with pytest.raises(ValueError, match=message):
         write_dataset(tmp_path / "x", **{**SMALL, **change}, schema=schema)
     assert list(tmp_path.iterdir()) == []
 

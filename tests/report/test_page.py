@@ -432,7 +432,7 @@ def test_a_folded_page_is_whole_and_its_main_line_short(folded, width):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"figure": "nowhere"}, "'nowhere.png' does not exist"),
         ({"claims": pd.DataFrame({"printed": ["x"]})}, "claims: no column 'sentence'; received printed"),
@@ -445,8 +445,8 @@ def test_a_folded_page_is_whole_and_its_main_line_short(folded, width):
         ({"notebooks": [("claims", "x")]}, "every section needs a name of its own"),
     ],
 )
-def test_bad_input_is_refused_and_nothing_is_written(arguments, tmp_path, change, said):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_bad_input_is_refused_and_nothing_is_written(arguments, tmp_path, change, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         write_page(tmp_path / "out" / "index.html", **{**arguments, **change})
     assert not (tmp_path / "out").exists()
 
