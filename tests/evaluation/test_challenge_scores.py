@@ -78,7 +78,7 @@ def test_a_class_without_an_image_is_left_out_of_the_mean_and_named(truth, weigh
     table = challenge.challenge_scores(truth, {OURS: truth}, SCHEMA, weights, split="val")
     assert value(table, metric="aca") == 1
     assert value(table, metric="aca", column="interval").endswith(
-        "B=200; mean of 25 of 26 classes, without neckline:square_neckline (no image)"
+        "combined; mean of 25 of 26 classes, without neckline:square_neckline (no image)"
     )
     assert np.isnan(value(table, "neckline", "square_neckline", "recall"))
     assert value(table, "neckline", "square_neckline", "recall", "interval") == "not estimable"

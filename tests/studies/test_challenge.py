@@ -11,13 +11,15 @@ from swatchbook.data.strict_csv import DataError
 from swatchbook.evaluation.challenge import (
     STRENGTHS,
     adjusted,
+    challenge_scores,
     challenge_statistics,
+    class_mean_interval,
     known_scores,
     operating_points,
-    with_wilson,
 )
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.intervals import wilson
+from swatchbook.evaluation.replicates import Replicates
 from swatchbook.models import backbones
 from swatchbook.models.inference import features_of
 from swatchbook.pipeline import ConfigError
@@ -236,22 +238,66 @@ def test_the_chosen_strength_has_the_highest_class_accuracy_that_overall_allows(
     assert values.loc[chosen, "aca"] == pytest.approx(direct["all", "all", "aca"].samples[0])
 
 
-def test_shares_of_images_get_wilsons_interval_and_means_keep_theirs() -> None:
-    table = pd.DataFrame(
-        {
-            "class": ["square", "all", "all"],
-            "metric": ["recall", "accuracy", "aca"],
-            "value": [1.0, 0.5, 0.4],
-            "low": [1.0, 0.4, 0.3],
-            "high": [1.0, 0.6, 0.5],
-            "n": [2, 100, 100],
-            "interval": ["bootstrap"] * 3,
-        }
-    )
-    out = with_wilson(table, 0.95)
-    assert out.loc[0, "low"] == pytest.approx(wilson(1.0, 2)[0])
-    assert out.loc[1, "high"] == pytest.approx(wilson(0.5, 100)[1])
-    assert out.loc[2].equals(table.loc[2])
+def test_shares_of_images_get_wilsons_interval(schema: Schema) -> None:
+    truth, p, _ = _random_answers(schema, 80)
+    answers = {name: q.argmax(1) for name, q in p.items()}
+    weights = np.random.default_rng(1).multinomial(80, np.full(80, 1 / 80), 40).astype(float)
+    scores = challenge_scores(truth, {("m", "plain"): answers}, schema, weights, split="val")
+    rows = scores.set_index(["group", "class", "metric"])
+    hits = answers["sleeve"] == truth["sleeve"]
+    row = rows.loc[("sleeve", "all", "accuracy")]
+    np.testing.assert_allclose((row["low"], row["high"]), wilson(hits.mean(), 80))
+    square = truth["neckline"] == 2
+    row = rows.loc[("neckline", "square_neckline", "recall")]
+    expected = wilson((answers["neckline"] == 2)[square].mean(), square.sum())
+    np.testing.assert_allclose((row["low"], row["high"]), expected)
+    assert (rows["low"] < rows["high"]).all()
+
+
+def test_the_mean_of_independent_recalls_has_the_root_of_their_squares() -> None:
+    recalls = [Replicates(np.full(21, 1.0), 2), Replicates(np.full(21, 0.5), 100)]  # nothing in common
+    (low_a, high_a), (low_b, high_b) = wilson(1.0, 2), wilson(0.5, 100)
+    low, high = class_mean_interval([*recalls, Replicates(np.full(21, np.nan), 0)], 0.95)
+    assert low == pytest.approx(0.75 - np.hypot(1 - low_a, 0.5 - low_b) / 2)
+    assert high == pytest.approx(0.75 + np.hypot(high_a - 1, high_b - 0.5) / 2)
+
+
+def test_average_class_accuracy_is_covered_where_a_class_has_two_images() -> None:
+    # 26 classes of the sizes of the real validation images, all of recall .8, independent.
+    sizes = [
+        192,
+        175,
+        65,
+        77,
+        13,
+        458,
+        20,
+        301,
+        168,
+        531,
+        100,
+        173,
+        727,
+        387,
+        173,
+        2,
+        438,
+        56,
+        146,
+        680,
+        16,
+        10,
+    ]
+    sizes += [92, 129, 70, 801]
+    rng, covered = np.random.default_rng(7), 0
+    for _ in range(400):
+        shares = [rng.binomial(n, 0.8) / n for n in sizes]
+        recalls = [
+            Replicates(np.r_[p, rng.binomial(n, p, 60) / n], n) for p, n in zip(shares, sizes, strict=True)
+        ]
+        low, high = class_mean_interval(recalls, 0.95)
+        covered += low <= 0.8 <= high
+    assert 0.92 <= covered / 400 <= 0.98
 
 
 def test_a_score_on_many_others_is_covered_as_often_as_it_should_be(schema: Schema) -> None:

@@ -5,10 +5,11 @@ Source: the challenge's rules; overall accuracy decided in 2021 and 2023, averag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from swatchbook.evaluation.comparison import discordant, mcnemar_p
 from swatchbook.evaluation.intervals import wilson
@@ -117,25 +118,75 @@ def challenge_scores(
         level: Confidence level of the intervals.
     """
     statistics: dict[tuple, Replicates] = {}
-    for model, given in answers.items():
-        found = challenge_statistics(truth, given, schema, weights)
-        statistics |= {(*model, split, *key): value for key, value in found.items()}
-    return with_wilson(tidy(statistics, COLUMNS[:6], level=level, how=HOW), level)
+    found = {model: challenge_statistics(truth, given, schema, weights) for model, given in answers.items()}
+    for model, of_model in found.items():
+        statistics |= {(*model, split, *key): value for key, value in of_model.items()}
+    return with_score_intervals(tidy(statistics, COLUMNS[:6], level=level, how=HOW), found, level)
 
 
-def with_wilson(scores: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Scores whose shares of independent images have Wilson's interval, which holds near 0 and 1.
+def with_score_intervals(scores: pd.DataFrame, found: Mapping[Model, Mapping], level: float) -> pd.DataFrame:
+    """Scores of few images with intervals that hold near 0 and 1; the others keep the bootstrap.
 
-    These are the recall of a class, the accuracy of a group and the share of images that are all right; the
-    others are means over several answers of one image, or of ratios, and keep the bootstrap.
+    The recall of a class, the accuracy of a group and the share of images that are all right are shares of
+    independent images: Wilson's interval. Means of recalls (of a group's classes, and of all, which is ACA)
+    get `class_mean_interval`. Recalls of the model that always answers the same class are 0 and 1 by
+    construction and have no width.
+
+    Args:
+        scores: Columns `COLUMNS`.
+        found: (model, variant) → its `challenge_statistics`.
+        level: Confidence level of the intervals.
     """
-    of_class = (scores["metric"] == "recall") & (scores["class"] != "all")
+    scores, constant = scores.copy(), scores["model"] == CONSTANT[0]
+    of_class = (scores["metric"] == "recall") & (scores["class"] != "all") & ~constant
     share = (of_class | scores["metric"].isin(["accuracy", "all_right"])) & scores["value"].notna()
     low, high = wilson(scores.loc[share, "value"].to_numpy(), scores.loc[share, "n"].to_numpy(), level)
-    scores = scores.copy()
     scores.loc[share, "low"], scores.loc[share, "high"] = low, high
     scores.loc[share, "interval"] = f"{level:.0%} Wilson"
+    means = (
+        scores["metric"].isin(["aca", "recall"])
+        & (scores["class"] == "all")
+        & scores["value"].notna()
+        & ~constant
+    )
+    for index, row in scores[means].iterrows():
+        statistics = found[row["model"], row["variant"]]
+        recalls = [
+            value
+            for (group, label, metric), value in statistics.items()
+            if metric == "recall" and label != "all" and row["group"] in ("all", group)
+        ]
+        without = row["interval"].partition(";")
+        scores.loc[index, ["low", "high"]] = class_mean_interval(recalls, level)
+        scores.loc[index, "interval"] = f"{level:.0%} Wilson by class, combined{without[1]}{without[2]}"
     return scores
+
+
+def class_mean_interval(recalls: Sequence[Replicates], level: float) -> tuple[float, float]:
+    """Interval of the mean of several classes' recalls, also where a class has few images.
+
+    The distances of each class's value from its Wilson ends are added as squares, as for independent shares;
+    what the answers on one image have in common is added as the covariance that the bootstrap finds. The
+    plain bootstrap takes a class whose two images are both right for certain.
+
+    Args:
+        recalls: One a class; those without an image are left out.
+        level: Confidence level.
+
+    Source:
+        Zou & Donner (2008), Statistics in Medicine 27:1693–1702: the method of variance estimates recovery.
+    """
+    some = [each for each in recalls if each.n]
+    values = np.array([each.samples[0] for each in some])
+    low, high = wilson(values, np.array([each.n for each in some]), level)
+    draws = np.stack([each.samples[1:] for each in some])
+    apart = np.nansum(np.nanvar(draws, axis=1)) / len(some) ** 2
+    common = (
+        max(float(np.nanvar(np.nanmean(draws, axis=0)) - apart), 0.0) * special.ndtri(0.5 + level / 2) ** 2
+    )
+    mean = float(values.mean())
+    below, above = (np.sqrt(np.sum((values - end) ** 2) / len(some) ** 2 + common) for end in (low, high))
+    return max(mean - below, 0.0), min(mean + above, 1.0)
 
 
 def adjusted(
