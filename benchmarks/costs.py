@@ -70,18 +70,18 @@ def training_cost(
     return Cost(hours, hours * machine["devices"], "reading" if once > passes else "model")
 
 
-def tables(told: Mapping) -> str:
+def tables(measured: Mapping) -> str:
     """The page's tables in Markdown: labels, trainings, stored pixels, and the rates behind them."""
     parts = [
-        "\n".join(_labels(told)),
-        "\n".join(_trainings(told)),
-        "\n".join(_storage(told)),
-        "\n".join(_sources(told)),
+        "\n".join(_labels(measured)),
+        "\n".join(_trainings(measured)),
+        "\n".join(_storage(measured)),
+        "\n".join(_sources(measured)),
     ]
     return "\n\n".join(parts)
 
 
-def with_tables(page: str, told: Mapping) -> str:
+def with_tables(page: str, measured: Mapping) -> str:
     """A page with its computed part made anew.
 
     Raises:
@@ -91,7 +91,7 @@ def with_tables(page: str, told: Mapping) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no {BEGIN if not begin else END}")
-    return f"{before}{BEGIN}\n\n{tables(told)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{tables(measured)}\n\n{END}{after}"
 
 
 def read(path: Path = RATES) -> dict:
@@ -99,19 +99,19 @@ def read(path: Path = RATES) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _rate(told: Mapping, what: str, device: str) -> Mapping | None:
+def _rate(measured: Mapping, what: str, device: str) -> Mapping | None:
     """The entry of something on a device; None where there is none."""
-    found = (rate for rate in told["rates"] if rate["what"] == what and rate["device"] == device)
+    found = (rate for rate in measured["rates"] if rate["what"] == what and rate["device"] == device)
     return next(found, None)
 
 
-def _labels(told: Mapping) -> Iterator[str]:
-    reading = _rate(told, "read for labels", "core")["rate"]
+def _labels(measured: Mapping) -> Iterator[str]:
+    reading = _rate(measured, "read for labels", "core")["rate"]
     yield "| Labels of | on | by | time | device-hours | limited by | rates |"
     yield "|---|---|---|--:|--:|---|---|"
-    for scale in told["scales"]:
-        for machine in _fit_for(scale, told):
-            found = _rate(told, "label", machine["device"])
+    for scale in measured["scales"]:
+        for machine in _fit_for(scale, measured):
+            found = _rate(measured, "label", machine["device"])
             if found:
                 cost = label_cost(scale["images"], found["rate"], reading, machine)
                 yield (
@@ -120,22 +120,22 @@ def _labels(told: Mapping) -> Iterator[str]:
                 )
 
 
-def _trainings(told: Mapping) -> Iterator[str]:
-    decoding = _rate(told, "decode once", "core")["rate"]
+def _trainings(measured: Mapping) -> Iterator[str]:
+    decoding = _rate(measured, "decode once", "core")["rate"]
     yield "| Training on | epochs | on | network | time | device-hours | limited by | rates |"
     yield "|---|--:|---|---|--:|--:|---|---|"
-    trained = list(dict.fromkeys(r["what"] for r in told["rates"] if r["what"].startswith("train ")))
-    for scale in told["scales"]:
-        for machine in _fit_for(scale, told):
+    trained = list(dict.fromkeys(r["what"] for r in measured["rates"] if r["what"].startswith("train ")))
+    for scale in measured["scales"]:
+        for machine in _fit_for(scale, measured):
             for what in trained:
-                found = _rate(told, what, machine["device"])
+                found = _rate(measured, what, machine["device"])
                 if found:
                     cost = training_cost(
                         scale["images"],
                         scale["epochs"],
                         found["rate"],
                         decoding,
-                        told["learnt_from"],
+                        measured["learnt_from"],
                         machine,
                     )
                     yield (
@@ -146,23 +146,23 @@ def _trainings(told: Mapping) -> Iterator[str]:
                     )
 
 
-def _fit_for(scale: Mapping, told: Mapping) -> list[Mapping]:
+def _fit_for(scale: Mapping, measured: Mapping) -> list[Mapping]:
     """The machines that one would take for so many images; for few, starting many takes longer."""
-    return [machine for machine in told["machines"] if scale["images"] >= machine["least_images"]]
+    return [machine for machine in measured["machines"] if scale["images"] >= machine["least_images"]]
 
 
-def _storage(told: Mapping) -> Iterator[str]:
+def _storage(measured: Mapping) -> Iterator[str]:
     yield "| Decoded pixels of | take |"
     yield "|---|--:|"
-    for scale in told["scales"]:
-        gigabytes = scale["images"] * 3 * told["side"] ** 2 / 1e9
+    for scale in measured["scales"]:
+        gigabytes = scale["images"] * 3 * measured["side"] ** 2 / 1e9
         yield f"| {scale['name']} | {_number(gigabytes)} GB |"
 
 
-def _sources(told: Mapping) -> Iterator[str]:
+def _sources(measured: Mapping) -> Iterator[str]:
     yield "| Rate of | one | images/s | | from |"
     yield "|---|---|--:|---|---|"
-    for rate in told["rates"]:
+    for rate in measured["rates"]:
         what = f"{rate['what']} by {rate['model']}" if "model" in rate else rate["what"]
         yield (f"| {what} | {rate['device']} | {rate['rate']:,} | {_kind(rate)} | {rate['source']} |")
 

@@ -343,7 +343,7 @@ def couplings(replications: int, rng: np.random.Generator, tally: Tally) -> list
     rows = []
     for n in (600, 3743):
         for v in (0.0, 0.05, 0.1, 0.15, 0.3):
-            said = []
+            equivalent = []
             for i in range(replications):
                 if i % 20 == 0:
                     reference, other = pair_of_tables(v, 0.03, rng)
@@ -386,8 +386,8 @@ def couplings(replications: int, rng: np.random.Generator, tally: Tally) -> list
                     own["high"],
                     v,
                 )
-                said.append(delta["verdict"] in ("equivalent", "different but within"))
-            rows.append(_share(world, "equivalence test", "size", np.array(said), 0.05))
+                equivalent.append(delta["verdict"] in ("equivalent", "different but within"))
+            rows.append(_share(world, "equivalence test", "size", np.array(equivalent), 0.05))
     return rows
 
 
@@ -498,7 +498,7 @@ def main() -> None:
     covered = tally.rows(("world", "estimator", "model", "head", "statistic"))
     frame = pd.DataFrame([{**row, "promised": 0.95} for row in covered] + rows)
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(given.out, index=False, float_format="%.4f")
+    frame.to_csv(given.out, index=False, float_format="{:z.4f}".format)
     if given.figure:
         draw_figure(frame, given.figure)
 

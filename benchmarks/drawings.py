@@ -21,7 +21,7 @@ def throughput_figure(result: dict, path: Path) -> None:
         if entry["images_per_s"]:
             parts.setdefault(entry["part"], []).append(entry)
     counts = [len(entries) for entries in parts.values()]
-    told = result["machine"]
+    host = result["machine"]
     with mpl.rc_context(RC):
         canvas = Figure(figsize=(10, 1.3 + 0.34 * sum(counts) + 0.75 * len(counts)), layout="constrained")
         canvas.suptitle(
@@ -34,8 +34,8 @@ def throughput_figure(result: dict, path: Path) -> None:
         note = (
             f"Bars: median of {result['settings']['rounds']} rounds in turn; lines: smallest to largest. In "
             f"brackets: share of the ready tensors' rate in the same round.\n"
-            f"{told['gpu'] or told['processor']}, {told['cores_allowed']} cores, torch "
-            f"{told['versions']['torch']}, batch {result['settings']['batch']}, "
+            f"{host['gpu'] or host['processor']}, {host['cores_allowed']} cores, torch "
+            f"{host['versions']['torch']}, batch {result['settings']['batch']}, "
             f"{result['settings']['image_size']} px."
         )
         canvas.supxlabel(note, x=0.01, ha="left", size=SMALL, color=SOFT)
@@ -85,8 +85,8 @@ def scaling_figure(result: dict, path: Path) -> None:
                 axes.set_ylim(bottom=0)
             axes.grid(color=FAINT)
             axes.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.17))
-        told = result["machine"]
-        note = f"{told['processor']}, {told['cores_allowed']} cores; {result['settings']['rounds']} rounds."
+        host = result["machine"]
+        note = f"{host['processor']}, {host['cores_allowed']} cores; {result['settings']['rounds']} rounds."
         canvas.supxlabel(note, x=0.01, ha="left", size=SMALL, color=SOFT)
         canvas.savefig(path, dpi=DPI, metadata={"Software": None})
 

@@ -87,9 +87,9 @@ def main(given: Sequence[str] | None = None) -> None:
                 scores = learn(place / f"{way}-{seed}", one, asked, paths, stored, codes)
                 found.append({"seed": seed, "way": way, **scores})
                 print(f"seed {seed}, {way}: macro-F1 {scores['macro_f1']:.4f}", flush=True)
-    told = {"what": "validation macro-F1 of the last epoch", "machine": machine(asked.device)}
-    told |= {"settings": {k: str(v) for k, v in vars(asked).items()}, "epochs": recipe.epochs}
-    asked.out.write_text(json.dumps({**told, "results": found}, indent=1) + "\n", encoding="utf-8")
+    facts = {"what": "validation macro-F1 of the last epoch", "machine": machine(asked.device)}
+    facts |= {"settings": {k: str(v) for k, v in vars(asked).items()}, "epochs": recipe.epochs}
+    asked.out.write_text(json.dumps({**facts, "results": found}, indent=1) + "\n", encoding="utf-8")
     print(verdict(pd.DataFrame(found)))
 
 
@@ -190,8 +190,8 @@ def verdict(found: pd.DataFrame) -> str:
     ]
     apart = abs(by.mean()["Swatchbook"] - by.mean()["plain"])
     spread = float((by.max() - by.min()).max())
-    said = "agree" if apart <= spread else "DIFFER"
-    return "\n".join([*lines, f"means {apart:.4f} apart, seeds of one way up to {spread:.4f}: they {said}"])
+    word = "agree" if apart <= spread else "DIFFER"
+    return "\n".join([*lines, f"means {apart:.4f} apart, seeds of one way up to {spread:.4f}: they {word}"])
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pathlib import Path
 from growth import exponent, slope
 from turns import Contestant, in_turn, machine
 
-PER = 10_000  # images, for which the growth of memory is told
+PER = 10_000  # images, for which the growth of memory is stated
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -70,7 +70,7 @@ def measured(asked: argparse.Namespace) -> dict:
     from material import photographs
 
     found: dict[tuple[str, str], list[dict]] = {}
-    told = machine("cpu")
+    host = machine("cpu")
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         files = photographs(place, asked.folder, asked.drawn, asked.size)
@@ -78,14 +78,14 @@ def measured(asked: argparse.Namespace) -> dict:
         for number in range(asked.rounds):
             # Every other round from the largest to the smallest, so that a drift of the machine cancels.
             for work, over, size, contestant in jobs[:: -1 if number % 2 else 1]:
-                said = f"round {number + 1} of {asked.rounds}: {contestant.name}"
-                print(said, file=sys.stderr, flush=True)
+                progress = f"round {number + 1} of {asked.rounds}: {contestant.name}"
+                print(progress, file=sys.stderr, flush=True)
                 turn = in_turn([contestant], 1, lambda _: None)[0].found[0]
                 found.setdefault((work, over), []).append({"round": number, "size": size, **turn})
     return {
         "what": "how time and memory grow",
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": told,
+        "machine": host,
         "settings": {"rounds": asked.rounds, "images_for_classes": min(asked.images)},
         "results": [fitted(work, over, turns) for (work, over), turns in found.items()],
     }
@@ -140,16 +140,16 @@ def fitted(work: str, over: str, turns: list[dict]) -> dict:
 
 def table(result: dict) -> str:
     """The result as a person reads it."""
-    told = result["machine"]
+    host = result["machine"]
     lines = [
-        f"{told['processor']}, {told['cores_allowed']} cores allowed, load {told['load_before']} before; "
+        f"{host['processor']}, {host['cores_allowed']} cores allowed, load {host['load_before']} before; "
         f"{result['settings']['rounds']} rounds; 95 % intervals",
         f"{'':<14}{'over':<9}{'slope of time':>22}{'of processor time':>22}{f'MiB per {PER:,} images':>28}",
     ]
     for entry in result["results"]:
         lines.append(
-            f"{entry['work']:<14}{entry['over']:<9}{_said(entry['slope'], '.3f'):>22}"
-            f"{_said(entry['slope_processor'], '.3f'):>22}{_said(entry['growth'], '.1f'):>28}"
+            f"{entry['work']:<14}{entry['over']:<9}{_formatted(entry['slope'], '.3f'):>22}"
+            f"{_formatted(entry['slope_processor'], '.3f'):>22}{_formatted(entry['growth'], '.1f'):>28}"
         )
         for size in sorted({turn["size"] for turn in entry["turns"]}):
             some = [turn for turn in entry["turns"] if turn["size"] == size]
@@ -160,7 +160,7 @@ def table(result: dict) -> str:
     return "\n".join(lines)
 
 
-def _said(found: dict | None, form: str) -> str:
+def _formatted(found: dict | None, form: str) -> str:
     return f"{found['value']:{form}} [{found['low']:{form}}, {found['high']:{form}}]" if found else "-"
 
 

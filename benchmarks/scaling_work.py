@@ -1,7 +1,7 @@
 """What `scaling.py` measures: one size in a process of its own, after the same work on a few images.
 
 The few go first, twice: once for what a process does only once, and once to measure what a call costs however
-few the images are. That is taken off the time of the many, and told beside it.
+few the images are. That is taken off the time of the many, and reported beside it.
 """
 
 from __future__ import annotations

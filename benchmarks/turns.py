@@ -146,17 +146,17 @@ def _hear(wire: Connection, name: str, wanted: str, outcome: Outcome) -> None:
     if outcome.note:
         return
     try:
-        word, said = wire.recv()
+        word, content = wire.recv()
     except EOFError:
         raise RuntimeError(f"{name}: its process ended without a word, perhaps for want of memory") from None
     if word == "failed":
-        raise RuntimeError(f"{name} failed:\n{said}")
+        raise RuntimeError(f"{name} failed:\n{content}")
     if word == "absent":
-        outcome.note = said
+        outcome.note = content
     elif word == "found":
-        outcome.found.append(said)
+        outcome.found.append(content)
     if word not in ("absent", wanted):
-        raise RuntimeError(f"{name} said {word!r} where {wanted!r} was due")
+        raise RuntimeError(f"{name} sent {word!r} where {wanted!r} was due")
 
 
 def _play(wire: Connection, work: Callable[..., None], settings: dict[str, Any]) -> None:
@@ -216,9 +216,9 @@ def cores() -> int:
 
 
 def _processor() -> str:
-    told = Path("/proc/cpuinfo")
-    if told.is_file():
-        for line in told.read_text().splitlines():
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from swatchbook.atomic import StoreError, write_file, write_folder
+from swatchbook.atomic import StoreError, new_folder, write_file
 from swatchbook.store import Store
 
 
@@ -27,7 +27,8 @@ def test_the_umask_decides_who_may_read(tmp_path, umask, file, folder):
             path.touch(mode=0o600)
 
         write_file(tmp_path / "b.txt", private)  # as some libraries write
-        write_folder(tmp_path / "d", lambda path: (path / "c.txt").write_text("x"))
+        with new_folder(tmp_path / "d") as path:
+            (path / "c.txt").write_text("x")
     finally:
         os.umask(before)
     files = [tmp_path / name for name in ("a.txt", "b.txt", "run/tables/t.csv", "d/c.txt")]
@@ -37,13 +38,25 @@ def test_the_umask_decides_who_may_read(tmp_path, umask, file, folder):
 
 def test_a_folder_replaces_an_empty_one_and_no_other(tmp_path):
     (tmp_path / "out").mkdir()
-    write_folder(tmp_path / "out", lambda path: (path / "a.txt").write_text("a"))
+    with new_folder(tmp_path / "out") as path:
+        (path / "a.txt").write_text("a")
     assert (tmp_path / "out/a.txt").read_text() == "a"
-    with pytest.raises(
-        StoreError, match=r"cannot write out in .*: Directory not empty; what was there before"
-    ):
-        write_folder(tmp_path / "out", lambda path: (path / "b.txt").write_text("b"))
+    refused = pytest.raises(ValueError, match=r"out '.*out' already holds something")
+    with refused, new_folder(tmp_path / "out"):
+        pytest.fail("nothing may be written")
+    refused = pytest.raises(StoreError, match=r"cannot write new in .*: Directory not empty; what was there")
+    with refused, new_folder(tmp_path / "new") as path:
+        (path / "b.txt").write_text("b")
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new/c.txt").write_text("another's")
+    (tmp_path / "new/c.txt").unlink()
+    (tmp_path / "new").rmdir()
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "a.txt"]
+
+
+def write_folder(path, writer):
+    with new_folder(path) as partial:
+        writer(partial)
 
 
 @pytest.mark.parametrize("write", [write_file, write_folder])

@@ -94,7 +94,7 @@ def test_throughput_measures_all_and_writes_json_and_figure(tmp_path, in_one_pro
     assert set(found) == {
         ("training", "ready tensors"),
         ("training", "Swatchbook"),
-        ("training", "Swatchbook, decoding in 15 epochs"),
+        ("training", "Swatchbook, decoding in 8 epochs"),
         ("training", "decoding once"),
         ("training", "DataLoader, 0 workers"),
         ("training", "timm loader, 0 workers"),
@@ -109,8 +109,8 @@ def test_throughput_measures_all_and_writes_json_and_figure(tmp_path, in_one_pro
         assert ("ratio" in entry) == (entry["name"] not in ("ready tensors", "decoding once"))
     assert result["settings"]["steps_timed"] == 2 and result["machine"]["cores_allowed"] >= 1
     assert is_figure(out.with_suffix(".png"))
-    said = capsys.readouterr().out
-    assert "DataLoader, 0 workers" in said and "of ready tensors" in said
+    message = capsys.readouterr().out
+    assert "DataLoader, 0 workers" in message and "of ready tensors" in message
 
 
 def test_scaling_measures_all_and_writes_json_and_figure(tmp_path, in_one_process, capsys):
@@ -246,15 +246,15 @@ def test_page_holds_what_the_rates_give():
     assert costs.with_tables(page, costs.read()) == page, (
         "run: python benchmarks/costs.py --page docs/scale.md"
     )
-    told = costs.read()
-    told["rates"][0]["rate"] += 100
-    assert costs.with_tables(page, told) != page
+    printed = costs.read()
+    printed["rates"][0]["rate"] += 100
+    assert costs.with_tables(page, printed) != page
 
 
 def test_every_estimate_is_marked_on_the_page():
-    told = costs.read()
-    assert all(rate["source"] and isinstance(rate["measured"], bool) for rate in told["rates"])
-    lines = costs.tables(told).splitlines()
+    printed = costs.read()
+    assert all(rate["source"] and isinstance(rate["measured"], bool) for rate in printed["rates"])
+    lines = costs.tables(printed).splitlines()
     unmeasured = [line for line in lines if "T4" in line or "64 H200" in line]
     assert len(unmeasured) >= 12 and all("an estimate" in line for line in unmeasured)
     assert any("| one H200 | DINOv2 ViT-B/14 |" in line and "measured" in line for line in lines)

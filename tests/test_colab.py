@@ -135,13 +135,13 @@ def test_on_colab_only_what_is_missing_is_installed_and_torch_stays_as_it_is(sit
 
 
 def test_the_cell_prints_device_number_format_and_why(site):
-    said = run(site).stdout.splitlines()
-    assert said[-1].endswith(
+    message = run(site).stdout.splitlines()
+    assert message[-1].endswith(
         "cuda, fp16 with scaled gradients: Tesla T4 (compute capability 7.5) has no bf16 in hardware"
     )
-    assert said[-1].startswith("swatchbook ")
-    assert len(said) == 2 and said[0].startswith("installing pydantic, bleach, papermill, ")
-    assert said[0].endswith("; Colab's torch 2.11.0+cu128 stays")
+    assert message[-1].startswith("swatchbook ")
+    assert len(message) == 2 and message[0].startswith("installing pydantic, bleach, papermill, ")
+    assert message[0].endswith("; Colab's torch 2.11.0+cu128 stays")
 
 
 def test_a_second_time_nothing_is_installed(site):

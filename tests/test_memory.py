@@ -25,7 +25,7 @@ print(before, done, faults(), keep_freed())
 """
 
 
-def told(**environment: str) -> list[str]:
+def faults_of(**environment: str) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", FAULTS],
         capture_output=True,
@@ -37,7 +37,7 @@ def told(**environment: str) -> list[str]:
 
 
 def test_freed_memory_is_taken_again_without_a_fault():
-    before, done, after, again = told()
+    before, done, after, again = faults_of()
     if done == "False":
         pytest.skip("freed memory is kept with the GNU C library only, and where the environment is silent")
     assert again == "True"
@@ -45,5 +45,5 @@ def test_freed_memory_is_taken_again_without_a_fault():
 
 
 def test_what_the_environment_says_of_memory_holds():
-    _, done, _, again = told(MALLOC_TRIM_THRESHOLD_="131072")
+    _, done, _, again = faults_of(MALLOC_TRIM_THRESHOLD_="131072")
     assert (done, again) == ("False", "False")

@@ -15,7 +15,7 @@ a random labeller with a mere warning     labeller/test_zero_shot::test_a_folder
 a random backbone with a mere warning     models/test_network::test_wrong_keys_are_a_strict_error
 bf16 on a T4                              models/test_training::test_the_number_format_follows_the_hardware_with_a_reason
 resume in mid-epoch                       models/test_training::test_a_training_killed_in_mid_epoch_ends_in_the_same_bytes
-a killed run of all steps                 studies/test_demo::test_a_run_killed_in_every_step_of_the_making_ends_in_the_same_bytes
+a killed run of all steps                 studies/test_demo::test_a_run_killed_in_every_step_up_to_the_models_ends_in_the_same_bytes
 bits that change with the threads         models/test_training::test_threads_are_fixed_during_training_and_given_back
 one crop for a whole batch                models/test_augment::test_every_image_of_a_batch_gets_its_own_view
 an image cached at another size           models/test_augment::test_a_smaller_model_sees_the_same_field_of_view

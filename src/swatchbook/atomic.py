@@ -1,7 +1,8 @@
 """Files and folders that appear whole or not at all: written beside their place, flushed, renamed.
 
     >>> write_file(Path("labels.csv"), lambda partial: table.to_csv(partial))  # doctest: +SKIP
-    >>> write_folder(Path("images"), lambda partial: draw_into(partial))  # doctest: +SKIP
+    >>> with new_folder(Path("images")) as partial:  # doctest: +SKIP
+    ...     draw_into(partial)
 
 Every file of a run, and every output of a command, is written by these two.
 """
@@ -43,21 +44,25 @@ def write_file(path: str | Path, writer: Callable[[Path], object]) -> None:
         partial.chmod(mode)
 
 
-def write_folder(path: str | Path, writer: Callable[[Path], object]) -> None:
-    """Write a whole folder; what may be there before is an empty folder.
+@contextmanager
+def new_folder(out: str | Path) -> Iterator[Path]:
+    """A new, empty folder that takes the place of `out` when the block ends; after an error nothing is left.
 
     Args:
-        path: Where it goes; missing folders above it are made.
-        writer: Called with a new, empty folder beside it, which becomes the folder.
+        out: Where it goes; missing folders above it are made. What may be there before is an empty folder.
 
     Raises:
-        StoreError: As `write_file`, or if the folder is there already and not empty.
+        ValueError: If there is something else.
+        StoreError: As `write_file`.
     """
-    with _replacing(Path(path)) as partial:
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"out {str(out)!r} already holds something; remove it or name another folder")
+    with _replacing(out) as partial:
         partial.mkdir()
-        writer(partial)
-        if Path(path).is_dir():
-            Path(path).rmdir()
+        yield partial
+        if out.is_dir():
+            out.rmdir()
 
 
 @contextmanager

@@ -116,9 +116,9 @@ def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = (done.stderr or done.stdout).strip().splitlines()
+        output = (done.stderr or done.stdout).strip().splitlines()
         raise SetupError(
-            f"pip could not install {', '.join(arguments[-3:])}: {' '.join(told[-3:])}. Nothing of Colab's "
+            f"pip could not install {', '.join(arguments[-3:])}: {' '.join(output[-3:])}. Nothing of Colab's "
             "was replaced; check the network and run this cell again"
         )
 

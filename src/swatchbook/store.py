@@ -21,7 +21,7 @@ __all__ = ["RECORD", "Store", "StoreError", "sha256"]
 
 RECORD = "stages.json"
 FORMAT = 2  # of the record; a run of another format is computed anew
-_HOLDER = "SWATCHBOOK_RUN_LOCK"  # tells the kernels of a run that their parent holds the lock for them
+_HOLDER = "SWATCHBOOK_RUN_LOCK"  # by it the kernels of a run know that their parent holds the lock for them
 
 
 class Store:

@@ -53,8 +53,8 @@ def answers(sample, schema, tmp_path):
         for row in sample.itertuples():
             image = f"'{row.image_id}" if row.image_id.startswith("=") else row.image_id
             given = {**{n: schema[n].classes[0] for n in NAMES}, **cells.get(f"item{row.item}", {})}
-            said = [given[n] for n in schema.names]
-            rows.append([sample_id(sample), row.item, image, who, *said, given.get("note", ""), "3.5"])
+            output = [given[n] for n in schema.names]
+            rows.append([sample_id(sample), row.item, image, who, *output, given.get("note", ""), "3.5"])
         text = pd.DataFrame(rows, columns=list(answer_columns(schema))).to_csv(
             index=False, lineterminator="\r\n"
         )
@@ -309,9 +309,9 @@ def study(published_dir, schema):
 
 def test_the_published_audit_imports_as_the_study_reads_it(study, published_dir, tmp_path, schema):
     run = run_of(tmp_path / "run", study.manifest, study.silver)
-    told, accepted = import_files([published_dir / "audit.csv"], run)
-    assert accepted and any("the machine's labels stood beside the answers" in line for line in told)
-    assert "published: 210 of 210 images judged" in told
+    printed, accepted = import_files([published_dir / "audit.csv"], run)
+    assert accepted and any("the machine's labels stood beside the answers" in line for line in printed)
+    assert "published: 210 of 210 images judged" in printed
     ids = study.manifest["image_id"].tolist()
     ours = read_sheet(tmp_path / "run" / "audit" / "answers.csv", ids, run.root, schema).judged
     for name in ("image_id", "stratum", "weight", "color", "pattern", "texture"):
@@ -342,8 +342,8 @@ def test_a_damaged_published_audit_imports_nothing(change, message, study, publi
     run = run_of(tmp_path / "run", study.manifest, study.silver)
     path = tmp_path / "audit.csv"
     path.write_text(change((published_dir / "audit.csv").read_text()))
-    told, accepted = import_files([path], run)
-    assert not accepted and any(message in line for line in told), told
+    printed, accepted = import_files([path], run)
+    assert not accepted and any(message in line for line in printed), printed
     assert not (tmp_path / "run" / "audit").exists()
 
 
@@ -351,10 +351,10 @@ def test_the_audit_of_real_photographs_imports(tmp_path, schema):
     data = real_data("clothing")
     listed = find(data / "images")
     run = run_of(tmp_path / "run", listed.assign(split="test"))
-    told, accepted = import_files([data / "audit.csv"], run)
-    assert accepted and "person: 96 of 96 images judged" in told
+    printed, accepted = import_files([data / "audit.csv"], run)
+    assert accepted and "person: 96 of 96 images judged" in printed
     assert any(
-        "'polka_dot'" in line and "counts as can't tell: no class of the schema" in line for line in told
+        "'polka_dot'" in line and "counts as can't tell: no class of the schema" in line for line in printed
     )
     sheet = pd.read_csv(tmp_path / "run" / "audit" / "answers.csv")
     assert list(sheet) == ["image_id", "annotator", "color", "pattern", "note"] and len(sheet) == 96

@@ -1,4 +1,4 @@
-"""What an import of answers buys, in a run made by hand; and a run that is trained by the thresholds bought."""
+"""Thresholds certified by an import of answers, in a run made by hand; and a run that is trained by them."""
 
 import contextlib
 import io
@@ -13,8 +13,7 @@ import pytest
 from swatchbook.audit.sample import read_sample
 from swatchbook.cli.main import main
 from swatchbook.data.strict_csv import DataError
-from swatchbook.evaluation import certification as buys
-from swatchbook.evaluation import temperature
+from swatchbook.evaluation import certification, temperature
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.thresholds import COLUMNS, read_thresholds
 from swatchbook.pipeline import ConfigError
@@ -81,11 +80,11 @@ def fewer_replicates(run: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bought(tmp_path_factory):
+def certified_run(tmp_path_factory):
     """A run whose pattern is guessed and the rest is not, with its answers taken in."""
     from swatchbook.schema import Schema
 
-    home, schema = tmp_path_factory.mktemp("buys"), Schema.load()
+    home, schema = tmp_path_factory.mktemp("certified"), Schema.load()
     truth = make_run(home / "run", schema, guessing=("pattern",))
     path = judged(home / "run", truth, schema, home)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
@@ -97,8 +96,8 @@ def table(run: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(run / "audit" / f"{name}.csv", keep_default_na=False, na_values=[""])
 
 
-def test_thresholds_are_those_that_could_be_certified(bought, schema):
-    run, truth, *_ = bought
+def test_thresholds_are_those_that_could_be_certified(certified_run, schema):
+    run, truth, *_ = certified_run
     made = table(run, "thresholds")
     assert tuple(made) == COLUMNS and made["attribute"].tolist() == ["color", "texture"]
     assert set(made["alpha"]) == {0.1} and set(made["delta"]) == {0.05}
@@ -113,18 +112,18 @@ def test_thresholds_are_those_that_could_be_certified(bought, schema):
         assert (kept[row.attribute] != truth[row.attribute]).to_numpy()[given].mean() <= 0.1
 
 
-def test_the_tables_of_the_estimators_are_written_whole(bought):
-    run, *_ = bought
-    made = table(run, "buys")
-    assert list(made) == buys.COLUMNS and list(dict.fromkeys(made["attribute"])) == list(SURE)
+def test_the_tables_of_the_estimators_are_written_whole(certified_run):
+    run, *_ = certified_run
+    made = table(run, "certified")
+    assert list(made) == certification.COLUMNS and list(dict.fromkeys(made["attribute"])) == list(SURE)
     pattern = made[made["attribute"] == "pattern"]
-    assert (pattern["interval"].str.contains(buys.UNCERTIFIED)).all() and len(pattern) == 2
+    assert (pattern["interval"].str.contains(certification.UNCERTIFIED)).all() and len(pattern) == 2
     thresholds = made[(made["statistic"] == "threshold") & made["value"].notna()]
     assert thresholds["value"].to_numpy() == pytest.approx(table(run, "thresholds")["threshold"].to_numpy())
 
 
-def test_calibration_finds_the_labellers_own_factor(bought):
-    run, *_ = bought
+def test_calibration_finds_the_labellers_own_factor(certified_run):
+    run, *_ = certified_run
     made = table(run, "calibration")
     assert list(made) == temperature.COLUMNS and set(made["attribute"]) == set(SURE)
     of = made[made["class"] == "all"].set_index(["attribute", "calibration", "statistic"])
@@ -135,18 +134,18 @@ def test_calibration_finds_the_labellers_own_factor(bought):
         assert change["high"] < 0 and "cross-fitted" in change["interval"]
 
 
-def test_sentences_say_what_was_bought_and_how_to_use_it(bought):
-    run, _, _, told = bought
-    sentences = buys.statements(table(run, "buys"))
-    assert set(sentences.values()) <= set(told)
+def test_sentences_say_what_was_certified_and_how_to_use_it(certified_run):
+    run, _, _, output = certified_run
+    sentences = certification.statements(table(run, "certified"))
+    assert set(sentences.values()) <= set(output)
     assert "of color labels are kept, at most 10% wrong (95%)" in sentences["color"]
     assert sentences["pattern"].startswith("No threshold keeps pattern labels with at most 10% wrong")
     path = run / "audit" / "thresholds.csv"
-    assert f"{path}: color, texture; train by it with --set thresholds={path}" in told
+    assert f"{path}: color, texture; train by it with --set thresholds={path}" in output
 
 
-def test_a_stricter_promise_keeps_fewer_labels(bought, tmp_path):
-    run, _, path, _ = bought
+def test_a_stricter_promise_keeps_fewer_labels(certified_run, tmp_path):
+    run, _, path, _ = certified_run
     loose = table(run, "thresholds").set_index("attribute")["kept"]
     again = tmp_path / "run"
     shutil.copytree(run, again)
@@ -162,12 +161,12 @@ def test_where_nothing_is_certified_one_line_says_so_and_the_table_is_there(tmp_
     fewer_replicates(tmp_path / "run")
     capsys.readouterr()
     assert imported(tmp_path / "run", path) == 0
-    told = capsys.readouterr().out
-    assert told.count("threshold") == 2  # the file's name and what it does not hold, in one line
-    assert "no thresholds, because no attribute's labels can be promised to be at most 10% wrong" in told
+    output = capsys.readouterr().out
+    assert output.count("threshold") == 2  # the file's name and what it does not hold, in one line
+    assert "no thresholds, because no attribute's labels can be promised to be at most 10% wrong" in output
     made = tmp_path / "run" / "audit" / "thresholds.csv"
     assert made.read_text() == ",".join(COLUMNS) + "\n"
-    assert len(table(tmp_path / "run", "buys")) == 6
+    assert len(table(tmp_path / "run", "certified")) == 6
     with pytest.raises(DataError, match=r"thresholds.csv has a header and no rows"):
         read_thresholds(made, SURE)
 
@@ -274,17 +273,17 @@ def small(tmp_path_factory):
     import torch
 
     from swatchbook.drawn import files
-    from tests.studies import test_demo as making
+    from tests.studies import test_demo as demo
 
     home, threads = tmp_path_factory.mktemp("small"), torch.get_num_threads()
-    shutil.copy(making.ROOT / "src" / "swatchbook" / "schemas" / "textilenet.yaml", home / "schema.yaml")
-    labeller = making.tiny_labeller(home / "model")
+    shutil.copy(demo.ROOT / "src" / "swatchbook" / "schemas" / "textilenet.yaml", home / "schema.yaml")
+    labeller = demo.tiny_labeller(home / "model")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "cores", lambda: 1)
         patch.setattr(torch.cuda, "is_available", lambda: False)
         torch.set_num_threads(1)
-        making.rerun(home / "run", labeller)
-        yield making, home / "run", labeller
+        demo.rerun(home / "run", labeller)
+        yield demo, home / "run", labeller
     torch.set_num_threads(threads)
 
 
@@ -295,13 +294,13 @@ def thresholds_file(path: Path, **thresholds: float) -> str:
 
 
 def test_a_run_by_thresholds_has_their_coverage_and_trains_on_it(small, tmp_path):
-    making, run, labeller = small
+    demo, run, labeller = small
     before = pd.read_parquet(run / "silver.parquet")
     middle = float(before["texture_confidence"].median())
     given = {"thresholds": thresholds_file(tmp_path / "t.csv", texture=middle, color=0.0)}
     old = {p.name: p.read_bytes() for p in (run / "predictions").iterdir()}
-    redone = ["silver labels", *making.TRAININGS]
-    assert making.names(making.rerun(run, labeller, **given)) == redone
+    redone = ["silver labels", *demo.TRAININGS]
+    assert demo.names(demo.rerun(run, labeller, **given)) == redone
     after = pd.read_parquet(run / "silver.parquet")
     assert after["color"].notna().all()
     assert (after["texture"].notna() == (before["texture_confidence"] >= middle)).all()
@@ -312,32 +311,32 @@ def test_a_run_by_thresholds_has_their_coverage_and_trains_on_it(small, tmp_path
     assert not any((run / "predictions" / name).read_bytes() == content for name, content in old.items())
     # The same content elsewhere is the same; other content is not; and without it the schema's hold again.
     moved = thresholds_file(tmp_path / "moved.csv", texture=middle, color=0.0)
-    assert making.rerun(run, labeller, thresholds=moved) == []
+    assert demo.rerun(run, labeller, thresholds=moved) == []
     thresholds_file(tmp_path / "moved.csv", texture=1.0)
-    (first, *others) = making.rerun(run, labeller, thresholds=moved, upto="silver labels")
+    (first, *others) = demo.rerun(run, labeller, thresholds=moved, upto="silver labels")
     assert first.startswith("silver labels") and "outside the run changed" in first and not others
     assert pd.read_parquet(run / "silver.parquet")["texture"].isna().all()
-    assert making.names(making.rerun(run, labeller)) == redone
+    assert demo.names(demo.rerun(run, labeller)) == redone
     pd.testing.assert_frame_equal(pd.read_parquet(run / "silver.parquet"), before)
 
 
 def test_a_wrong_file_of_thresholds_changes_nothing(small, tmp_path):
-    making, run, labeller = small
+    demo, run, labeller = small
     before = (run / "silver.parquet").read_bytes()
     wrong = thresholds_file(tmp_path / "t.csv", material=0.5)
     with pytest.raises(DataError, match="'material'; allowed: color, pattern, texture"):
-        making.rerun(run, labeller, thresholds=wrong)
+        demo.rerun(run, labeller, thresholds=wrong)
     with pytest.raises(DataError, match="is no file"):
-        making.rerun(run, labeller, thresholds=str(tmp_path / "none.csv"))
+        demo.rerun(run, labeller, thresholds=str(tmp_path / "none.csv"))
     assert (run / "silver.parquet").read_bytes() == before
-    assert making.rerun(run, labeller) == []
+    assert demo.rerun(run, labeller) == []
 
 
 def test_a_folder_of_photographs_is_labelled_by_thresholds_of_any_attribute(small, tmp_path):
     from swatchbook.studies.study import Study
 
-    making, run, labeller = small
-    settings = {k: v for k, v in making.SETTINGS.items() if not k.startswith(("drawn", "subset"))}
+    demo, run, labeller = small
+    settings = {k: v for k, v in demo.SETTINGS.items() if not k.startswith(("drawn", "subset"))}
     settings |= {"source": str(run / "images"), "labeller": f"local-dir:{labeller}"}
     settings["thresholds"] = thresholds_file(tmp_path / "t.csv", material=1.0, color=0.0)
     study = Study.open("folder", tmp_path / "folder", log=lambda line: None, **settings)

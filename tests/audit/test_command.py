@@ -132,10 +132,10 @@ def test_the_whole_way_from_answers_to_tables(run, sample, schema, tmp_path, cap
         saved(answered(sample, schema, "Bo", **bo), tmp_path / "answers-Bo.csv"),
     ]
     assert main(["audit", "import", *map(str, files), "--run-dir", str(run)]) == 0
-    told = capsys.readouterr().out
-    assert "Anna: 24 of 24 images judged, 4 seconds an image" in told
-    assert "color: Anna and Bo agree on 91.7%" in told
-    assert "color: Anna gave the same answer twice to 50.0%" in told
+    printed = capsys.readouterr().out
+    assert "Anna: 24 of 24 images judged, 4 seconds an image" in printed
+    assert "color: Anna and Bo agree on 91.7%" in printed
+    assert "color: Anna gave the same answer twice to 50.0%" in printed
 
     audit = run / "audit"
     agreement = pd.read_csv(audit / "agreement.csv").set_index(["attribute", "statistic"])
@@ -181,8 +181,8 @@ def test_one_wrong_line_in_one_file_imports_nothing(run, sample, schema, tmp_pat
         str(run),
     ]
     assert main(command) == 1
-    told = capsys.readouterr().out
-    assert "wrong.csv, line 6: color 'bleu'; allowed: black" in told and "nothing was imported" in told
+    printed = capsys.readouterr().out
+    assert "wrong.csv, line 6: color 'bleu'; allowed: black" in printed and "nothing was imported" in printed
     assert {path.name: path.read_bytes() for path in (run / "audit").iterdir()} == before
 
 

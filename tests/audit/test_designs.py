@@ -196,7 +196,7 @@ def test_draws_within_strata_are_simple_random_samples(rng):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"design": "simple"}, "design 'simple' is unknown; allowed: fabric, neyman"),
         ({"n": 1}, "n must lie between 2 and the 3,760"),
@@ -214,9 +214,9 @@ def test_draws_within_strata_are_simple_random_samples(rng):
         ({"test": pd.concat([TEST, TEST[:1]])}, "has two rows"),
     ],
 )
-def test_a_draw_that_cannot_be_is_refused(change, said):
+def test_a_draw_that_cannot_be_is_refused(change, message):
     asked = {"test": TEST, "silver": SILVER, "design": "neyman", "n": 210} | change
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         draw_audit(asked.pop("test"), asked.pop("silver"), SCHEMA, **asked)
 
 

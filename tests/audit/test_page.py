@@ -176,7 +176,7 @@ def test_a_page_that_cannot_be_small_enough_is_refused_with_its_size(tmp_path, s
 def test_what_cannot_be_judged_is_refused_and_nothing_is_written(tmp_path, schema, wrong):
     (tmp_path / "x.jpg").write_bytes(b"<html>not found</html>" if wrong == "no image" else b"")
     sample, paths = make_sample(["x"]), {"x": tmp_path / "x.jpg"}
-    said = {
+    message = {
         "no file": "no file for image 'x'",
         "no image": "image 'x' at .* a page of HTML",
         "no column": "received item, image_id, stratum, weight; allowed",
@@ -188,7 +188,7 @@ def test_what_cannot_be_judged_is_refused_and_nothing_is_written(tmp_path, schem
         sample = sample.drop(columns="repeat")
     if wrong == "no rows":
         sample = sample.iloc[:0]
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         write_audit_page(sample, paths, schema, tmp_path / "p.html")
     assert [path.name for path in tmp_path.iterdir()] == ["x.jpg"]
 
@@ -255,8 +255,8 @@ def test_210_images_judged_by_keyboard_come_out_as_the_keys_pressed(large, schem
     assert labels_of(data) == [tuple(label for _, label in answers) for answers in planned]
     assert not problems
     (tmp_path / "answers-Mia.csv").write_bytes(data)
-    judgements, told = check_answers(tmp_path / "answers-Mia.csv", sample, schema)
-    assert told == ()
+    judgements, printed = check_answers(tmp_path / "answers-Mia.csv", sample, schema)
+    assert printed == ()
     assert judgements["color"].tolist() == [answers[1][1] for answers in planned]
 
 
@@ -421,13 +421,15 @@ def test_a_damaged_file_is_refused_with_its_line_and_changes_nothing(small, tmp_
         sign_in(page)
         press(page, "1 2 3 4 2 2")
         good = save(page)
-        for name, (spoil, said) in DAMAGE.items():
+        for name, (spoil, message) in DAMAGE.items():
             (tmp_path / f"{name}.csv").write_bytes(spoil(good.decode()).encode())
             page.set_input_files("input[type=file]", tmp_path / f"{name}.csv")
             page.wait_for_function(
                 "name => document.querySelector('.judge-warning').textContent.includes(name)", arg=name
             )
-            assert re.search(f"“{name}.csv” is not taken over: .*{said}", page.inner_text(".judge-warning"))
+            assert re.search(
+                f"“{name}.csv” is not taken over: .*{message}", page.inner_text(".judge-warning")
+            )
             assert labels_of(save(page)) == labels_of(good)
     assert not problems
 

@@ -106,7 +106,7 @@ def test_answers_have_a_column_for_every_attribute(schema):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("item,image_id", "item,label,image_id", "fields"),
         ("item,image_id", "item,id", "no column image_id"),
@@ -127,15 +127,15 @@ def test_answers_have_a_column_for_every_attribute(schema):
         ("0\n", "0\r\n", None),
     ],
 )
-def test_a_damaged_sample_is_refused_with_its_line(written, old, new, said):
+def test_a_damaged_sample_is_refused_with_its_line(written, old, new, message):
     path = written / "sample.csv"
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_bytes(text.replace(old, new, 1).encode("utf-8"))
-    if said is None:
+    if message is None:
         assert len(read_sample(written)) == 7
         return
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         read_sample(written)
 
 
@@ -163,7 +163,7 @@ def test_a_missing_sample_says_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "said"),
+    ("column", "value", "message"),
     [
         ("weight", -1.0, "above 0"),
         ("image_id", "a\tb", "control"),
@@ -171,10 +171,12 @@ def test_a_missing_sample_says_what_to_do(tmp_path):
         ("item", 9, "item"),
     ],
 )
-def test_a_sample_that_could_not_be_read_back_is_not_written(sample, strata, tmp_path, column, value, said):
+def test_a_sample_that_could_not_be_read_back_is_not_written(
+    sample, strata, tmp_path, column, value, message
+):
     sample = sample.astype(object)
     sample.loc[3, column] = value
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         write_sample(sample, strata, tmp_path / "audit")
     assert not (tmp_path / "audit").exists()
 

@@ -116,7 +116,7 @@ def test_a_picture_comes_as_a_jpeg_when_it_is_asked_for_and_a_bad_one_as_a_reaso
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "printed"),
     [
         ({"labels": ["hemp", "", "", ""]}, "material 'hemp'; allowed: cotton"),
         ({"labels": ["cotton"]}, "one an attribute"),
@@ -127,7 +127,7 @@ def test_a_picture_comes_as_a_jpeg_when_it_is_asked_for_and_a_bad_one_as_a_reaso
         ({"k": True}, "position True"),
     ],
 )
-def test_a_wrong_message_is_refused_whole(new, wrong, said):
+def test_a_wrong_message_is_refused_whole(new, wrong, printed):
     judge = new()
     answer(judge, 0, ["denim", *BLANK[1:]])
     before = judge.path.read_bytes()
@@ -135,7 +135,7 @@ def test_a_wrong_message_is_refused_whole(new, wrong, said):
     entries = [good, {"k": 2, "labels": BLANK, "note": "", "seconds": 1.0} | wrong]
     reply = tell(judge, kind="answers", revision=9, entries=entries, at=0, active=0)
     assert reply["kind"] == "failed"
-    assert said in reply["problem"]
+    assert printed in reply["problem"]
     assert judge.path.read_bytes() == before
     assert judge.answers["material"].tolist() == ["denim", "", "", "", "", ""]
 
@@ -152,7 +152,7 @@ def test_a_disk_that_cannot_be_written_is_said_and_tried_again(new, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "put", "said"),
+    ("old", "put", "printed"),
     [
         ("{sample}", "0" * 16, "line 2 and 5 more: sample '0000000000000000': .*another sample.*; allowed"),
         ("Mia", "Ben", "answers-Mia.csv is by the annotator 'Ben'; allowed: 'Mia'"),
@@ -162,13 +162,13 @@ def test_a_disk_that_cannot_be_written_is_said_and_tried_again(new, tmp_path):
         ("note,", "notes,", "note"),
     ],
 )
-def test_a_file_that_is_not_this_persons_is_refused_and_left_alone(new, old, put, said):
+def test_a_file_that_is_not_this_persons_is_refused_and_left_alone(new, old, put, printed):
     judge = new()
     answer(judge, 0, ["denim", *BLANK[1:]])
     text = judge.path.read_bytes().decode()
     judge.path.write_bytes(text.replace(old.format(sample=sample_id(make_sample(IDS))), put).encode())
     before = judge.path.read_bytes()
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=printed):
         new()
     assert judge.path.read_bytes() == before
 

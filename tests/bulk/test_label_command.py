@@ -82,8 +82,8 @@ def small_model(folder: Path, schema: Schema, side: int = 256) -> Path:
     store = Store(folder)
     checkpoint.save_weights(store, "resume/best.safetensors", network)
     heads = [[a.name, list(a.classes)] for a in schema]
-    said = {"network": network.info, "heads": heads, "recipe": asdict(recipe), "side": side}
-    checkpoint.finish(store, "resume/best.safetensors", said)
+    output = {"network": network.info, "heads": heads, "recipe": asdict(recipe), "side": side}
+    checkpoint.finish(store, "resume/best.safetensors", output)
     return folder
 
 
@@ -215,8 +215,8 @@ def test_a_table_in_parts_is_the_table_in_one(folder, labeller, schema, tmp_path
 def test_a_contact_sheet_is_written_beside_the_table(folder, labeller, tmp_path, capsys):
     (folder / "f.jpg").write_bytes(b"")
     out, sheet = tmp_path / "labels.csv", tmp_path / "sheet.html"
-    told = ["--out", str(out), "--labeller", labeller, "--schema", "wardrobe", "--html", str(sheet)]
-    assert main(["label", str(folder), *told]) == 0
+    printed = ["--out", str(out), "--labeller", labeller, "--schema", "wardrobe", "--html", str(sheet)]
+    assert main(["label", str(folder), *printed]) == 0
     assert f"{sheet}: contact sheet" in capsys.readouterr().out
     page = BeautifulSoup(sheet.read_text(encoding="utf-8"), "html.parser")
     assert {name.text for name in page.find_all("bdi")} == set(NAMES) - {"f.jpg"}
@@ -302,10 +302,10 @@ def test_broken_files_are_listed_with_reasons_and_left_out(folder, labeller, tmp
     (folder / "g.jpg").write_text("<!doctype html><p>not here")
     (folder / "h.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / os.fsdecode(b"\xff.jpg")).write_bytes(whole)
-    out, told = tmp_path / "labels.csv", tmp_path / "labels.csv.broken.csv"
+    out, printed = tmp_path / "labels.csv", tmp_path / "labels.csv.broken.csv"
     assert main(["label", str(folder), "--out", str(out), "--labeller", labeller]) == 0
-    assert f"{told}: 4 files that cannot be read, with reasons" in capsys.readouterr().out
-    reasons = pd.read_csv(told).set_index("path")["reason"]
+    assert f"{printed}: 4 files that cannot be read, with reasons" in capsys.readouterr().out
+    reasons = pd.read_csv(printed).set_index("path")["reason"]
     assert reasons["f.jpg"] == "empty: 0 bytes"
     assert reasons["g.jpg"] == "a page of HTML or XML, not an image"
     assert reasons["h.jpg"].startswith("damaged: ")
@@ -315,7 +315,7 @@ def test_broken_files_are_listed_with_reasons_and_left_out(folder, labeller, tmp
         if path.name in ("f.jpg", "g.jpg", "h.jpg", os.fsdecode(b"\xff.jpg")):
             path.unlink()
     assert main(["label", str(folder), "--out", str(out), "--labeller", labeller]) == 0
-    assert not told.exists()
+    assert not printed.exists()
 
 
 @pytest.mark.parametrize(

@@ -227,8 +227,8 @@ def begun(folder, labeller, schema, tmp_path, on_one_machine) -> tuple:
     parts = [paths[start : start + PART] for start in range(0, IMAGES, PART)]
     worker = (job, record, tmp_path / "shards", 1)
     done = list(here(None, worker, parts))
-    assert [said["failed"].tolist() for said in done] == [[""]] * 3
-    return worker, [str(said["key"][0]) for said in done], parts
+    assert [message["failed"].tolist() for message in done] == [[""]] * 3
+    return worker, [str(message["key"][0]) for message in done], parts
 
 
 def state(shards: Path) -> dict[str, tuple]:
@@ -255,7 +255,7 @@ def test_only_what_is_missing_damaged_or_of_changed_photographs_is_made_again(be
     assert read_shard(shard_file(shards, 1), keys[1], PART).broken == [(1, "empty: 0 bytes")]
     mended = folder / BROKEN
     mended.write_bytes((folder / "016.png").read_bytes())
-    again = [str(said["key"][0]) for said in here(None, worker, parts)]
+    again = [str(message["key"][0]) for message in here(None, worker, parts)]
     assert read_shard(shard_file(shards, 1), keys[1], PART) is None
     table, broken = read_shard(shard_file(shards, 1), again[1], PART).tables(
         "abcdefghijklmnopqrstuvwxyzäöü", parts[1], PART
@@ -270,9 +270,9 @@ def test_only_what_is_missing_damaged_or_of_changed_photographs_is_made_again(be
 def test_a_machine_with_other_weights_or_versions_is_refused(begun):
     (job, record, shards, cpus), _, parts = begun
     for name, other in (("model", "0" * 64), ("versions", {**record["versions"], "torch": "1.0"})):
-        (said,) = here(None, (job, {**record, name: other}, shards, cpus), parts[:1])
-        assert said["key"].tolist() == [""]
-        assert re.match(f"machine '.+': {name} is .+ where the job was begun", str(said["failed"][0]))
+        (message,) = here(None, (job, {**record, name: other}, shards, cpus), parts[:1])
+        assert message["key"].tolist() == [""]
+        assert re.match(f"machine '.+': {name} is .+ where the job was begun", str(message["failed"][0]))
 
 
 def test_a_shard_damaged_before_it_is_read_is_one_error(
@@ -295,8 +295,8 @@ def test_an_unreadable_record_is_refused_and_shards_of_nobody_are_not_taken(begu
     with pytest.raises(ClusterError, match=r"job\.json cannot be read .*; remove"):
         claim(shards.parent, record)
     shard_file(shards, 0).write_bytes(shard_file(shards, 1).read_bytes())  # its key is of other photographs
-    (said,) = here(None, (job, record, shards, cpus), parts[:1])
-    assert said["key"].tolist() == keys[:1] and read_shard(shard_file(shards, 0), keys[0], PART)
+    (message,) = here(None, (job, record, shards, cpus), parts[:1])
+    assert message["key"].tolist() == keys[:1] and read_shard(shard_file(shards, 0), keys[0], PART)
 
 
 def test_without_ray_the_extra_is_named(folder, labeller, schema, tmp_path, monkeypatch):

@@ -74,7 +74,7 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "printed"),
     [
         ("run", "example: swatchbook run --profile folder --images"),
         ("label", "example: swatchbook label ~/photographs --out labels.csv"),
@@ -85,11 +85,11 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
         ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
     ],
 )
-def test_each_command_shows_an_example(command, told, capsys):
+def test_each_command_shows_an_example(command, printed, capsys):
     with pytest.raises(SystemExit) as done:
         main([command, "--help"])
     assert done.value.code == 0
-    assert told in " ".join(capsys.readouterr().out.split())
+    assert printed in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, 
 
 def test_profiles_lists_every_setting_with_its_default(capsys):
     assert main(["profiles"]) == 0
-    told = capsys.readouterr().out
-    assert "evaluation.bootstrap         2000" in told and "published" in told
+    printed = capsys.readouterr().out
+    assert "evaluation.bootstrap         2000" in printed and "published" in printed
 
 
 def test_help_names_the_commands_and_does_not_import_the_heavy_rooms():

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from swatchbook.atomic import StoreError
 from swatchbook.drawn import (
     FOLDERS,
     LABELS,
@@ -159,7 +160,7 @@ def test_lab_agrees_with_published_values_and_inverts():
 
 
 @pytest.mark.parametrize(
-    ("labels", "folder", "size", "said"),
+    ("labels", "folder", "size", "message"),
     [
         (PLAIN | {"color": "mauve"}, "denim", 96, "mauve.*black.*navy"),
         (PLAIN | {"pattern": "plaid"}, "denim", 96, "plaid.*checkered_plaid"),
@@ -169,8 +170,8 @@ def test_lab_agrees_with_published_values_and_inverts():
         (PLAIN, "denim", 20, "at least 48.*20"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused_naming_what_can(labels, folder, size, said, rng):
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_be_drawn_is_refused_naming_what_can(labels, folder, size, message, rng):
+    with pytest.raises(ValueError, match=message):
         draw_image(labels, folder, rng, size)
 
 
@@ -301,7 +302,7 @@ def test_a_full_disk_leaves_nothing_behind(schema, tmp_path, monkeypatch):
         path.write_bytes(b"x")
 
     monkeypatch.setattr(Image.Image, "save", save)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StoreError, match="No space left"):
         write_dataset(tmp_path / "full", **SMALL, schema=schema, workers=1)
     assert len(saved) == 4 and list(tmp_path.iterdir()) == []
 
@@ -309,7 +310,7 @@ def test_a_full_disk_leaves_nothing_behind(schema, tmp_path, monkeypatch):
 def test_a_target_that_cannot_be_made_fails_before_anything_is_drawn(schema, tmp_path, monkeypatch):
     monkeypatch.setattr(textilenet, "draw_files", lambda *args: pytest.fail("drawing began"))
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(OSError):
+    with pytest.raises(StoreError, match="cannot write below"):
         write_dataset(tmp_path / "file" / "below", **SMALL, schema=schema)
     with pytest.raises(ValueError, match="already holds something"):
         write_dataset(tmp_path, **SMALL, schema=schema)
@@ -326,7 +327,7 @@ def test_an_error_in_a_worker_is_raised_and_leaves_nothing_behind(schema, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"n_train": -1}, "n_train must be at least 0; received -1"),
         ({"n_train": 0, "n_test": 0}, "both 0"),
@@ -336,8 +337,8 @@ def test_an_error_in_a_worker_is_raised_and_leaves_nothing_behind(schema, tmp_pa
         ({"orphans": 1.0}, r"orphans must lie in \[0, 1\)"),
     ],
 )
-def test_impossible_data_sets_are_refused(change, said, schema, tmp_path):
-    with pytest.raises(ValueError, match=said):
+def test_impossible_data_sets_are_refused(change, message, schema, tmp_path):
+    with pytest.raises(ValueError, match=message):
         write_dataset(tmp_path / "x", **{**SMALL, **change}, schema=schema)
     assert list(tmp_path.iterdir()) == []
 

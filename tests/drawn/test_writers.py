@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from swatchbook.atomic import StoreError
 from swatchbook.data.landmarks import BOX, POINTS, VISIBILITY
 from swatchbook.data.readers import challenge, deepfashion, multimodal
 from swatchbook.drawn import files
@@ -402,7 +403,7 @@ def test_a_folder_that_holds_something_is_refused_and_kept(tmp_path):
 
 def test_an_error_while_writing_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "in_blocks", lambda *given: (_ for _ in ()).throw(OSError("No space left")))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StoreError, match="No space left"):
         write_multimodal(tmp_path / "x", **MULTIMODAL)
     assert list(tmp_path.iterdir()) == []
 

@@ -250,7 +250,7 @@ def normal_verdict(delta: float, se: float, margin: float) -> str:
 
 
 @pytest.mark.parametrize(
-    ("delta", "se", "said"),
+    ("delta", "se", "message"),
     [
         (0.0, 0.0, "equivalent"),
         (0.0065, 0.0045, "equivalent"),
@@ -266,9 +266,9 @@ def normal_verdict(delta: float, se: float, margin: float) -> str:
         (0.1, math.nan, ""),
     ],
 )
-def test_verdicts_by_hand(delta, se, said):
-    assert normal_verdict(delta, se, 0.03) == said
-    assert said in (*VERDICTS, "")
+def test_verdicts_by_hand(delta, se, message):
+    assert normal_verdict(delta, se, 0.03) == message
+    assert message in (*VERDICTS, "")
 
 
 def test_the_provable_margin_is_the_smallest_that_passes():
@@ -305,7 +305,7 @@ def verdicts_of_paired_samples(joint: np.ndarray, n: int, trials: int, rng: np.r
 
 
 def passed(found: list) -> float:
-    return float(np.mean([said in ("equivalent", "different but within") for _, said in found]))
+    return float(np.mean([message in ("equivalent", "different but within") for _, message in found]))
 
 
 def test_equivalence_is_rarely_declared_at_exactly_the_margin_and_the_plain_rule_declares_it_half_the_time():
@@ -315,7 +315,7 @@ def test_equivalence_is_rarely_declared_at_exactly_the_margin_and_the_plain_rule
     assert cramers_v(joint.sum(axis=(0, 1)), correct=False) == pytest.approx(0.30, abs=1e-12)
     found = verdicts_of_paired_samples(joint, 3500, 1000, rng)
     assert passed(found) <= 0.065
-    assert np.mean([said == "outside" for _, said in found]) <= 0.065
+    assert np.mean([message == "outside" for _, message in found]) <= 0.065
     assert np.mean([abs(delta) <= 0.03 for delta, _ in found]) > 0.4
 
 

@@ -143,7 +143,7 @@ def test_unjudged_images_are_left_out_and_a_rule_has_no_threshold(rng):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"alpha": 0.0}, "alpha must lie between 0 and 1; received 0.0"),
         ({"delta": 1.0}, "delta must lie between 0 and 1"),
@@ -151,8 +151,8 @@ def test_unjudged_images_are_left_out_and_a_rule_has_no_threshold(rng):
         ({"weight": np.ones(59)}, "one entry an image"),
     ],
 )
-def test_what_makes_no_sense_is_refused(rng, change, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_makes_no_sense_is_refused(rng, change, message):
+    with pytest.raises(ValueError, match=message):
         certified(audit_of(60, rng), rng, **change)
     audit = audit_of(60, rng)
     audit["population"]["head"] = np.array([0.5, 1.5])

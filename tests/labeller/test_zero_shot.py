@@ -87,9 +87,9 @@ def small(tmp_path_factory) -> Path:
 def copied(source: Path, target: Path, **config: object) -> Path:
     """A copy of a model's folder with some of its preprocessing changed."""
     shutil.copytree(source, target)
-    told = json.loads((target / CONFIG).read_text())
-    told["preprocess_cfg"] |= config
-    (target / CONFIG).write_text(json.dumps(told))
+    printed = json.loads((target / CONFIG).read_text())
+    printed["preprocess_cfg"] |= config
+    (target / CONFIG).write_text(json.dumps(printed))
     return target
 
 
@@ -194,8 +194,8 @@ def test_wrong_preprocessing_is_detected(wrong, tmp_path):
 
 def test_a_config_without_mean_and_deviation_is_refused(small, tmp_path):
     folder = copied(small, tmp_path / "bare")
-    told = json.loads((folder / CONFIG).read_text())
-    (folder / CONFIG).write_text(json.dumps({"model_cfg": told["model_cfg"]}))
+    printed = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({"model_cfg": printed["model_cfg"]}))
     with pytest.raises(LabellerError, match=r"preprocess_cfg with mean and std"):
         load(folder)
 
@@ -298,8 +298,8 @@ def test_the_bundled_labeller_beats_the_commonest_class_on_fresh_drawings(bundle
 
 
 def test_the_model_card_says_what_the_labeller_is_no_use_for():
-    told = json.loads((BUNDLED / "recipe.json").read_text())
-    drawn = pd.DataFrame(told["drawn"])
+    printed = json.loads((BUNDLED / "recipe.json").read_text())
+    drawn = pd.DataFrame(printed["drawn"])
     whole = drawn[(drawn["class"] == "all") & (drawn["prompts"] == "schema")].set_index(
         ["attribute", "metric"]
     )
@@ -310,11 +310,11 @@ def test_the_model_card_says_what_the_labeller_is_no_use_for():
         and whole.loc[(a, "accuracy"), "low"] >= whole.loc[(a, "majority"), "value"] + 0.02
     }
     assert "color" not in useless
-    said = model_card(told, 1, drawn, None)
-    assert said.count("Do not use it for") == (1 if useless else 0)
-    assert all(name in said.split("Do not use it for")[1].split(":")[0] for name in useless)
+    output = model_card(printed, 1, drawn, None)
+    assert output.count("Do not use it for") == (1 if useless else 0)
+    assert all(name in output.split("Do not use it for")[1].split(":")[0] for name in useless)
     drawn.loc[drawn["metric"] == "majority", "value"] = 0.0
-    assert "On every attribute it is clearly better" in model_card(told, 1, drawn, None)
+    assert "On every attribute it is clearly better" in model_card(printed, 1, drawn, None)
 
 
 def test_sentences_never_taught_are_understood(bundled):

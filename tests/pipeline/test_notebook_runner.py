@@ -94,7 +94,7 @@ def test_the_kernel_is_the_running_python_whatever_the_user_has_installed(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ("\n1 / 0", "ZeroDivisionError: division by zero"),
         ("import sys; sys.exit(0)", "SystemExit: 0"),
@@ -104,7 +104,7 @@ def test_the_kernel_is_the_running_python_whatever_the_user_has_installed(tmp_pa
         ("import time; time.sleep(60)", "no end after 2 s"),
     ],
 )
-def test_a_notebook_that_stops_midway_fails_and_names_the_cell(tmp_path, body, said):
+def test_a_notebook_that_stops_midway_fails_and_names_the_cell(tmp_path, body, message):
     source = write(tmp_path / "02_audit.ipynb", "print('first')", body, "print('last')")
     output = tmp_path / "run" / "02_audit.ipynb"
     output.parent.mkdir()
@@ -112,7 +112,7 @@ def test_a_notebook_that_stops_midway_fails_and_names_the_cell(tmp_path, body, s
     with pytest.raises(NotebookError) as caught:
         execute(source, output, {"SEED": 1}, timeout=2)
     first_line = body.strip().splitlines()[0]
-    assert f"02_audit.ipynb, cell 4, under 'The question', `{first_line}`: {said}" in str(caught.value)
+    assert f"02_audit.ipynb, cell 4, under 'The question', `{first_line}`: {message}" in str(caught.value)
     assert caught.value.cell == 4
     assert caught.value.failed_copy == output.with_name("02_audit.failed.ipynb")
     assert printed(caught.value.failed_copy) == "first\n"
@@ -143,7 +143,7 @@ def test_a_cell_that_is_skipped_fails_the_notebook(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"PROFIL": "demo"}, r"x.ipynb: parameter 'PROFIL' is unknown; allowed: PROFILE, SEED, SIZES"),
         ({"SEED": Path("x")}, r"parameter 'SEED' is .*Path.*; allowed: None, booleans, numbers, strings"),
@@ -151,15 +151,15 @@ def test_a_cell_that_is_skipped_fails_the_notebook(tmp_path):
         ({"SIZES": (1, 2)}, r"parameter 'SIZES' is \(1, 2\) \(tuple\)"),
     ],
 )
-def test_unknown_or_odd_parameters_are_refused_before_anything_runs(tmp_path, given, said):
+def test_unknown_or_odd_parameters_are_refused_before_anything_runs(tmp_path, given, message):
     source = write(tmp_path / "x.ipynb", "open('ran', 'w')")
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         execute(source, tmp_path / "out.ipynb", given)
     assert [p.name for p in tmp_path.iterdir()] == ["x.ipynb"]
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "message"),
     [
         ((), "0 cells are tagged 'parameters'; exactly one is needed"),
         (("A = 1", "B = 2"), "2 cells are tagged 'parameters'; exactly one is needed"),
@@ -172,9 +172,9 @@ def test_unknown_or_odd_parameters_are_refused_before_anything_runs(tmp_path, gi
         (("%matplotlib inline",), "the parameters cell is not plain Python"),
     ],
 )
-def test_a_notebook_must_declare_its_parameters_in_one_cell_of_literals(tmp_path, cells, said):
+def test_a_notebook_must_declare_its_parameters_in_one_cell_of_literals(tmp_path, cells, message):
     source = write(tmp_path / "x.ipynb", "print(1)", parameters=cells)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         execute(source, tmp_path / "out.ipynb", {})
 
 
@@ -185,13 +185,13 @@ def test_parameters_are_read_with_their_defaults(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "does not exist"), ("{", "cannot be read"), ("[]", "cannot be read")]
+    ("content", "message"), [(None, "does not exist"), ("{", "cannot be read"), ("[]", "cannot be read")]
 )
-def test_a_file_that_is_no_notebook_is_refused(tmp_path, content, said):
+def test_a_file_that_is_no_notebook_is_refused(tmp_path, content, message):
     path = tmp_path / "x.ipynb"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         execute(path, tmp_path / "out.ipynb", {})
 
 
@@ -225,9 +225,11 @@ try:
 except NotebookError as error:
     print(error)
 """
-    said = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=60).stdout
-    assert said.startswith(f"x.ipynb: cannot write {output}: ")
-    assert "File too large" in said
+    message = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, timeout=60
+    ).stdout
+    assert message.startswith(f"x.ipynb: cannot write {output}: ")
+    assert "File too large" in message
     assert {path.name: path.read_text() for path in output.parent.iterdir()} == {
         "x.ipynb": "an earlier executed copy"
     }

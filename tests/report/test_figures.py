@@ -177,9 +177,9 @@ def test_the_alt_text_says_a_number_of_the_table(name, figures):
     data = pd.read_csv(io.BytesIO(figures[name][".csv"]))
     column = "share" if "share" in data else "value"
     values = data[column].dropna()
-    said = {number(v) for v in values} | {number(100 * v, 0) for v in values}
-    said |= {number(np.exp(v), 2) for v in values} | {str(int((values > 0).sum()))}
-    assert any(words_ in alt for words_ in said), alt
+    message = {number(v) for v in values} | {number(100 * v, 0) for v in values}
+    message |= {number(np.exp(v), 2) for v in values} | {str(int((values > 0).sum()))}
+    assert any(words_ in alt for words_ in message), alt
 
 
 MARKED = {
@@ -222,9 +222,9 @@ def test_cells_carry_the_numbers_of_the_data(name, shown):
 def test_coupling_names_every_verdict_of_its_table(shown):
     for name in ("coupling_matrix", "coupling_deltas"):
         canvas, _, data = shown(name)
-        said = " ".join(texts_on(canvas))
+        message = " ".join(texts_on(canvas))
         for verdict in data.loc[data["verdict"].fillna("") != "", "verdict"]:
-            assert verdict.split(" but ")[0] in said
+            assert verdict.split(" but ")[0] in message
 
 
 def test_the_margin_is_shaded_only_where_the_table_says_it(tables):

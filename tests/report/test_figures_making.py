@@ -114,9 +114,9 @@ class TestEveryFigure:
     def test_the_alt_text_says_a_number_of_the_table(self, name, figures):
         data = pd.read_csv(io.BytesIO(figures[name][".csv"]))
         values = data["macro_f1" if "macro_f1" in data else "value"].dropna()
-        said = {number(v) for v in values} | {number(100 * v, 1) for v in values}
+        message = {number(v) for v in values} | {number(100 * v, 1) for v in values}
         alt = figures[name][".txt"].decode()
-        assert any(text in re.findall(r"[−\d.]*\d", alt) for text in said), alt
+        assert any(text in re.findall(r"[−\d.]*\d", alt) for text in message), alt
 
     @pytest.mark.parametrize("holes", [1.0, 0.5])
     def test_a_table_full_of_holes_is_drawn_all_the_same(self, name, holes, tables):

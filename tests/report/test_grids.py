@@ -86,8 +86,8 @@ def test_every_rule_shows_the_images_that_were_worked_out_by_hand():
 def test_a_row_says_where_its_picture_is_and_what_everyone_says_of_it():
     row = by_hand().query("grid == 'most_wrong' and place == 3").iloc[0]
     assert row[["image_id", "row", "model", "reference"]].tolist() == ["b", 11, "dinov2", "truth"]
-    said = row[["material_predicted", "material_confidence", "material_silver", "material_truth"]].tolist()
-    assert said == ["cotton", 0.8, "cotton", "silk"]
+    message = row[["material_predicted", "material_confidence", "material_silver", "material_truth"]].tolist()
+    assert message == ["cotton", 0.8, "cotton", "silk"]
     assert pd.isna(row["texture_silver"])
     assert row["texture_truth"] == "smooth"
     assert "surest wrong answer" in row["rule"] and "truth" in row["rule"]
@@ -355,9 +355,9 @@ def test_a_trained_model_is_explained_with_the_probabilities_that_it_predicts(tm
     found = explain(folder, pixels, rows, TWO, cells=4, batch=2, device="cpu")
     assert found["falls"].shape == (3, 2, 4, 4) and np.abs(found["falls"]).max() > 0
     assert np.array_equal(found["seen"], pixels[rows][:, 2:34, 2:34])
-    told = predict(folder, pixels, rows, TWO, device="cpu")
+    printed = predict(folder, pixels, rows, TWO, device="cpu")
     for k, a in enumerate(TWO):
-        wanted = told[[f"{a.name}:{c}" for c in a.classes]].max(axis=1)
+        wanted = printed[[f"{a.name}:{c}" for c in a.classes]].max(axis=1)
         assert found["probability"][:, k] == pytest.approx(wanted.to_numpy(), abs=1e-6)
     shown = by_hand().iloc[:3]
     table = occlusion_table(shown, found["falls"], found["probability"], TWO)

@@ -474,7 +474,7 @@ def test_a_link_into_a_fold_opens_it_and_one_box_shows_all(folded):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"figure": "nowhere"}, "'nowhere.png' does not exist"),
         ({"claims": pd.DataFrame({"printed": ["x"]})}, "claims: no column 'sentence'; received printed"),
@@ -487,8 +487,8 @@ def test_a_link_into_a_fold_opens_it_and_one_box_shows_all(folded):
         ({"notebooks": [("claims", "x")]}, "every section needs a name of its own"),
     ],
 )
-def test_bad_input_is_refused_and_nothing_is_written(arguments, tmp_path, change, said):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_bad_input_is_refused_and_nothing_is_written(arguments, tmp_path, change, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         write_page(tmp_path / "out" / "index.html", **{**arguments, **change})
     assert not (tmp_path / "out").exists()
 

@@ -1,25 +1,25 @@
-"""Faults of the making half, injected into whole runs of a tiny drawn world with a tiny labeller.
+"""Faults from images to models, injected into whole runs of a tiny drawn world with a tiny labeller.
 
-Which test holds which fault (the numbers are those of the project's list of faults; `making` is this
-file, `rehearsal` is test_paper_rehearsal.py):
+Which test holds which fault (the numbers are those of the project's list of faults; `here` is this file):
 
-  1  SIGKILL in each step          making; test_training (mid-epoch), test_pixels, test_labeller, test_textilenet
-  8  flipped byte in a cache       making; test_checkpoint (weights), test_textilenet (archive)
-  9  prompt, threshold, labeller   making; test_study (settings), test_store (code), test_labeller (shards)
- 11  image swapped, same mtime     making
- 12  truncated JPEG                making; test_images (every cut of a file)
- 13  zero bytes, HTML as .jpg      making; test_images
- 14  bombs                         test_images
- 15  16-bit, CMYK, alpha, EXIF …   test_images
- 16  duplicates across splits      making (listed); test_duplicates (refused, split by group)
- 17  more than 1 % corrupt         making; test_images, test_labeller
- 19  pickles                       test_network, test_checkpoint, test_pixels, test_labeller
- 20  wrong hash, wrong keys        test_network, test_checkpoint, test_labeller
- 26  a head wholly masked          making; test_losses, test_training
- 27  NaN loss                      making; test_training
- 28  no GPU, out of memory         making (no GPU); test_training
- 29  no network                    rehearsal; test_network, test_labeller, test_textilenet (half a download)
- 31  typo in a parameter           test_notebooks_runner, test_config
+  1  SIGKILL in each step          here; models/test_training (mid-epoch), data/test_pixels, data/test_textilenet
+  8  flipped byte in a cache       here; models/test_checkpoint (weights), data/test_textilenet (archive)
+  9  prompt, threshold, labeller   here; pipeline/test_run (settings, code), labeller/test_zero_shot (shards)
+ 11  image swapped, same mtime     here
+ 12  truncated JPEG                here; data/test_images (every cut of a file)
+ 13  zero bytes, HTML as .jpg      here; data/test_images
+ 14  bombs                         data/test_images
+ 15  16-bit, CMYK, alpha, EXIF …   data/test_images
+ 16  duplicates across splits      here (listed); data/test_duplicates (refused, split by group)
+ 17  more than 1 % corrupt         here; data/test_images, labeller/test_zero_shot
+ 19  pickles                       models/test_network, models/test_checkpoint, data/test_pixels, labeller/test_zero_shot
+ 20  wrong hash, wrong keys        models/test_network, models/test_checkpoint, labeller/test_zero_shot
+ 26  a head wholly masked          here; models/test_losses, models/test_training
+ 27  NaN loss                      here; models/test_training
+ 28  no GPU, out of memory         here (no GPU); models/test_training
+ 29  no network                    studies/test_paper_rehearsal; models/test_network, labeller/test_zero_shot,
+                                   data/test_textilenet (half a download)
+ 31  typo in a parameter           pipeline/test_notebook_runner, studies/test_config
 """
 
 import json
@@ -235,7 +235,7 @@ KILLED = """
 """
 
 
-def test_a_run_killed_in_every_step_of_the_making_ends_in_the_same_bytes(whole, labeller, tmp_path):
+def test_a_run_killed_in_every_step_up_to_the_models_ends_in_the_same_bytes(whole, labeller, tmp_path):
     victims = [s.name for s in stages(opened(tmp_path / "none", labeller), TRAININGS[-1])]
     made = ["manifest", "pixels", "duplicates", "cosines", "silver labels", "simulated audit"]
     assert victims == ["drawn images", *made, *TRAININGS]
@@ -309,7 +309,7 @@ def change(labeller):
         ("labeller", ["cosines", "silver labels"], "what it reads outside the run changed"),
     ],
 )
-def test_a_change_redoes_the_labels_and_what_hangs_on_them(copy, labeller, change, what, first, reason):
+def test_a_change_redoes_the_labels_and_what_depends_on_them(copy, labeller, change, what, first, reason):
     silver = (copy / "silver.parquet").read_bytes()
     changed = change(what)
     computed = rerun(copy, labeller, **changed)
@@ -395,9 +395,9 @@ def test_more_than_one_percent_broken_stops_the_run_and_says_which_and_why(copy,
     ids = breaks(copy, [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: page])
     with pytest.raises(BrokenImagesError, match=f"3 of 154 images are broken.*{ids[0]}"):
         rerun(copy, labeller)
-    told = pd.read_csv(copy / "tables" / "quarantine.csv")
-    assert told["image_id"].tolist() == ids
-    assert told["reason"].nunique() == 3
+    printed = pd.read_csv(copy / "tables" / "quarantine.csv")
+    assert printed["image_id"].tolist() == ids
+    assert printed["reason"].nunique() == 3
     # The next run stops again, rather than going on with what the last whole one left.
     with pytest.raises(BrokenImagesError):
         rerun(copy, labeller)
@@ -410,9 +410,9 @@ def test_a_photograph_in_train_and_test_is_listed(copy, labeller):
     assert pd.read_csv(copy / "tables" / "duplicates.csv").empty
     shutil.copy(fabric / learnt, fabric / tested)
     rerun(copy, labeller, "duplicates")
-    told = pd.read_csv(copy / "tables" / "duplicates.csv").iloc[0]
-    assert {told["image_id"], told["other"]} == {learnt, tested}
-    assert (told["kind"], {told["split"], told["other_split"]}) == ("exact", {"train", "test"})
+    printed = pd.read_csv(copy / "tables" / "duplicates.csv").iloc[0]
+    assert {printed["image_id"], printed["other"]} == {learnt, tested}
+    assert (printed["kind"], {printed["split"], printed["other_split"]}) == ("exact", {"train", "test"})
 
 
 def test_a_head_without_any_label_costs_nothing_and_breaks_no_table(copy, labeller, change):

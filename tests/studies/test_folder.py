@@ -84,11 +84,11 @@ def test_what_the_schema_has_no_class_for_counts_as_cannot_tell_and_is_told(shee
     read = read_sheet(path, IDS, ROOT, schema)
     assert read.judged["color"].tolist() == [None, None, "grey"]
     assert read.judged["pattern"].isna().all()
-    told = read.answers.set_index(["attribute", "label"])
-    assert told.loc[("pattern", "graphic"), "n"] == 2
-    assert told.loc[("color", "orange"), "taken_as"] == "can't tell: no class of the schema"
-    assert told.loc[("color", "grey"), "taken_as"] == "grey"
-    assert told.loc[("texture", ""), "taken_as"] == "not judged"
+    printed = read.answers.set_index(["attribute", "label"])
+    assert printed.loc[("pattern", "graphic"), "n"] == 2
+    assert printed.loc[("color", "orange"), "taken_as"] == "can't tell: no class of the schema"
+    assert printed.loc[("color", "grey"), "taken_as"] == "grey"
+    assert printed.loc[("texture", ""), "taken_as"] == "not judged"
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,13 @@ def test_the_audit_of_real_photographs_is_accepted(schema):
     ids = sorted(p.relative_to(data / "images").as_posix() for p in (data / "images").rglob("*.jpg"))
     read = read_sheet(data / "audit.csv", ids, data / "images", schema)
     assert len(read.judged) == 96 and set(read.judged["image_id"]) <= set(ids)
-    told = read.answers[read.answers["taken_as"] != read.answers["label"]].set_index(["attribute", "label"])[
-        "n"
-    ]
-    assert told[("pattern", "graphic")] == 17 and told[("pattern", "polka_dot")] == 2
-    assert told[("color", "orange")] == 1 and told[("color", "")] == 17 and told[("pattern", "")] == 11
+    printed = read.answers[read.answers["taken_as"] != read.answers["label"]].set_index(
+        ["attribute", "label"]
+    )["n"]
+    assert printed[("pattern", "graphic")] == 17 and printed[("pattern", "polka_dot")] == 2
+    assert (
+        printed[("color", "orange")] == 1 and printed[("color", "")] == 17 and printed[("pattern", "")] == 11
+    )
 
 
 # ---- splitting -----------------------------------------------------------------------------------------
@@ -277,9 +279,9 @@ def test_a_folder_and_its_audit_give_every_table(run, photographs, schema):
     assert scored["value"]["color"] == pytest.approx((labels == audit["color"].to_numpy()).mean())
     assert set(run.three_columns["against"]) >= {"silver labels", "human auditor"}
     assert set(run.comparison["reference"]) == {"silver", "audit"}
-    said = run.table("tables/notes.csv").set_index("about")["said"]
-    assert "10 photographs were judged by person on color, pattern" in said["audit"]
-    assert "pattern graphic (1)" in said["answers"]
+    output = run.table("tables/notes.csv").set_index("about")["said"]
+    assert "10 photographs were judged by person on color, pattern" in output["audit"]
+    assert "pattern graphic (1)" in output["answers"]
 
 
 def test_without_an_audit_nothing_is_judged_and_the_run_says_so(opened, run, tmp_path):
@@ -289,19 +291,19 @@ def test_without_an_audit_nothing_is_judged_and_the_run_says_so(opened, run, tmp
     assert not {"audit sheet", "audit", "audit power", "truth"} & set(names)
     assert not {"figure truth", "figure audit_scores", "figure audit_power"} & set(names)
     assert {"scores", "coupling", "comparison", "figure f1_by_head", "figure coupling_matrix"} <= set(names)
-    manifest, said = study.manifest, study.table("tables/notes.csv").set_index("about")["said"]
-    assert len(manifest) == 42 and "No audit was given" in said["audit"] and "answers" not in said
+    manifest, output = study.manifest, study.table("tables/notes.csv").set_index("about")["said"]
+    assert len(manifest) == 42 and "No audit was given" in output["audit"] and "answers" not in output
 
 
 def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run, tmp_path):
-    told = content(Trace(run))
-    assert set(told["headline"]["against"]) == {
+    printed = content(Trace(run))
+    assert set(printed["headline"]["against"]) == {
         "silver labels",
         "human auditor",
         "bound from silver agreement",
     }
-    assert told["headline"]["what"][0] == "silver labels, material: accuracy"
-    row = told["headline"].query(
+    assert printed["headline"]["what"][0] == "silver labels, material: accuracy"
+    row = printed["headline"].query(
         "what == 'pretrained tower, texture: accuracy' and against == 'human auditor'"
     )
     assert row["value"].tolist() == ["not estimable"] and row["interval"].tolist() == [""]
@@ -310,19 +312,21 @@ def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run
         (run, "10 photographs were judged"),
         (opened(tmp_path / "run"), "No audit was given"),
     ):
-        told = content(Trace(study))
-        write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **told)
+        printed = content(Trace(study))
+        write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **printed)
         assert words in (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert set(told["headline"]["against"]) == {"silver labels"} and len(told["headline"]) >= 16
+    assert set(printed["headline"]["against"]) == {"silver labels"} and len(printed["headline"]) >= 16
 
 
 def test_an_attribute_that_got_one_label_only_is_told(schema):
     silver = pd.DataFrame({"material": ["cotton"] * 100, "texture": [None] * 100})
     silver["color"] = ["red"] * 98 + ["blue", "blue"]
     silver["pattern"] = ["solid"] * 99 + ["striped"]
-    told = dict(_notes_of_labels(silver, schema))
-    assert set(told) == {"labels", "material", "pattern"}
-    assert told["pattern"].startswith("The labeller called 99.0% of the photographs that it labelled solid.")
+    printed = dict(_notes_of_labels(silver, schema))
+    assert set(printed) == {"labels", "material", "pattern"}
+    assert printed["pattern"].startswith(
+        "The labeller called 99.0% of the photographs that it labelled solid."
+    )
 
 
 def test_another_audit_redoes_the_split_but_decodes_and_encodes_nothing_again(
@@ -350,16 +354,19 @@ def test_another_audit_redoes_the_split_but_decodes_and_encodes_nothing_again(
 def test_the_command_says_what_an_audit_holds_and_refuses_a_wrong_one(run, photographs, capsys, tmp_path):
     home, _ = photographs
     assert main(["audit", str(home / "audit.csv"), "--run-dir", str(run.store.root)]) == 0
-    told = capsys.readouterr().out
-    assert "audit.csv: 10 lines, 10 photographs, 1 annotator(s); 10 of the photographs lie in" in told
-    assert "    graphic 1: can't tell: no class of the schema" in told and "texture: not judged" in told
-    assert told.splitlines()[-1] == "accepted"
+    printed = capsys.readouterr().out
+    assert "audit.csv: 10 lines, 10 photographs, 1 annotator(s); 10 of the photographs lie in" in printed
+    assert "    graphic 1: can't tell: no class of the schema" in printed and "texture: not judged" in printed
+    assert printed.splitlines()[-1] == "accepted"
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("path,color\n00.jpg,reed\n99.jpg,red\n")
     assert main(["audit", str(wrong), "--run-dir", str(run.store.root)]) == 1
-    told = capsys.readouterr().out
-    assert "wrong.csv, line 2: color 'reed'" in told and "wrong.csv, line 3: path '99.jpg' is unknown" in told
-    assert told.splitlines()[-1] == "refused: 2 problem(s)"
+    printed = capsys.readouterr().out
+    assert (
+        "wrong.csv, line 2: color 'reed'" in printed
+        and "wrong.csv, line 3: path '99.jpg' is unknown" in printed
+    )
+    assert printed.splitlines()[-1] == "refused: 2 problem(s)"
     assert main(["audit", str(wrong), "--run-dir", str(tmp_path)]) == 1
     assert "holds no run with photographs" in capsys.readouterr().err
 

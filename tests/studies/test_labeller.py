@@ -248,7 +248,7 @@ class Told:
 
 
 @pytest.mark.parametrize(
-    ("judged", "of", "merge", "said"),
+    ("judged", "of", "merge", "output"),
     [
         (["blue", "black"], "photographs", True, "blue"),
         (["blue", "navy"], "photographs", True, "navy"),  # this judge told them apart
@@ -257,11 +257,13 @@ class Told:
         (["blue", "black"], "drawn", True, "navy"),
     ],
 )
-def test_navy_counts_as_blue_only_on_photographs_whose_judge_did_not_tell_them_apart(judged, of, merge, said):
+def test_navy_counts_as_blue_only_on_photographs_whose_judge_did_not_tell_them_apart(
+    judged, of, merge, output
+):
     found = _answers(Told(judged, merge), of)
-    number = ["black", "navy", "blue"].index(said)
+    number = ["black", "navy", "blue"].index(output)
     assert found.labels["color"].tolist() == [number] * 2 == found.nearest.tolist()
-    assert found.note == (NAVY if said == "blue" else "")
+    assert found.note == (NAVY if output == "blue" else "")
 
 
 # ---- what the report claims ----------------------------------------------------------------------------
@@ -277,16 +279,16 @@ def test_the_verdict_on_thresholds_is_read_off_the_interval():
     ]
     rows = pd.DataFrame(ends, columns=["value", "low", "high", "n"])
     rows = rows.assign(images="drawn", attribute="color", metric="accuracy_gain")
-    told = gain_claims(rows)
-    assert told["verdict"].tolist() == [
+    printed = gain_claims(rows)
+    assert printed["verdict"].tolist() == [
         "holds",
         "unresolved",
         "does not hold",
         "does not hold",
         "not estimable",
     ]
-    assert "+20.0\u00a0points [10.0, 30.0]; 40 are kept" in told["sentence"][0]
-    assert "all labels are kept" in told["sentence"][3] and "no label is kept" in told["sentence"][4]
+    assert "+20.0\u00a0points [10.0, 30.0]; 40 are kept" in printed["sentence"][0]
+    assert "all labels are kept" in printed["sentence"][3] and "no label is kept" in printed["sentence"][4]
 
 
 # ---- the run -------------------------------------------------------------------------------------------
@@ -298,7 +300,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("labeller")
     asked = {
         name: {"labelled_by": "zero_shot", "threshold": 0.2, "prompts_by": "ours", "templates": ["{}"],
-               "classes": {label: said[0] for label, said in WORDS[name].items()}}
+               "classes": {label: output[0] for label, output in WORDS[name].items()}}
         for name in ("color", "pattern", "texture", "material")
     }  # fmt: skip
     (home / "whole.yaml").write_text(yaml.safe_dump({"name": "whole", "attributes": asked}, sort_keys=False))
@@ -403,9 +405,9 @@ def test_without_photographs_everything_about_them_says_so(home, run, tmp_path):
     assert len(study.table("tables/grid_photographs.csv")) == 0
     for name in ("labeller_reliability_photographs", "labeller_confusion_photographs"):
         assert "No judged photographs" in study.store.path(f"figures/{name}.txt").read_text(encoding="utf-8")
-    told = content(Trace(study))
-    assert told["headline"]["what"].tolist() == [f"drawn images, {n}" for n in study.schema.names]
-    assert "None were given" in told["claims"].set_index("printed").loc["photographs", "sentence"]
+    printed = content(Trace(study))
+    assert printed["headline"]["what"].tolist() == [f"drawn images, {n}" for n in study.schema.names]
+    assert "None were given" in printed["claims"].set_index("printed").loc["photographs", "sentence"]
 
 
 def test_another_threshold_draws_and_encodes_nothing_again(home, run, tmp_path):
@@ -429,9 +431,9 @@ def test_another_threshold_draws_and_encodes_nothing_again(home, run, tmp_path):
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [375, 1280])
 def test_the_report_reads_well_at_both_widths(width, run, tmp_path):
-    told = content(Trace(run))
-    assert "color" in told["headline"]["what"][0] and len(told["headline"]) == 6
-    write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **told)
+    printed = content(Trace(run))
+    assert "color" in printed["headline"]["what"][0] and len(printed["headline"]) == 6
+    write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **printed)
     assert check_page(tmp_path / "index.html", width) == []
 
 

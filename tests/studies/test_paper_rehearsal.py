@@ -48,8 +48,8 @@ def skip_if_too_small(folder: Path) -> None:
     if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
         pytest.skip("this system does not say how much memory is free; 8 GiB are needed")
     lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
-    told = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
-    free = told or os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    output = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+    free = output or os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if free < 8 * GIB:
         pytest.skip(f"{free / GIB:.1f} GiB of memory are free; the true architectures need 8")
     if (room := shutil.disk_usage(folder).free) < 6 * GIB:
@@ -182,12 +182,14 @@ def home(schema, tmp_path_factory):
 @pytest.fixture(scope="module")
 def ran(home):
     """The run without an audit: what it said of itself, what it printed, and its folder."""
-    said, printed = run_paper(home)
-    return said, printed, home / "run"
+    message, printed = run_paper(home)
+    return message, printed, home / "run"
 
 
-def computed(said: dict) -> list[str]:
-    return [line.split("computed  ")[1].rsplit(" in ", 1)[0] for line in said["lines"] if "computed" in line]
+def computed(message: dict) -> list[str]:
+    return [
+        line.split("computed  ")[1].rsplit(" in ", 1)[0] for line in message["lines"] if "computed" in line
+    ]
 
 
 def test_all_27_fabrics_are_accounted_for(ran, schema):
@@ -207,8 +209,8 @@ def test_all_27_fabrics_are_accounted_for(ran, schema):
 
 def test_labels_come_from_fashion_siglip_by_name_and_pinned_commit(ran, schema):
     _, printed, run = ran
-    told = f"labeller hf-hub:{SIGLIP} at {REVISIONS[SIGLIP][:12]} on cpu: its own logit scale is 117.3"
-    assert told in printed
+    output = f"labeller hf-hub:{SIGLIP} at {REVISIONS[SIGLIP][:12]} on cpu: its own logit scale is 117.3"
+    assert output in printed
     manifest, cosines = pd.read_parquet(run / "manifest.parquet"), pd.read_parquet(run / "cosines.parquet")
     silver = pd.read_parquet(run / "silver.parquet")
     assert list(cosines)[1:] == [f"{a.name}:{label}" for a in schema for label in a.classes]
@@ -221,14 +223,14 @@ def test_labels_come_from_fashion_siglip_by_name_and_pinned_commit(ran, schema):
 
 
 def test_both_models_start_from_their_published_names_and_take_two_steps(ran, home):
-    said, _, run = ran
-    assert said["steps"] == 2 * 2
+    message, _, run = ran
+    assert message["steps"] == 2 * 2
     for model, name, features in (("dinov2", DINOV2, 768), ("resnet50", RESNET, 2048)):
         config = json.loads((run / "models" / model / "config.json").read_text())
-        told, snapshot = config["network"], home / "hf" / "hub" / f"models--timm--{name}" / "snapshots"
+        output, snapshot = config["network"], home / "hf" / "hub" / f"models--timm--{name}" / "snapshots"
         start = snapshot / COMMITS[f"timm/{name}"] / "model.safetensors"
-        assert (told["backbone"], told["source"]) == (name, f"timm/{name}")
-        assert (told["revision"], told["sha256"]) == (COMMITS[f"timm/{name}"], sha256(start))
+        assert (output["backbone"], output["source"]) == (name, f"timm/{name}")
+        assert (output["revision"], output["sha256"]) == (COMMITS[f"timm/{name}"], sha256(start))
         assert (config["recipe"]["image_size"], config["side"], config["best_epoch"]) == (224, 256, 1)
         trained, made = load_file(run / "models" / model / "model.safetensors"), load_file(start)
         heads = {k: tuple(v.shape) for k, v in trained.items() if k.startswith("heads.")}
@@ -265,7 +267,7 @@ def test_predictions_have_a_row_a_test_image_and_probabilities(ran, schema):
 
 
 def test_without_an_audit_nothing_claims_to_know_the_truth(ran):
-    said, _, run = ran
+    message, _, run = ran
     tables = {path.stem for path in (run / "tables").glob("*.csv")}
     assert tables >= {"scores", "confusion", "coupling", "cells", "collapse", "selection", "comparison"}
     assert not tables & {"audit", "agreement", "power", "truth", "three_columns", "known"}
@@ -274,20 +276,20 @@ def test_without_an_audit_nothing_claims_to_know_the_truth(ran):
     unasked = set(claims.index[claims == "not asked"])
     assert unasked == {"audit_classes", "ceiling", "silver_is_truth", "twenty_images"} and len(claims) > 6
     assert not (run / "audit.csv").exists()
-    assert not {"figure audit_scores", "figure audit_power", "figure truth"} & set(said["figures"])
+    assert not {"figure audit_scores", "figure audit_power", "figure truth"} & set(message["figures"])
     assert set(pd.read_csv(run / "tables" / "comparison.csv")["reference"]) == {"silver"}
 
 
 def test_without_an_audit_all_notebooks_but_that_of_the_audit_are_told(home):
     study = Study.open("paper", home / "run")
-    told = {stage.name for stage in narrative_stages(study, ROOT)}
-    numbers = {name.split()[1][:2] for name in told if name.startswith("notebook")}
+    output = {stage.name for stage in narrative_stages(study, ROOT)}
+    numbers = {name.split()[1][:2] for name in output if name.startswith("notebook")}
     assert numbers == {"01", "03", "04", "05", "06"}
 
 
 def test_the_models_fit_into_the_memory_of_a_small_machine(ran):
-    said, _, _ = ran
-    assert said["peak"] * 1024 < 6 * GIB
+    message, _, _ = ran
+    assert message["peak"] * 1024 < 6 * GIB
 
 
 def test_an_audit_file_adds_the_truth_and_redoes_no_model(ran, home, schema):
@@ -298,9 +300,9 @@ def test_an_audit_file_adds_the_truth_and_redoes_no_model(ran, home, schema):
         if a.labelled_by != "folder":
             judged[a.name] = [a.classes[i % 2] if i % 5 else "" for i in range(len(judged))]
     judged.to_csv(home / "audit.csv", index=False)
-    said, _ = run_paper(home, str(home / "audit.csv"))
-    assert said["steps"] == 0
-    now, before = set(computed(said)), set(computed(ran[0]))
+    message, _ = run_paper(home, str(home / "audit.csv"))
+    assert message["steps"] == 0
+    now, before = set(computed(message)), set(computed(ran[0]))
     assert now >= {"audit sheet", "audit", "audit power", "truth", "comparison", "claims"}
     made = {"manifest", "pixels", "duplicates", "cosines", "silver labels", "training dinov2"}
     assert before >= made | {"training resnet50", "scores", "coupling"}
@@ -308,4 +310,4 @@ def test_an_audit_file_adds_the_truth_and_redoes_no_model(ran, home, schema):
     sheet = pd.read_csv(run / "audit.csv")
     assert len(sheet) == len(judged) and (sheet["weight"] == 1).all()
     assert set(pd.read_csv(run / "tables" / "comparison.csv")["reference"]) == {"silver", "audit"}
-    assert {"figure audit_scores", "figure audit_power", "figure truth"} <= set(said["figures"])
+    assert {"figure audit_scores", "figure audit_power", "figure truth"} <= set(message["figures"])

@@ -176,8 +176,8 @@ def test_every_number_has_an_interval_or_says_why_not_and_an_n(run_dir):
         frame = table(run_dir, name)
         assert {"value", "low", "high", "n"} <= set(frame.columns)
         assert frame["n"].notna().all(), name
-        told = frame["interval"].fillna("") != ""
-        bare = frame["value"].notna() & frame["low"].isna() & ~told
+        output = frame["interval"].fillna("") != ""
+        bare = frame["value"].notna() & frame["low"].isna() & ~output
         statistics = "metric" if name == "scores" else "statistic"
         # Only p-values, rules and counts stand without an interval.
         assert frame.loc[bare, statistics].str.contains("_p$|_p_holm$|rule|margin|chi2|dof|p_value").all(), (

@@ -31,7 +31,7 @@ def certify(
         delta: Probability with which a promise may fail, in (0, 1).
 
     Returns:
-        (tables, lines to print). Tables by name: ``thresholds`` as `thresholds_table`, ``buys`` as
+        (tables, lines to print). Tables by name: ``thresholds`` as `thresholds_table`, ``certified`` as
         `certify_thresholds`, and, where the run keeps cosines, ``calibration`` as `calibration_table`.
         None of them where the run's labels have no confidences.
 
@@ -62,7 +62,7 @@ def certify(
         rng=run.rng(),
         level=run.level,
     )
-    tables = {"thresholds": thresholds_table(thresholds, certified, alpha, delta), "buys": certified}
+    tables = {"thresholds": thresholds_table(thresholds, certified, alpha, delta), "certified": certified}
     if logits is not None:
         columns = {a.name: [f"{a.name}:{label}" for label in a.classes] for a in sure}
         z = {name: logits.loc[own["image_id"], of].to_numpy(dtype=float) for name, of in columns.items()}

@@ -47,10 +47,10 @@ def audit_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def _step(
-    steps: argparse._SubParsersAction, name: str, told: str, example: str, more: str
+    steps: argparse._SubParsersAction, name: str, summary: str, example: str, more: str
 ) -> argparse.ArgumentParser:
     parser = steps.add_parser(
-        name, help=told, description=more, epilog=f"example:  swatchbook audit {name} {example}"
+        name, help=summary, description=more, epilog=f"example:  swatchbook audit {name} {example}"
     )
     parser.add_argument(
         "--run-dir",
@@ -127,8 +127,8 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
         "Annotators imported earlier stay. Writes to audit/: answers.csv (for --audit of a run), "
         "agreement.csv, self_agreement.csv, scores.csv, and adjudicate.csv, where annotators differ: filled "
         "in and imported it settles them. If the labels have confidences, also the certified thresholds: "
-        "thresholds.csv (for --set thresholds=FILE of a run), buys.csv and calibration.csv. Sheets with a "
-        "column path or image_id, and the published study's, are taken too.",
+        "thresholds.csv (for --set thresholds=FILE of a run), certified.csv and calibration.csv. Sheets "
+        "with a column path or image_id, and the published study's, are taken too.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="answers, a file an annotator")
     parser.add_argument(

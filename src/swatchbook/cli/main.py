@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="run the study: tables, figures, notebooks and the report",
-        description="Run the study. What is fresh is reused; what changed, and what hangs on it, is redone.",
+        description="Run the study. What is fresh is reused; what changed and its dependants are recomputed.",
         epilog="example:  swatchbook run --profile folder --images ~/photographs --audit audit.csv",
     )
     _study_options(run)

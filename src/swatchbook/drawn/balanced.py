@@ -1,7 +1,7 @@
 """Drawn images for training and judging a labeller: every class equally often, nothing coupled.
 
-The drawn world of the study hangs its attributes together on purpose. A labeller must not learn that,
-so here colour, pattern, texture and fabric are drawn independently of each other.
+In the drawn world of the study the attributes depend on each other on purpose. A labeller must not learn
+that, so here colour, pattern, texture and fabric are drawn independently of each other.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
+from swatchbook.atomic import new_folder
 from swatchbook.drawn.drawing import FOLDERS, LABELS, draw_image
-from swatchbook.drawn.files import in_blocks, new_folder
+from swatchbook.drawn.files import in_blocks
 from swatchbook.drawn.latent import truth_stream
 
 SIDE = 144  # pixels kept of a training image; crops of it are what the model sees
@@ -85,16 +86,16 @@ def training_images(
         if not record.is_file() or json.loads(record.read_text(encoding="utf-8")) != wanted:
             raise ValueError(f"{folder} does not hold {n} images of seed {seed}; remove it or name another")
     else:
-        with new_folder(folder) as partial_folder:
+        with new_folder(folder) as unfinished:
             images = np.lib.format.open_memmap(
-                partial_folder / "images.npy", mode="w+", dtype=np.uint8, shape=(n, SIDE, SIDE, 3)
+                unfinished / "images.npy", mode="w+", dtype=np.uint8, shape=(n, SIDE, SIDE, 3)
             )
             drawn = 0
             for block in in_blocks(partial(_squares, seed), labels.to_dict("records"), workers):
                 images[drawn : drawn + len(block)] = block
                 drawn += len(block)
             images.flush()
-            (partial_folder / "drawn.json").write_text(json.dumps(wanted) + "\n", encoding="utf-8")
+            (unfinished / "drawn.json").write_text(json.dumps(wanted) + "\n", encoding="utf-8")
     return np.load(folder / "images.npy", mmap_mode="r"), labels
 
 

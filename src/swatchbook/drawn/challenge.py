@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.drawn.files import new_folder, require_drawable
+from swatchbook.atomic import new_folder
+from swatchbook.drawn.files import require_drawable
 from swatchbook.drawn.garment_files import (
     corners_of,
     draw_garments,
@@ -58,7 +59,7 @@ def write_challenge(
 
     Raises:
         ValueError: If an argument lies outside its range or ``out`` holds something.
-        OSError: If the target cannot be written; nothing is left behind.
+        StoreError: If the target cannot be written; nothing is left behind.
     """
     counts = {"n_train": (n_train, 0), "n_val": (n_val, 0), "n_test": (n_test, 0)}
     require_drawable(seed=seed, size=size, workers=workers, **counts, images=(n_train + n_val + n_test, 1))
@@ -67,7 +68,7 @@ def write_challenge(
     truth = sample_garments(len(split), seed, world)
     truth.insert(0, "path", [f"FashionDataset/img/{number:05d}.jpg" for number in range(len(split))])
     truth.insert(1, "split", split)
-    with new_folder(Path(out)) as folder:
+    with new_folder(out) as folder:
         truth = draw_garments(folder, truth, seed, size, workers)
         _write_splits(folder / "FashionDataset" / "split", truth)
         truth.to_csv(folder / "truth.csv", index=False)

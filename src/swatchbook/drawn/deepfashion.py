@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.drawn.files import new_folder, require_drawable
+from swatchbook.atomic import new_folder
+from swatchbook.drawn.files import require_drawable
 from swatchbook.drawn.garment_files import (
     corners_of,
     draw_garments,
@@ -139,7 +140,7 @@ def write_deepfashion(
 
     Raises:
         ValueError: If an argument lies outside its range or ``out`` holds something.
-        OSError: If the target cannot be written; nothing is left behind.
+        StoreError: If the target cannot be written; nothing is left behind.
     """
     counts = {"n_train": (n_train, 0), "n_val": (n_val, 0), "n_test": (n_test, 0)}
     require_drawable(seed=seed, size=size, workers=workers, **counts, images=(n_train + n_val + n_test, 1))
@@ -152,7 +153,7 @@ def write_deepfashion(
     truth.insert(0, "path", "Img/img/" + item + "/img_" + number.astype(str).str.zfill(8) + ".jpg")
     truth.insert(1, "split", split)
     truth = truth.sort_values("path", ignore_index=True)
-    with new_folder(Path(out)) as folder:
+    with new_folder(out) as folder:
         truth = draw_garments(folder, truth, seed, size, workers)
         _write_coarse(folder, truth)
         _write_fine(folder / "Anno_fine", truth)

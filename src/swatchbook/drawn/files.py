@@ -1,12 +1,10 @@
-"""Pictures drawn by several processes into a folder that appears whole or not at all."""
+"""Pictures drawn by several processes."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context
@@ -22,29 +20,6 @@ from swatchbook.memory import keep_freed
 T = TypeVar("T")
 Row = Mapping[str, Any]
 _BLOCK = 16  # images a process takes at a time
-
-
-@contextmanager
-def new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes its place in the end; after an error nothing is left.
-
-    Raises:
-        ValueError: If ``out`` holds something.
-        OSError: If it cannot be made.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"out {str(out)!r} already holds something; remove it or name another folder")
-    partial_folder = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial_folder.mkdir()
-    try:
-        yield partial_folder
-        if out.is_dir():
-            out.rmdir()
-        partial_folder.replace(out)
-    except BaseException:
-        shutil.rmtree(partial_folder, ignore_errors=True)
-        raise
 
 
 def draw_files(

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from swatchbook.drawn.files import new_folder, require_drawable
+from swatchbook.atomic import new_folder
+from swatchbook.drawn.files import require_drawable
 from swatchbook.drawn.garment_files import draw_garments, write_lines, write_world
 from swatchbook.drawn.garment_truth import companion, sample_garments
 from swatchbook.drawn.garment_world import garment_world
@@ -137,13 +138,13 @@ def write_multimodal(
 
     Raises:
         ValueError: If an argument lies outside its range or ``out`` holds something.
-        OSError: If the target cannot be written; nothing is left behind.
+        StoreError: If the target cannot be written; nothing is left behind.
     """
     require_drawable(seed=seed, size=size, workers=workers, n_items=(n_items, 1))
     world = garment_world(coupling)
     truth = _images(sample_garments(n_items, seed, world), truth_stream(seed).spawn(1)[0])
     names = truth["path"].str.removeprefix("images/")
-    with new_folder(Path(out)) as folder:
+    with new_folder(out) as folder:
         truth = draw_garments(folder, truth, seed, size, workers)
         captions = dict(zip(names, truth["caption"], strict=True))
         (folder / "captions.json").write_text(json.dumps(captions), encoding="utf-8")

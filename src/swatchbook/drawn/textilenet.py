@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from swatchbook.atomic import new_folder
 from swatchbook.drawn.drawing import draw_row
-from swatchbook.drawn.files import draw_files, new_folder, require_drawable
+from swatchbook.drawn.files import draw_files, require_drawable
 from swatchbook.drawn.latent import truth_stream
 from swatchbook.drawn.worlds import IDEAS, drawn_world, folder_world, placed_folders, true_cramers_v
 from swatchbook.schema import Schema
@@ -53,11 +54,11 @@ def write_dataset(
     Raises:
         ValueError: If an argument lies outside its range, ``out`` holds something, or the schema cannot
             be drawn.
-        OSError: If the target cannot be written; nothing is left behind.
+        StoreError: If the target cannot be written; nothing is left behind.
     """
     _check(n_train, n_test, seed, size, workers, orphans, schema)
     truth = _truth(n_train, n_test, coupling, seed, schema, orphans)
-    with new_folder(Path(out)) as folder:
+    with new_folder(out) as folder:
         rows = truth.drop(columns=["split"]).to_dict("records")
         draw_files(folder, rows, partial(draw_row, size=size), seed, workers)
         truth.to_csv(folder / "truth.csv", index=False)

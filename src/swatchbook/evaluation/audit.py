@@ -95,15 +95,15 @@ def audit_table(
         for weighting, base in (("none", np.ones_like(weight)), ("design", weight)):
             ways = {"wrong": judged, "left_out": np.where(label >= 0, judged, -1)}
             for abstained, scored in ways.items():
-                found = head_estimates(scored, label, len(a), weight=base, **given)
+                estimates = head_estimates(scored, label, len(a), weight=base, **given)
                 of_head = {"attribute": a.name, "abstained": abstained, "weighting": weighting}
-                made = score_rows(found, a.classes, tuple(WHOLE_HEAD), tuple(BY_CLASS))
+                made = score_rows(estimates, a.classes, tuple(WHOLE_HEAD), tuple(BY_CLASS))
                 rows += [of_head | row for row in made]
                 if abstained == "left_out":
                     rows.append(of_head | _coverage(judged, label, every, base, stratum, level))
                 if abstained == "wrong" and weighting == "none":
                     of_head["abstained"] = "extra_class"
-                    rows += [of_head | row for row in _extra_class(found, judged, label, len(a))]
+                    rows += [of_head | row for row in _extra_class(estimates, judged, label, len(a))]
     return pd.DataFrame(rows)[COLUMNS]
 
 
@@ -124,12 +124,13 @@ def _coverage(
     if not seen.any():
         return row | share_row(0, 0, level, NO_HUMAN_LABEL)
     labelled = np.where(seen & (label >= 0), 0, np.where(seen, 1, -1))
-    found = head_estimates(np.where(seen, 0, -1), labelled, 2, stratum=stratum, weight=weight, level=level,
-                           whole=("accuracy",), by_class=())  # fmt: skip
-    return row | next(score_rows(found, (), ("accuracy",), ())) | row
+    design = {"stratum": stratum, "weight": weight, "level": level}
+    one = np.where(seen, 0, -1)
+    estimates = head_estimates(one, labelled, 2, **design, whole=("accuracy",), by_class=())
+    return row | next(score_rows(estimates, (), ("accuracy",), ())) | row
 
 
-def _extra_class(found: Estimates, judged: np.ndarray, label: np.ndarray, k: int) -> list[dict]:
+def _extra_class(estimates: Estimates, judged: np.ndarray, label: np.ndarray, k: int) -> list[dict]:
     """The head's scores with "no label" as one more class: nobody can be right in it, so its F1 is 0.
 
     Any other class that the labeller uses and the person does not would enter the mean in the same way.
@@ -137,7 +138,7 @@ def _extra_class(found: Estimates, judged: np.ndarray, label: np.ndarray, k: int
     counts = abstention_tables(judged, label, k, np.ones((1, len(label))))[0]
     occurs, held = (counts.sum(0) > 0) | (counts.sum(1) > 0), counts.sum(1) > 0
     share = held.sum() / max(occurs.sum(), 1)
-    rows = list(score_rows(found, (), tuple(WHOLE_HEAD), ()))
+    rows = list(score_rows(estimates, (), tuple(WHOLE_HEAD), ()))
     for row in rows:
         if row["statistic"] == "macro_f1":
             row |= {end: row[end] * share for end in ("value", "low", "high", *WHAT_IF_COLUMNS)}

@@ -102,13 +102,13 @@ def coupling_table(
     """
     both = estimate_first(weights, check_codes(reference, predictions, schema))
     run = _Run(schema, both, rng, level, margin, permutations, null_draws)
-    found = [
+    records = [
         row for rows in ("identical", "listwise") for row in _shared_rows(reference, predictions, rows, run)
     ]
-    found += _all_rows(reference, predictions, run)
-    found.append({"model": REFERENCE, "a": "all", "b": "all", "rows": "identical", "statistic": "margin",
+    records += _all_rows(reference, predictions, run)
+    records.append({"model": REFERENCE, "a": "all", "b": "all", "rows": "identical", "statistic": "margin",
                   "value": margin, "n": weights.shape[1], "interval": "chosen beforehand"})  # fmt: skip
-    return _finish(found, [REFERENCE, *predictions], schema)
+    return _finish(records, [REFERENCE, *predictions], schema)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def chi2_rows(table: np.ndarray, n: int) -> list[dict]:
 
 def _shared_rows(reference: Codes, predictions: Mapping[str, Codes], rows: str, run: _Run) -> list[dict]:
     """Everything on rows that the reference and a model share, and the means over pairs."""
-    found: list[dict] = []
+    records: list[dict] = []
     for model, codes in ((REFERENCE, reference), *predictions.items()):
         pairs: list[Pair] = []
         p_values, used = [], np.zeros(run.both.shape[1], dtype=bool)
@@ -160,21 +160,21 @@ def _shared_rows(reference: Codes, predictions: Mapping[str, Codes], rows: str, 
                 reference, codes, a, b, keep, keep, run.schema, run.both, itself=model == REFERENCE
             )
             pairs.append(pair)
-            found_here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
+            records_here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
             if rows == "identical":
                 p_values.append(permutation_p(pair.counts[0], run.permutations, run.rng))
-                found_here += [{"statistic": s, "n": n} for s in ("permutation_p", "permutation_p_holm")]
+                records_here += [{"statistic": s, "n": n} for s in ("permutation_p", "permutation_p_holm")]
             if model != REFERENCE:
-                found_here += _delta_rows([pair], n, run)
+                records_here += _delta_rows([pair], n, run)
             if model != REFERENCE and rows == "identical":
-                found_here += _split_rows(pair.counts, pair.truth, *pair.confusions, n, run)
-            found += [{"model": model, "a": a, "b": b, "rows": rows, **row} for row in found_here]
-        _fill_p(found, model, np.array(p_values))
+                records_here += _split_rows(pair.counts, pair.truth, *pair.confusions, n, run)
+            records += [{"model": model, "a": a, "b": b, "rows": rows, **row} for row in records_here]
+        _fill_p(records, model, np.array(p_values))
         n, over_pairs = int(used.sum()), _mean_v_rows(pairs, int(used.sum()), run)
         if model != REFERENCE:
             over_pairs += _delta_rows(pairs, n, run)
-        found += [{"model": model, "a": "all", "b": "all", "rows": rows, **row} for row in over_pairs]
-    return found
+        records += [{"model": model, "a": "all", "b": "all", "rows": rows, **row} for row in over_pairs]
+    return records
 
 
 def _mean_v_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
@@ -198,11 +198,11 @@ def _mean_v_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
     ]
 
 
-def _fill_p(found: list[dict], model: str, p: np.ndarray) -> None:
+def _fill_p(records: list[dict], model: str, p: np.ndarray) -> None:
     """Write the permutation p-values and their Holm adjustment into the rows that wait for them."""
     if len(p):
         for statistic, values in (("permutation_p", p), ("permutation_p_holm", holm(p))):
-            waiting = [row for row in found if row["model"] == model and row["statistic"] == statistic]
+            waiting = [row for row in records if row["model"] == model and row["statistic"] == statistic]
             for row, value in zip(waiting, values, strict=True):
                 row["value"] = float(value)
 
@@ -226,7 +226,7 @@ def _delta_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
             delta, *each.T, samples
         )  # fmt: skip
     moved = float((plain[:, 0] - plain[:, 1]).mean())
-    said = {"verdict": verdict(ends[0.90], ends[0.95], run.margin)}
+    judgement = {"verdict": verdict(ends[0.90], ends[0.95], run.margin)}
     within = math.nan if math.isnan(moved) else float(abs(moved) <= run.margin)
     how = "by profile likelihood of φ²" if len(pairs) == 1 else "from the pairs' intervals"
 
@@ -238,8 +238,8 @@ def _delta_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
     value = float(delta.mean())
     return [
         row("delta_v", moved, run.level),
-        row("delta_v_corrected", value, run.level) | said,
-        row("delta_v_corrected_90", value, 0.90) | said,
+        row("delta_v_corrected", value, run.level) | judgement,
+        row("delta_v_corrected_90", value, 0.90) | judgement,
         {"statistic": "provable_margin", "value": provable_margin(ends[0.90]), "n": n},
         {"statistic": "plain_rule", "value": within, "n": n},
     ]
@@ -281,7 +281,7 @@ def _shares(counts: np.ndarray) -> np.ndarray:
 
 def _all_rows(reference: Codes, predictions: Mapping[str, Codes], run: _Run) -> list[dict]:
     """V of the predictions on every row, and its difference to the reference on the reference's rows."""
-    found = []
+    records = []
     for a, b in run.schema.pairs:
         has_labels = labelled(reference, (a, b))
         for model, codes in predictions.items():
@@ -289,16 +289,16 @@ def _all_rows(reference: Codes, predictions: Mapping[str, Codes], run: _Run) -> 
             pair, n = pair_of(reference, codes, a, b, keep, has_labels, run.schema, run.both), int(keep.sum())
             key = {"model": model, "a": a, "b": b}
             here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
-            found += [{**key, "rows": "all", **row} for row in here]
+            records += [{**key, "rows": "all", **row} for row in here]
             mixed, corrected = _delta_rows([pair], n, run)[:2]
             mixed |= {"statistic": "delta_v_mixed_rows", "verdict": corrected["verdict"]}
-            found.append({**key, "rows": "mixed", **mixed})
-    return found
+            records.append({**key, "rows": "mixed", **mixed})
+    return records
 
 
-def _finish(found: list[dict], models: list[str], schema: Schema) -> pd.DataFrame:
+def _finish(records: list[dict], models: list[str], schema: Schema) -> pd.DataFrame:
     """One frame in the order of models, pairs and rows."""
-    frame = pd.DataFrame(found).reindex(columns=COLUMNS)
+    frame = pd.DataFrame(records).reindex(columns=COLUMNS)
     for column in ("verdict", "interval"):
         # Without a model no row has a verdict, and pandas would take the empty column for numbers.
         frame[column] = frame[column].astype(object).fillna("")

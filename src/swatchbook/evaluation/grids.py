@@ -167,15 +167,15 @@ def _by_pair(
         for j, other in enumerate(schema[b].classes):
             inside = order[(predicted[a][order] == i) & (predicted[b][order] == j)]
             picked += list(inside[:most])
-            said = {"head": f"{a} × {b}", "cell": f"{one} × {other}", "cell_n": len(inside)}
-            cells += [said] * len(inside[:most])
+            cell = {"head": f"{a} × {b}", "cell": f"{one} × {other}", "cell_n": len(inside)}
+            cells += [cell] * len(inside[:most])
     return "by_pair", rule, np.array(picked, dtype=np.int64), cells
 
 
 def _labels(
     predicted: Codes, sure: np.ndarray, silver: Codes, truth: Codes | None, schema: Schema
 ) -> pd.DataFrame:
-    """What is said of every image, in words."""
+    """The answers about every image, in words."""
     columns: dict[str, object] = {}
     for k, a in enumerate(schema):
         names = np.array([*a.classes, None], dtype=object)  # code −1 is the last
@@ -215,9 +215,9 @@ def occlusion_table(
     rows = []
     for k, (_, image) in enumerate(shown.iterrows()):
         for h, name in enumerate(schema.names):
-            said = {"head": name, "predicted": image[f"{name}_predicted"], "probability": probability[k, h]}
-            said["reference_label"] = image[f"{name}_{against}"]
-            same = {c: image[c] for c in ("place", "model", "image_id", "row", "reference")} | said
+            answer = {"head": name, "predicted": image[f"{name}_predicted"], "probability": probability[k, h]}
+            answer["reference_label"] = image[f"{name}_{against}"]
+            same = {c: image[c] for c in ("place", "model", "image_id", "row", "reference")} | answer
             rows += [
                 {**same, "cell_row": i, "cell_column": j, "value": falls[k, h, i, j]}
                 for i in range(cells)

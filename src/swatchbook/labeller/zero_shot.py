@@ -19,6 +19,7 @@ import torch
 from open_clip.transform import MaybeToTensor, Normalize
 from PIL import Image
 
+from swatchbook.atomic import write_file
 from swatchbook.data.decoding import decode, read_bytes, threads
 from swatchbook.labeller.files import (
     CONFIG,
@@ -103,12 +104,12 @@ class Labeller:
         tokenizer = tokenizer_of(folder, config, cache_dir)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         own = sorted(p for p in folder.iterdir() if p.name in SMALL)
-        told = hashlib.sha256(digest.encode() + b"".join(p.read_bytes() for p in own)).hexdigest()
+        checksum = hashlib.sha256(digest.encode() + b"".join(p.read_bytes() for p in own)).hexdigest()
         scale = float(model.logit_scale.detach().exp())
         # Pictures come as rows of pixels, in which order convolutions are faster too.
         model = model.eval().to(device).to(memory_format=torch.channels_last)
         made = (preprocess, *halved(preprocess), tokenizer)
-        labeller = cls(name, revision or digest, told, device, scale, model, *made)
+        labeller = cls(name, revision or digest, checksum, device, scale, model, *made)
         _check_fixture(labeller, folder)
         log(labeller.describe())
         return labeller
@@ -201,7 +202,7 @@ def halved(
 
 
 def fixture_picture() -> Image.Image:
-    """A picture drawn by code, whose embedding tells whether the preprocessing is the right one.
+    """A picture drawn by code, whose embedding shows whether the preprocessing is the right one.
 
     It is not square, so that another way of resizing shows; it holds fine lines beside a gradient, so that
     another filter does; and no two channels are alike, so that another mean or deviation does.
@@ -221,8 +222,8 @@ def write_fixture(folder: Path) -> None:
     (folder / FIXTURE).unlink(missing_ok=True)
     labeller = Labeller.load(f"local-dir:{folder}", device="cpu", log=lambda _: None)
     embedding = [round(float(v), 6) for v in labeller.encode([fixture_picture()])[0]]
-    told = {"weights_sha256": digest_of(weights_of(folder)), "embedding": embedding}
-    (folder / FIXTURE).write_text(json.dumps(told) + "\n", encoding="utf-8")
+    fixture = json.dumps({"weights_sha256": digest_of(weights_of(folder)), "embedding": embedding})
+    write_file(folder / FIXTURE, lambda path: path.write_text(fixture + "\n", encoding="utf-8"))
 
 
 def _check_fixture(labeller: Labeller, folder: Path) -> None:
@@ -241,7 +242,7 @@ def _check_fixture(labeller: Labeller, folder: Path) -> None:
 def _batches(
     images: Iterable[object], seen: Callable[[object], torch.Tensor], batch: int
 ) -> Iterator[list[torch.Tensor]]:
-    """Preprocessed batches, the next one in the making while this one is used."""
+    """Preprocessed batches, the next one being prepared while this one is used."""
     source = iter(images)
     with threads() as pool:
         coming = [pool.submit(seen, image) for image in islice(source, batch)]

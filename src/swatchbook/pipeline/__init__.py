@@ -1,4 +1,4 @@
-"""Stages, runs, notebooks: when a result is fresh, how it is computed, where it is told. No fashion."""
+"""Stages, runs, notebooks: when a result is fresh, how it is computed, where it is shown. No fashion."""
 
 
 class ConfigError(ValueError):

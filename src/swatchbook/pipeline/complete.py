@@ -129,7 +129,8 @@ def execute_notebook(trace: Trace, source: str) -> None:
 
     path = Path(source)
     parameters = notebook_parameters(trace)
-    trace.write(f"notebooks/{path.name}", lambda out: execute(path, out, parameters, title=path.stem))
+    execute(path, trace.folder("notebooks") / path.name, parameters, title=path.stem)
+    trace.wrote(f"notebooks/{path.name}")
 
 
 def notebook_parameters(trace: Trace) -> dict[str, object]:
@@ -150,14 +151,14 @@ def write_report(trace: Trace, content: str, notebooks: list[str], private: list
     """Tables and executed notebooks → the report."""
     from swatchbook.report.page import write_page
 
-    said = resolve(content)(trace)
-    inputs = said.pop("inputs", {})
+    opening = resolve(content)(trace)
+    inputs = opening.pop("inputs", {})
     executed = [(Path(name).stem, trace.path(f"notebooks/{name}")) for name in notebooks]
     title = f"Swatchbook: the {trace.all_settings['profile']} study"
     made = _provenance(trace, private, inputs)
     trace.write(
         "report/index.html",
-        lambda out: write_page(out, title=title, notebooks=executed, provenance=made, **said),
+        lambda out: write_page(out, title=title, notebooks=executed, provenance=made, **opening),
     )
 
 

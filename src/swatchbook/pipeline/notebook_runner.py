@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -27,6 +26,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from swatchbook.atomic import StoreError, write_file
 from swatchbook.pipeline.notebook_source import check_given, declared_in, is_code, read, tags_of
 
 # What papermill warns of has been checked here, more strictly; what it logs as an error is raised as well.
@@ -107,48 +107,39 @@ def execute(
         raise ValueError(f"output {str(output)!r} is the notebook itself; the source carries no outputs")
     title = title or notebook.stem
     total = sum(is_code(cell) for cell in source.cells)
-    partial = output.with_name(f".{output.stem}.{os.getpid()}.ipynb")
     failed = output.with_name(f"{notebook.stem}.failed.ipynb")
     started = time.monotonic()
     _say(f"{title}: running {total} cells")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+
+    def run(partial: Path) -> None:
         failure = _run(notebook, partial, parameters, title, timeout)
-        if not partial.exists():  # papermill gave up before its first save
-            _write(source, partial)
+        if not partial.stat().st_size:  # papermill gave up before its first save
+            nbformat.write(source, partial)
         executed = read(partial)
         problem = _problem(executed, failure, timeout)
         if problem is None:
-            _write(_without_noise(executed), partial)
-            partial.replace(output)
-            failed.unlink(missing_ok=True)
-        else:
-            partial.replace(failed)
-    except OSError as error:
-        _say(f"{title}: failed")
-        raise NotebookError(f"{notebook.name}: cannot write {output}: {error}", notebook) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-    seconds = time.monotonic() - started
-    if problem is not None:
+            nbformat.write(_without_noise(executed), partial)
+            return
+        partial.replace(failed)
         cell, what = problem
         number, where = _place(executed, cell)
-        _say(f"{title}: failed after {seconds:.1f} s")
         message = f"{notebook.name}, {where}: {what}\nWhat ran is kept in {failed}"
         raise NotebookError(message, notebook, number, failed) from failure
-    _say(f"{title}: {total} cells in {seconds:.1f} s")
+
+    try:
+        write_file(output, run)
+    except StoreError as error:
+        _say(f"{title}: failed")
+        raise NotebookError(f"{notebook.name}: cannot write {output}: {error}", notebook) from error
+    except NotebookError:
+        _say(f"{title}: failed after {time.monotonic() - started:.1f} s")
+        raise
+    failed.unlink(missing_ok=True)
+    _say(f"{title}: {total} cells in {time.monotonic() - started:.1f} s")
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _write(notebook: NotebookNode, path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        nbformat.write(notebook, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _run(

@@ -33,13 +33,13 @@ def prompts_content(trace: Trace, **_: object) -> dict[str, str]:
     """What cosines depend on beside the images: every class's prompts, and the labeller's files."""
     schema, labeller = classes_and_prompts(trace), trace.setting("labelling.labeller")
     texts = [(a.name, label, a.prompts(label)) for a in schema for label in a.classes]
-    found = {"prompts": digest(texts)}
+    hashes = {"prompts": digest(texts)}
     kind, _, rest = labeller.partition(":")
     if kind != "hf-hub":  # there the name pins a commit
         folder = BUNDLED if labeller == "bundled" else Path(rest)
         files = sorted(p for p in folder.glob("*") if p.is_file() and p.suffix != ".md")
-        found["labeller"] = digest([(p.name, sha256(p)) for p in files])
-    return found
+        hashes["labeller"] = digest([(p.name, sha256(p)) for p in files])
+    return hashes
 
 
 def thresholds_content(trace: Trace) -> dict[str, str]:

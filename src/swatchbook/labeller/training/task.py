@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
+from swatchbook.atomic import write_file
 from swatchbook.drawn.balanced import training_images
 from swatchbook.labeller.files import CONFIG
 from swatchbook.labeller.training.augment import DRAWN
@@ -196,8 +197,8 @@ def train(
         raise ValueError(f"{work} belongs to another recipe; remove it or name another")
     images, labels = training_images(work / "images", design.images, recipe.seed, workers)
     store.write_json("training.json", wanted)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG).write_text(json.dumps(model_config(design), indent=2) + "\n", encoding="utf-8")
+    config = json.dumps(model_config(design), indent=2) + "\n"
+    write_file(out / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
     write_tokenizer(corpus(np.random.default_rng([recipe.seed, 0])), out)
     if not (model / checkpoint.CONFIG).is_file():
         training.train(DrawnCaptions(out, labels, design.plain), images, recipe, model, device=device)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from swatchbook.atomic import write_file
+
 VOCABULARY = 768
 _SPECIAL = ("<pad>", "<end>", "<unknown>")
 
@@ -41,7 +43,7 @@ def write_tokenizer(sentences: list[str], folder: Path) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {_SPECIAL[1]}", special_tokens=[(_SPECIAL[1], 1)]
     )
-    tokenizer.save(str(folder / "tokenizer.json"))
+    write_file(folder / "tokenizer.json", lambda path: tokenizer.save(str(path)))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": _SPECIAL[0],
@@ -49,4 +51,5 @@ def write_tokenizer(sentences: list[str], folder: Path) -> None:
         "unk_token": _SPECIAL[2],
         "model_max_length": 24,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(config, indent=2) + "\n"
+    write_file(folder / "tokenizer_config.json", lambda path: path.write_text(text, encoding="utf-8"))

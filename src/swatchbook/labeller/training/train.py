@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from swatchbook.atomic import write_file
 from swatchbook.drawn.balanced import SIDE, drawer_sha256
 from swatchbook.labeller import BUNDLED, WEIGHTS
 from swatchbook.labeller.training.quality import drawn_quality, photograph_quality
@@ -109,9 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "photographs": None if photographs is None else _records(photographs),
         "photographs_consulted": options.consulted,
     }
-    (options.out / "recipe.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    card = model_card(facts, size, drawn, photographs)
-    (options.out / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    written = {
+        "recipe.json": json.dumps(facts, indent=1) + "\n",
+        "MODEL_CARD.md": model_card(facts, size, drawn, photographs),
+    }
+    for name, text in written.items():
+        write_file(options.out / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
     print(f"{options.out}: {size / 2**20:.1f} MiB of weights, card and recipe written", flush=True)
 
 

@@ -23,6 +23,8 @@ LAPTOP: dict[str, object] = {
     "training.head_lr": 2e-3,
 }
 ARCHIVE = {"source": "source", "audit": "labelling.audit"}
+# Eight epochs of batches of half the size are as many steps as fifteen, in half the time.
+DEMO: dict[str, object] = {"training.batch": 32, "training.epochs": 8, "training.warmup_epochs": 1}
 STORY = ("01", "02", "03", "04", "05", "06")
 
 RESULTS = {
@@ -85,7 +87,7 @@ STUDY = Spec(
         ),
         "demo": Profile(
             "Garments drawn with known attributes: labelled, audited and trained on, without network or GPU.",
-            {"data": "drawn", **LAPTOP, "subset.floor": 10},
+            {"data": "drawn", **LAPTOP, **DEMO, "subset.floor": 10},
             STORY,
         ),
         "folder": Profile(

@@ -271,8 +271,8 @@ def _mixed_rows(rows_of: _Rows, model: str) -> dict:
     )
     sentence = (
         f"Silver labels stand for {reference['n']:,.0f} images and predictions for {everywhere['n']:,.0f}. On the same "
-        f"{same['n']:,.0f} images V of the predictions is {same['value']:.4f}, so that Δ is {delta['value']:+.3f} {_range(delta)} "
-        f"rather than {mixed['value']:+.3f}."
+        f"{same['n']:,.0f} images V of the predictions is {same['value']:.4f}, so that Δ is {delta['value']:+z.3f} {_range(delta)} "
+        f"rather than {mixed['value']:+z.3f}."
     )
     return {
         "claim": "same_rows", "printed": "V_gt 0.318, V_pred 0.353, Δ +0.035", "verdict": "holds in part",
@@ -288,9 +288,9 @@ def _just_outside(rows_of: _Rows, model: str, margin: float) -> dict:
     provable = _coupling(rows_of, model, "identical", "provable_margin")
     inside = mixed["low"] < margin < mixed["high"]
     sentence = (
-        f"Taken over different rows, Δ is {mixed['value']:+.3f} with a 95 % interval of {_range(mixed)}, which "
+        f"Taken over different rows, Δ is {mixed['value']:+z.3f} with a 95 % interval of {_range(mixed)}, which "
         f"{'contains' if inside else 'does not contain'} the threshold {margin:g}. On identical rows and corrected "
-        f"for bias Δ is {delta['value']:+.3f} with a 90 % interval of {_range(ninety)}: the verdict is "
+        f"for bias Δ is {delta['value']:+z.3f} with a 90 % interval of {_range(ninety)}: the verdict is "
         f"“{delta['verdict']}”, and the smallest margin that the data can prove is ±{provable['value']:.3f}."
     )
     return {
@@ -310,7 +310,7 @@ def _independence(rows_of: _Rows, model: str) -> dict:
     sentence = (
         f"Δ = 0 is not what honest heads give: if the two heads erred independently of each other, V would fall to "
         f"{reference['value']:.3f} {_range(reference)} (redrawn: {_range(null)}). The predictions carry "
-        f"{excess['value']:+.3f} {_range(excess)} more than that (p = {p['value']:.4f}), so the heads err "
+        f"{excess['value']:+z.3f} {_range(excess)} more than that (p = {p['value']:.4f}), so the heads err "
         f"{'together, part of which ambiguous images explain' if together else 'no more together than that'}."
     )
     return {
@@ -362,9 +362,9 @@ def _numbers(row: pd.Series) -> dict:
 
 
 def _range(row: pd.Series) -> str:
-    return f"[{row['low']:.3f}, {row['high']:.3f}]"
+    return f"[{row['low']:z.3f}, {row['high']:z.3f}]"
 
 
 def _points(row: pd.Series) -> str:
     """A difference in percentage points with its interval."""
-    return f"{100 * row['value']:+.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}] points"
+    return f"{100 * row['value']:+z.1f} [{100 * row['low']:z.1f}, {100 * row['high']:z.1f}] points"

@@ -24,16 +24,17 @@ def split_photographs(trace: Trace) -> None:
     if trace.setting("labelling.audit") is not None:
         judged = trace.table("judged.parquet")
     whole = listing.assign(split=None)
-    found = duplicates.pairs(whole, pixels.read(trace.path("pixels.npy"), len(whole)))
-    group = duplicates.groups(whole, found)
+    copies_found = duplicates.pairs(whole, pixels.read(trace.path("pixels.npy"), len(whole)))
+    group = duplicates.groups(whole, copies_found)
     manifest = split_with_audit(
         whole, group, () if judged is None else judged["image_id"], trace.setting("seed")
     )
     by_image = manifest.set_index("image_id")["split"]
-    found = found.assign(
-        split=by_image[found["image_id"]].to_numpy(), other_split=by_image[found["other"]].to_numpy()
+    copies_found = copies_found.assign(
+        split=by_image[copies_found["image_id"]].to_numpy(),
+        other_split=by_image[copies_found["other"]].to_numpy(),
     )
-    trace.write_table("tables/duplicates.csv", found)
+    trace.write_table("tables/duplicates.csv", copies_found)
     trace.write_table("manifest.parquet", manifest)
     if judged is not None:
         trace.write_table("audit.csv", with_design(judged, int((manifest["split"] == "test").sum())))

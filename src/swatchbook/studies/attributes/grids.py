@@ -86,12 +86,12 @@ def grids(trace: Trace) -> None:
     manifest, schema, model = trace.table("manifest.parquet"), trace.schema, trace.setting("model")
     rows = np.flatnonzero(manifest["split"].to_numpy() == "test")
     test = manifest.iloc[rows]
-    said = trace.table(f"predictions/{model}.parquet").set_index("image_id").loc[test["image_id"]]
+    predicted = trace.table(f"predictions/{model}.parquet").set_index("image_id").loc[test["image_id"]]
     silver = trace.table("silver.parquet").set_index("image_id").loc[test["image_id"]]
     truth, reference = known_or_judged(trace, test, schema)
     table = grid_table(
-        schema.encode(said, "predictions"),
-        {a.name: said[[f"{a.name}:{c}" for c in a.classes]].to_numpy().max(axis=1) for a in schema},
+        schema.encode(predicted, "predictions"),
+        {a.name: predicted[[f"{a.name}:{c}" for c in a.classes]].to_numpy().max(axis=1) for a in schema},
         schema.encode(silver, "silver.parquet"),
         schema,
         image_ids=test["image_id"].to_numpy(),
@@ -119,9 +119,9 @@ def explanations(trace: Trace) -> None:
     pictures = np.load(trace.path("grids/pictures.npy"), allow_pickle=False)
     for file in ("config.json", "model.safetensors"):
         folder = trace.path(f"models/{model}/{file}").parent
-    found = explain(folder, pictures, rows, schema)
+    occluded = explain(folder, pictures, rows, schema)
     trace.write_table(
         "tables/occlusion.csv",
-        occlusion_table(table.iloc[rows], found["falls"], found["probability"], schema),
+        occlusion_table(table.iloc[rows], occluded["falls"], occluded["probability"], schema),
     )
-    trace.write("grids/seen.npy", lambda out: np.save(out, found["seen"]))
+    trace.write("grids/seen.npy", lambda out: np.save(out, occluded["seen"]))

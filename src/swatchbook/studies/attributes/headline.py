@@ -86,12 +86,12 @@ def _number(value: float, statistic: str) -> str:
     if statistic == "classes_won":
         return f"{value:.0f}"
     if statistic in ("delta_macro_f1", "delta_f1"):
-        return f"{100 * value:+.2f} pp"
-    return f"{value:+.4f}" if statistic.startswith("delta") else f"{value:.4f}"
+        return f"{100 * value:+z.2f} pp"
+    return f"{value:+z.4f}" if statistic.startswith("delta") else f"{value:.4f}"
 
 
 def _interval(row: dict) -> str:
     if pd.isna(row["low"]):
         return ""
     scale, digits = (100, 1) if row["statistic"] in ("delta_macro_f1", "delta_f1") else (1, 3)
-    return f"{scale * row['low']:.{digits}f} to {scale * row['high']:.{digits}f}"
+    return f"{scale * row['low']:z.{digits}f} to {scale * row['high']:z.{digits}f}"

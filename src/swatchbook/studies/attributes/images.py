@@ -18,8 +18,7 @@ def draw_images(trace: Trace) -> None:
     from swatchbook.drawn import write_dataset
 
     folder = trace.folder("images")
-    for old in (folder, *folder.parent.glob(".images.*.partial")):  # the latter are of a killed run
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     drawn = {name: trace.setting(f"drawn.{name}") for name in ("n_train", "n_test", "coupling", "size")}
     write_dataset(folder, **drawn, seed=trace.setting("seed"), schema=classes_and_prompts(trace))
     trace.wrote("images/truth.csv", "images/world.json")
@@ -93,5 +92,5 @@ def decode(trace: Trace, listing: str) -> None:
 def list_copies(trace: Trace) -> None:
     """Photographs that lie in two splits, exact copies and near ones; they are listed and stay."""
     manifest = trace.table("manifest.parquet")
-    found = duplicates.pairs(manifest, pixels.read(trace.path("pixels.npy"), len(manifest)))
-    trace.write_table("tables/duplicates.csv", duplicates.straddling(found))
+    copies = duplicates.pairs(manifest, pixels.read(trace.path("pixels.npy"), len(manifest)))
+    trace.write_table("tables/duplicates.csv", duplicates.straddling(copies))

@@ -32,11 +32,11 @@ def by_cosines(trace: Trace, schema: Schema) -> list[str]:
 
 def label(trace: Trace) -> None:
     """Cosines → silver labels, and how much was labelled."""
-    found, manifest = trace.table("cosines.parquet"), trace.table("manifest.parquet")
+    measured, manifest = trace.table("cosines.parquet"), trace.table("manifest.parquet")
     schema, level = trace.schema, trace.setting("evaluation.level")
     folders, cosine_labelled = manifest["folder"].to_numpy(), by_cosines(trace, schema)
     silver = silver_table(
-        found.drop(columns="image_id"),
+        measured.drop(columns="image_id"),
         schema,
         None if len(cosine_labelled) == len(schema.names) else folders,
         logit_scale=trace.setting("labelling.temperature"),

@@ -26,10 +26,10 @@ def with_printed(table: pd.DataFrame, printed: pd.DataFrame, name: str) -> pd.Da
     printed = printed.fillna(dict.fromkeys(KEYS, ""))
     listed = printed[printed["table"] == name].sort_values("tolerance", kind="stable")
     listed = listed.drop_duplicates(list(KEYS))  # the most precise of several places that print it
-    found = {tuple(row): value for *row, value in listed[[*keys, "value"]].itertuples(index=False)}
+    matching = {tuple(row): value for *row, value in listed[[*keys, "value"]].itertuples(index=False)}
     columns = [table[_column(k, table)].fillna("").astype(str) for k in keys]
     rows = zip(*columns, strict=True)
-    return table.assign(published=[found.get(row, np.nan) for row in rows])
+    return table.assign(published=[matching.get(row, np.nan) for row in rows])
 
 
 def _column(key: str, table: pd.DataFrame) -> str | None:
@@ -78,6 +78,6 @@ def _ours(row: Mapping[str, object], table: pd.DataFrame | None) -> dict | None:
     matches = np.logical_and.reduce([table[_column(k, table) or k] == v for k, v in wanted.items()])
     if not matches.any():
         return None
-    found = table[matches].iloc[0]
-    ours = {k: found.get(k) for k in ("value", "low", "high", "n", "interval")}
-    return {"value": found["n"], "interval": "count"} if is_count else ours
+    matching = table[matches].iloc[0]
+    ours = {k: matching.get(k) for k in ("value", "low", "high", "n", "interval")}
+    return {"value": matching["n"], "interval": "count"} if is_count else ours

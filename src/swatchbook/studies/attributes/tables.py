@@ -277,8 +277,8 @@ def curation(trace: Trace) -> None:
 
 def picked_images(trace: Trace) -> pd.DataFrame:
     """The images that the published study showed, against random ones."""
-    told = printed(trace)
-    shown = told[(told["table"] == "curation") & (told["statistic"] == "distinct_pairs")]
+    numbers = printed(trace)
+    shown = numbers[(numbers["table"] == "curation") & (numbers["statistic"] == "distinct_pairs")]
     pool = trace.table(f"predictions/{trace.setting('model')}.parquet")
     return curation_table(trace.table("sample20.csv"), pool, claimed=int(shown["value"].iloc[0]))
 

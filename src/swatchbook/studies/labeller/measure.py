@@ -103,21 +103,25 @@ def drawn_truth(labels: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
     Returns:
         A column an attribute: what was drawn where the schema has that class, else null. ``material`` is
-        that of the fabric by its making, the rule ``construction`` of TextileNet's schema.
+        that of the fabric by how it is made, the rule ``construction`` of TextileNet's schema.
     """
-    making = Schema.load("textilenet", folder_map="construction").folders
-    said = labels.assign(material=labels["folder"].map(making).astype(object))
-    truth = {a.name: said[a.name].where(said[a.name].isin(a.classes), None) for a in schema if a.name in said}
+    construction = Schema.load("textilenet", folder_map="construction").folders
+    labelled = labels.assign(material=labels["folder"].map(construction).astype(object))
+    truth = {
+        a.name: labelled[a.name].where(labelled[a.name].isin(a.classes), None)
+        for a in schema
+        if a.name in labelled
+    }
     return pd.DataFrame({name: truth.get(name) for name in schema.names}, index=labels.index, dtype=object)
 
 
 def _check_seed(name: str, seed: int) -> None:
     """Refuse the seed that a labeller was trained with: its own images are no test of it."""
     kind, _, rest = name.partition(":")
-    told = (BUNDLED if name == "bundled" else Path(rest)) / "recipe.json"
-    if kind == "hf-hub" or not told.is_file():
+    recipe = (BUNDLED if name == "bundled" else Path(rest)) / "recipe.json"
+    if kind == "hf-hub" or not recipe.is_file():
         return
-    if json.loads(told.read_text(encoding="utf-8")).get("recipe", {}).get("seed") == seed:
+    if json.loads(recipe.read_text(encoding="utf-8")).get("recipe", {}).get("seed") == seed:
         raise ConfigError(
             f"setting quality.seed = {seed}; must be another than the labeller was trained with"
         )
@@ -169,20 +173,20 @@ def measure(trace: Trace) -> None:
     schema, level, bins = trace.schema, trace.setting("evaluation.level"), trace.setting("quality.bins")
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for of in _sets(trace):
-        found = _answers(trace, of)
-        weights = image_weights(len(found.images), trace.setting("evaluation.bootstrap"), trace.rng(of))
-        given = (found.truth, found.labels, found.confidence, schema, weights)
-        scores = labelling_scores(*given, nearest=found.nearest, bins=bins, level=level)
-        scores["note"] = np.where(scores["attribute"] == "color", found.note, "")
-        told = {
+        answered = _answers(trace, of)
+        weights = image_weights(len(answered.images), trace.setting("evaluation.bootstrap"), trace.rng(of))
+        given = (answered.truth, answered.labels, answered.confidence, schema, weights)
+        scores = labelling_scores(*given, nearest=answered.nearest, bins=bins, level=level)
+        scores["note"] = np.where(scores["attribute"] == "color", answered.note, "")
+        tables = {
             "labeller_scores": scores,
             "labeller_confidence": reliability_table(
                 *given, reference=REFERENCES[of], bins=bins, level=level
             ),
             "labeller_risk": risk_table(*given, level=level),
-            "labeller_confusion": confusion_table(found.truth, {MODEL: found.labels}, schema),
+            "labeller_confusion": confusion_table(answered.truth, {MODEL: answered.labels}, schema),
         }
-        for name, table in told.items():
+        for name, table in tables.items():
             parts[name].append(table.assign(images=of))
     for name, some in parts.items():
         trace.write_table(f"tables/{name}.csv", pd.concat(some))
@@ -199,25 +203,25 @@ def find_mistakes(trace: Trace, of: str) -> None:
         trace.write_table(f"tables/grid_{of}.csv", pd.DataFrame(columns=FIXED))
         trace.write(f"grids/{of}.npy", lambda out: np.save(out, np.empty((0, *pixels.ROW), np.uint8)))
         return
-    found, schema = _answers(trace, of), trace.schema
+    answered, schema = _answers(trace, of), trace.schema
     table = grid_table(
-        found.labels,
-        found.confidence,
-        kept(found.labels, found.confidence, schema),
+        answered.labels,
+        answered.confidence,
+        kept(answered.labels, answered.confidence, schema),
         schema,
-        image_ids=found.images["image_id"].to_numpy(),
-        rows=np.arange(len(found.images)),
+        image_ids=answered.images["image_id"].to_numpy(),
+        rows=np.arange(len(answered.images)),
         rng=trace.rng(f"mistakes {of}"),
         model=MODEL,
-        truth=found.truth,
+        truth=answered.truth,
         reference=REFERENCES[of],
         images=SHOWN,
     )
     table = table[table["grid"] == "most_wrong"].reset_index(drop=True)
     rule = f"the {SHOWN} {NAMES_OF_SETS[of]} with the surest wrong answer, whichever the attribute"
-    table["rule"] = f"{rule}; {found.note}" if found.note else rule
+    table["rule"] = f"{rule}; {answered.note}" if answered.note else rule
     trace.write_table(f"tables/grid_{of}.csv", table)
-    shown = np.stack([pixels.square(p).pixels for p in _pictures(trace, of, found.images, table["row"])])
+    shown = np.stack([pixels.square(p).pixels for p in _pictures(trace, of, answered.images, table["row"])])
     trace.write(f"grids/{of}.npy", lambda out: np.save(out, shown))
 
 
@@ -248,16 +252,16 @@ def take_notes(trace: Trace) -> None:
     trace.write_table("tables/notes.csv", pd.DataFrame(notes, columns=["about", "said"]))
 
 
-def _notes_of_photographs(found: Answers, answers: pd.DataFrame) -> list[tuple[str, str]]:
-    judged = {name: int((codes >= 0).sum()) for name, codes in found.truth.items()}
-    told = ", ".join(f"{name} of {n:,}" for name, n in judged.items() if n) or "nothing"
-    judge = found.images["annotator"].iloc[0]
+def _notes_of_photographs(answered: Answers, answers: pd.DataFrame) -> list[tuple[str, str]]:
+    judged = {name: int((codes >= 0).sum()) for name, codes in answered.truth.items()}
+    counts = ", ".join(f"{name} of {n:,}" for name, n in judged.items() if n) or "nothing"
+    judge = answered.images["annotator"].iloc[0]
     notes = [
-        ("photographs", f"{len(found.images):,} were judged by “{judge}”: {told}. The scores are those of "
-         "these photographs, each counted once, whatever the design by which they were taken."),
+        ("photographs", f"{len(answered.images):,} were judged by “{judge}”: {counts}. The scores are those "
+         "of these photographs, each counted once, whatever the design by which they were taken."),
     ]  # fmt: skip
-    if found.note:
-        notes.append(("color", f"On photographs {found.note}."))
+    if answered.note:
+        notes.append(("color", f"On photographs {answered.note}."))
     outside = answers[answers["taken_as"].str.startswith(f"{CANNOT_TELL}:")]
     if len(outside):
         given = ", ".join(f"{row.attribute} {row.label} ({row.n})" for row in outside.itertuples())
