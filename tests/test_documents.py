@@ -59,7 +59,6 @@ def test_copies_of_the_demo_and_the_published_study_are_there():
     assert names >= {
         *(f"demo/0{k}" for k in range(1, 7)),
         *(f"published/0{k}" for k in (2, 4, 5)),
-        "labeller/10",
     }
 
 

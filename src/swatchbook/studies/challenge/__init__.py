@@ -88,5 +88,6 @@ STUDY = Spec(
     results=RESULTS,
     schema=schema,
     report="swatchbook.studies.challenge.report:content",
+    report_code=("studies/challenge", "studies/documents.py", "evaluation", "names.py"),
     private=("source", "submissions"),
 )
