@@ -24,6 +24,7 @@ TRAINING = (
     *PIXELS,
 )
 PROBES = ("probe", "probe_balanced")
+CURVES = "published_curves.csv"
 TABLES = (
     "data",
     "evaluation",
@@ -48,7 +49,7 @@ def _images(config: Config) -> tuple[Stage, ...]:
         "drawn images",
         ("images/truth.csv", "images/world.json"),
         f"{HERE}.images:draw_images",
-        code=("drawn", "data"),
+        code=("drawn", *DATA),
         outside=f"{LABELLING}:classes_content",
     )
     boxes = {SYSTEMS[name].box for name in config.trained} | {True}
@@ -91,7 +92,7 @@ def _answers(config: Config) -> tuple[Stage, ...]:
             "zero-shot",
             ("predictions/zero_shot.parquet",),
             f"{HERE}.training:zero_shot",
-            code=("labeller", *TRAINING),
+            code=("labeller", "drawn", "data", *TRAINING),
             outside=f"{LABELLING}:prompts_content",
         ),
         Stage(
@@ -136,7 +137,7 @@ def _tables(config: Config) -> tuple[Stage, ...]:
             "trainings",
             tuple(f"tables/challenge_{name}.csv" for name in ("history", "curves", "systems")),
             f"{HERE}.tables:follow",
-            code=(*TABLES, "studies/challenge/published_curves.csv"),
+            code=(*TABLES, f"studies/challenge/{CURVES}"),
             arguments={"names": list(config.trained)},
         ),
         _table("claims", "claims:claim_table", ("claims",)),
@@ -145,7 +146,7 @@ def _tables(config: Config) -> tuple[Stage, ...]:
 
 def _table(name: str, function: str, tables: tuple[str, ...]) -> Stage:
     written = tuple(f"tables/challenge_{table}.csv" for table in tables)
-    code = (*TABLES, "studies/challenge/claims.yaml", "studies/challenge/published_curves.csv")
+    code = (*TABLES, "report/display.py", *(f"studies/challenge/{n}" for n in ("claims.yaml", CURVES)))
     return Stage(name, written, f"{HERE}.{function}", code=code)
 
 
