@@ -92,7 +92,7 @@ def _answers(config: Config) -> tuple[Stage, ...]:
             "zero-shot",
             ("predictions/zero_shot.parquet",),
             f"{HERE}.training:zero_shot",
-            code=("labeller", "drawn", "data", *TRAINING),
+            code=("labeller", "data", *TRAINING),
             outside=f"{LABELLING}:prompts_content",
         ),
         Stage(
