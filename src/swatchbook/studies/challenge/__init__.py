@@ -21,7 +21,7 @@ LAPTOP: dict[str, object] = {
     "side": 96,
     "cut": 200,
     "limits.image_size": 64,
-    "limits.epochs": 6,
+    "limits.epochs": 5,
     "limits.rate": 2e-3,
     "limits.ema": 0.95,
 }
