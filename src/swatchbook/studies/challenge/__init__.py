@@ -18,6 +18,7 @@ LAPTOP: dict[str, object] = {
     "networks.ours": (TOWER,),
     "networks.probe": TOWER,
     "networks.pretrained": False,
+    "drawn.n_train": 1000,
     "side": 96,
     "cut": 200,
     "limits.image_size": 64,

@@ -33,7 +33,7 @@ class DrawnGarments:
         size: Longer side in pixels.
     """
 
-    n_train: Annotated[int, Field(ge=100)] = 1000
+    n_train: Annotated[int, Field(ge=100)] = 1200
     n_val: Annotated[int, Field(ge=50)] = 300
     n_test: Annotated[int, Field(ge=50)] = 700
     coupling: Annotated[float, Field(ge=0, le=1)] = 0.7
