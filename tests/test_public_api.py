@@ -1,9 +1,5 @@
 """What the package offers by name is there, with its use in the docstring."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 import swatchbook
@@ -30,13 +26,3 @@ def test_public_functions_show_their_use(name):
 def test_a_name_that_is_not_there_is_named(package):
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'labl_folder'"):
         package.labl_folder  # noqa: B018
-
-
-@pytest.mark.parametrize(("given", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_sleep_while_they_wait_unless_the_environment_has_its_own_way(given, policy):
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
-    code = "import os, sys, swatchbook; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    )
-    assert done.stdout.split() == ["False", policy]

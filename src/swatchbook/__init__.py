@@ -9,12 +9,7 @@ The numbered notebooks tell the study; this package computes it. Start with `Stu
 Every estimator in `swatchbook.evaluation` works on plain tables and never imports torch.
 """
 
-import os
 from importlib import import_module
-
-# Threads that wait for each other sleep instead of spinning, as OpenMP's spin by default: on two cores that
-# something else uses too, a step of training took four times as long. It is read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.1.0"
 
