@@ -17,6 +17,9 @@ NAMES = {
         )
         for layers in (0, 2, 4)
     },
+    "se_resnet50": "SE-ResNet-50",
+    "convnext_large": "ConvNeXt-L",
+    "vit-base-patch16-224-in21k": "ViT-B/16",
     "se_resnet50_ce": "SE-ResNet, cross-entropy",
     "se_resnet50_weighted": "SE-ResNet, weighted focal",
     "se_resnet50_no_flip": "SE-ResNet, no flips",

@@ -102,8 +102,10 @@ def answer(trace: Trace, names: list[str], members: list[str]) -> None:
     seen = {name: table[table["split"] != CUT] for name, table in tables.items()}
     about = next(iter(seen.values()))
     add(CONSTANT, about, constant_answers(train, schema, len(about)))
+    alone = members if len(members) == 1 else []  # then it is what its mean is
     for name, table in seen.items():
-        add((name, "plain"), table, adjusted(_probabilities(table, schema), frequencies, 0.0))
+        if name not in alone:
+            add((name, "plain"), table, adjusted(_probabilities(table, schema), frequencies, 0.0))
     together = [_probabilities(seen[name], schema) for name in members]
     mean = {a.name: np.mean([p[a.name] for p in together], axis=0) for a in schema}
     for variant, model in OURS.items():
