@@ -31,6 +31,7 @@ def main() -> None:
     given = parser.parse_args()
     store = Store(given.run)
     config = json.loads(store.path("config.json").read_text(encoding="utf-8"))
+    seed = str(config["settings"]["seed"])
     systems = store.read_table("tables/challenge_systems.csv")
     ours = systems[systems["model"].str.startswith("ours_")]
     seeds = "; ".join(
@@ -44,7 +45,7 @@ def main() -> None:
     table = scores[COLUMNS].assign(
         command=given.command,
         commit=given.commit,
-        seeds=[seeds if model == "ours" else str(config["seed"]) for model in scores["model"]],
+        seeds=[seeds if model == "ours" else seed for model in scores["model"]],
         hours=scores["model"].map(hours).round(2),
     )
     table.to_csv(given.out / "challenge.csv", index=False, float_format="%.5g")

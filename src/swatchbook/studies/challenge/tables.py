@@ -215,7 +215,7 @@ def agree(trace: Trace) -> None:
     given = {}
     for path in trace.setting("submissions"):
         table = challenge.read_answers(Path(path), list(ids), trace.folder("unpacked"))
-        given[Path(path).parent.name] = schema.encode(table, path)
+        given[f"{Path(path).parent.name}/{Path(path).stem}"] = schema.encode(table, path)
     weights = image_weights(len(ids), trace.setting("evaluation.bootstrap"), trace.rng("test"))
     table = agreement_scores(
         given, answers, schema, weights, split="test", level=trace.setting("evaluation.level")
