@@ -470,7 +470,7 @@ def test_a_link_into_a_fold_opens_it_and_one_box_shows_all(folded):
         view.locator(".unfold input").uncheck()
         assert not view.evaluate(shown, "02_audit--who-judged")
         view.emulate_media(media="print")
-        assert view.evaluate(shown, "02_audit--who-judged")
+        view.wait_for_function(shown, arg="02_audit--who-judged")  # else a TimeoutError: a busy page lags
 
 
 @pytest.mark.parametrize(
