@@ -11,16 +11,16 @@ import argparse
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from swatchbook.pipeline.provenance import provenance
 from swatchbook.store import Store
 
 COLUMNS = ["model", "variant", "split", "group", "class", "metric", "value", "low", "high", "n", "interval"]
 
+TABLES = ("val_predictions", "points", "agreement", "systems")
+
 
 def main() -> None:
-    """Write ``challenge.csv``, ``challenge_val_predictions.csv`` and ``challenge_claims.csv``."""
+    """Write ``challenge.csv``, ``challenge_val_predictions.csv`` and what else the run has of `TABLES`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,15 +49,10 @@ def main() -> None:
         hours=scores["model"].map(hours).round(2),
     )
     table.to_csv(given.out / "challenge.csv", index=False, float_format="%.5g")
-    pd.DataFrame(store.read_table("tables/challenge_val_predictions.csv")).to_csv(
-        given.out / "challenge_val_predictions.csv", index=False
-    )
-    extra = {"points": "challenge_points.csv", "agreement": "challenge_agreement.csv"}
-    for name, file in extra.items():
+    for name in TABLES:
         if store.path(f"tables/challenge_{name}.csv").is_file():
-            store.read_table(f"tables/challenge_{name}.csv").to_csv(
-                given.out / file, index=False, float_format="%.5g"
-            )
+            rows = store.read_table(f"tables/challenge_{name}.csv")
+            rows.to_csv(given.out / f"challenge_{name}.csv", index=False, float_format="%.5g")
 
 
 if __name__ == "__main__":

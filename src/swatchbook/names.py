@@ -33,6 +33,7 @@ NAMES = {
     "vit_no_flip": "ViT head, no flips",
     "vit_mended": "ViT head, faults mended",
     "vit_mended_flip": "ViT head, mended, flipped",
+    "vit_in21k": "ViT head, ImageNet-21k",
     "vit_in1k": "ViT head, ImageNet-1K",
     "vit_cnn": "ViT's head on SE-ResNet",
     "probe": "linear probe",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.names import called
+from swatchbook.report.display import points
 from swatchbook.schema import Schema
 from swatchbook.studies.attributes.facts import NOT_KNITTED
 from swatchbook.studies.attributes.printed import Tables
@@ -112,9 +113,9 @@ def _all_classes(rows_of: _Rows, tables: Tables, model: str, baseline: str) -> d
     sentence = (
         f"{called(model)} is ahead of {called(baseline)} on {ahead['value']:.0f} of {ahead['n']:.0f} classes as point estimates; "
         f"as one claim about all of them the one-sided p is {worst['value']:.3f}, carried by {weakest['head']}/"
-        f"{weakest['class']}, whose gap of {_points(weakest)} "
+        f"{weakest['class']}, whose gap of {points(weakest)} "
         f"{'excludes' if clear else 'does not exclude'} zero; the smallest gap is {smallest['head']}/"
-        f"{smallest['class']} at {_points(smallest)}. "
+        f"{smallest['class']} at {points(smallest)}. "
     )
     if not np.isnan(proved["value"]):
         sentence += (
@@ -137,8 +138,8 @@ def _uniform_gap(tables: Tables, model: str, baseline: str) -> dict:
     low, high = heads.loc[heads["value"].idxmin()], heads.loc[heads["value"].idxmax()]
     apart = low["high"] < high["low"]
     sentence = (
-        f"The mean gap of {called(model)} over {called(baseline)} is {_points(mean)}, but it is not the same everywhere: it runs "
-        f"from {_points(low)} on {low.name} to {_points(high)} on {high.name}"
+        f"The mean gap of {called(model)} over {called(baseline)} is {points(mean)}, but it is not the same everywhere: it runs "
+        f"from {points(low)} on {low.name} to {points(high)} on {high.name}"
         f"{', whose intervals do not overlap' if apart else ''}."
     )
     return {
@@ -363,8 +364,3 @@ def _numbers(row: pd.Series) -> dict:
 
 def _range(row: pd.Series) -> str:
     return f"[{row['low']:z.3f}, {row['high']:z.3f}]"
-
-
-def _points(row: pd.Series) -> str:
-    """A difference in percentage points with its interval."""
-    return f"{100 * row['value']:+z.1f} [{100 * row['low']:z.1f}, {100 * row['high']:z.1f}] points"

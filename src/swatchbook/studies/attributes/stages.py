@@ -19,6 +19,7 @@ TABLES = (
     "drawn/latent.py",
     "drawn/worlds.py",
     "names.py",
+    "report/display.py",
     *(f"studies/attributes/{name}.py" for name in ("claims", "curation", "facts", "printed", "labels")),
 )
 TRAINING = (

@@ -15,6 +15,8 @@ LAPTOP: dict[str, object] = {
     "networks.se_resnet50": "reduced_se_resnet",
     "networks.se_resnext50": "reduced_se_resnext",
     "networks.vit": "test_vit",
+    "networks.vit_in21k": "test_vit",
+    "networks.vit_in1k": "test_vit",
     "networks.ours": (TOWER,),
     "networks.probe": TOWER,
     "networks.pretrained": False,
@@ -28,8 +30,8 @@ LAPTOP: dict[str, object] = {
 }
 SMALL = (
     "resnet50_0fc", "se_resnet50_0fc", "se_resnext50_0fc", "se_resnet50_2fc", "se_resnet50_4fc",
-    "se_resnet50_ce", "se_resnet50_weighted", "se_resnet50_no_flip", "se_resnet50_whole", "vit", "vit_linear",
-    "vit_unweighted", "vit_no_flip", "vit_mended",
+    "se_resnet50_ce", "se_resnet50_weighted", "se_resnet50_no_flip", "se_resnet50_whole", "vit", "vit_k_all",
+    "vit_linear", "vit_mended",
 )  # fmt: skip
 ALL = tuple(name for name, system in SYSTEMS.items() if system.whose != OURS)
 SOURCE = {"source": "source"}

@@ -24,8 +24,7 @@ def draw_images(trace: Trace) -> None:
     from swatchbook.drawn.challenge import write_challenge
 
     folder = trace.folder("images")
-    for old in (folder, *folder.parent.glob(".images.*.partial")):  # the latter are of a killed run
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     names = ("n_train", "n_val", "n_test", "coupling", "size")
     write_challenge(
         folder, **{name: trace.setting(f"drawn.{name}") for name in names}, seed=trace.setting("seed")
@@ -35,11 +34,7 @@ def draw_images(trace: Trace) -> None:
 
 def read_images(trace: Trace) -> None:
     """The data set's files → manifest, how many images each class has, and copies among the images."""
-    source = trace.location("source")
-    if source is None:
-        trace.path("images/truth.csv")
-        source = trace.folder("images")
-    manifest = challenge.read(source, trace.folder("unpacked"))
+    manifest = challenge.read(_source(trace), trace.folder("unpacked"))
     schema = trace.schema
     found = duplicates.pairs(manifest)
     trace.write_table("manifest.parquet", manifest)
@@ -49,15 +44,21 @@ def read_images(trace: Trace) -> None:
     )
 
 
-def images_content(trace: Trace) -> dict[str, str]:
-    """Names and content of the images and lists, so that one exchanged since is noticed."""
+def _source(trace: Trace) -> Path:
+    """The data set that was given, or the drawn one."""
     source = trace.location("source")
     if source is None:
         trace.path("images/truth.csv")
         source = trace.folder("images")
+    return source
+
+
+def images_content(trace: Trace) -> dict[str, str]:
+    """Names and content of the images and lists, so that one exchanged since is noticed."""
+    source = _source(trace)
     if source.is_file():
         return {**classes_content(trace), "images": file_digest(source)}
-    lists = sorted(Path(source).rglob("split/*.txt"))
+    lists = sorted(source.rglob("split/*.txt"))
     contents = digest([(path.name, file_digest(path)) for path in lists])
     return {**classes_content(trace), "images": images.fingerprint(source), "lists": contents}
 

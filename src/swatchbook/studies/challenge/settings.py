@@ -49,7 +49,8 @@ class Networks:
         se_resnet50: Of system 003.
         se_resnext50: Of system 003.
         vit: Of system 001, pretrained on ImageNet-21k.
-        vit_in1k: The same, pretrained on ImageNet-1K.
+        vit_in21k: The same architecture, pretrained on ImageNet-21k by the recipe of `vit_in1k`.
+        vit_in1k: The same, on ImageNet-1K alone.
         ours: Of our recipe, one model each; their probabilities are averaged.
         probe: Whose frozen features the linear probe reads.
         pretrained: Whether the published systems' start from published weights.
@@ -57,9 +58,10 @@ class Networks:
     """
 
     resnet50: str = "resnet50.tv_in1k"
-    se_resnet50: str = "legacy_seresnet50.in1k"
-    se_resnext50: str = "legacy_seresnext50_32x4d.in1k"
-    vit: str = "vit_base_patch16_224.augreg_in21k"
+    se_resnet50: str = "seresnet50.ra2_in1k"
+    se_resnext50: str = "seresnext50_32x4d.racm_in1k"
+    vit: str = "vit_base_patch16_224.orig_in21k"
+    vit_in21k: str = "vit_base_patch16_224.augreg_in21k"
     vit_in1k: str = "vit_base_patch16_224.augreg_in1k"
     ours: Annotated[tuple[str, ...], Field(min_length=1, max_length=4)] = (
         "efficientnet_lite2",
@@ -109,7 +111,7 @@ class Config:
         limits: What all trainings share.
         side: Side of the stored squares, in pixels.
         cut: Training images in each of the parts that are cut out to choose epochs and operating points on.
-        keep_overall: Of the overall accuracy on these parts, how much the second operating point may give up
+        may_lose: Of the overall accuracy on these parts, how much the second operating point may give up
             for a higher average class accuracy, from 0 to 1.
         labelling: The zero-shot labeller.
         evaluation: How numbers get their intervals.
@@ -127,7 +129,7 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     side: Annotated[int, Field(ge=32, multiple_of=32)] = 224
     cut: Annotated[int, Field(ge=20)] = 500
-    keep_overall: Annotated[float, Field(ge=0, le=1)] = 1.0
+    may_lose: Annotated[float, Field(ge=0, le=1)] = 1.0
     labelling: Labelling = field(default_factory=lambda: Labelling(labeller="bundled"))
     evaluation: Evaluation = field(default_factory=Evaluation)
 

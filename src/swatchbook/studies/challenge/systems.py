@@ -168,7 +168,8 @@ SYSTEMS: dict[str, System] = {
     "vit_no_flip": _binary("no vertical flips", vertical_flip=0.0, flip_validation=False),
     "vit_mended": _binary("without its four faults", **_NO_FAULTS),
     "vit_mended_flip": _binary("without them, horizontal flips", **_NO_FAULTS, flip=0.5),
-    "vit_in1k": _binary("pretrained on ImageNet-1K", "vit_in1k"),
+    "vit_in21k": _binary("pretrained on ImageNet-21k with augmentation", "vit_in21k"),
+    "vit_in1k": _binary("pretrained so on ImageNet-1K", "vit_in1k"),
     "vit_cnn": _binary("SE-ResNet-50 in the place of the ViT", "se_resnet50", train_blocks=1),
     **{
         f"ours_{member}": System(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,15 +12,14 @@ import pandas as pd
 from swatchbook.data.readers import challenge
 from swatchbook.evaluation.challenge import (
     CONSTANT,
-    adjusted,
     agreement_scores,
     challenge_differences,
     challenge_scores,
     constant_answers,
     known_scores,
-    operating_points,
 )
 from swatchbook.evaluation.history import history_table
+from swatchbook.evaluation.operating_points import adjusted, operating_points
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table
 from swatchbook.pipeline.stage import Trace
@@ -40,10 +40,8 @@ PAIRS = (
       for network in ("resnet50", "se_resnet50", "se_resnext50") for layers in (2, 4)),
     ("vit", "vit_unweighted"), ("vit", "vit_linear"), ("vit", "vit_no_flip"), ("vit_mended", "vit"),
     ("vit_mended_flip", "vit_mended"), ("vit", "vit_row1"), ("vit", "vit_row3"), ("vit", "vit_row5"),
-    *(("vit", f"vit_k{k}") for k in ("0", "2", "4", "_all")), ("vit", "vit_cnn"), ("vit", "vit_in1k"),
+    *(("vit", f"vit_k{k}") for k in ("0", "2", "4", "_all")), ("vit_cnn", "vit"), ("vit_in1k", "vit_in21k"),
 )  # fmt: skip
-
-
 #: Rows of 001's table 1, as `claims.yaml` names them → systems.
 VIT_ROWS = {
     "10 epochs, rate .0031, dropout .22": "vit_row1",
@@ -86,7 +84,7 @@ def answer(trace: Trace, names: list[str], members: list[str]) -> None:
         frequencies,
         schema,
         image_weights(len(held), draws, trace.rng("operating points")),
-        may_lose=trace.setting("keep_overall"),
+        may_lose=trace.setting("may_lose"),
         level=level,
     )
     trace.write_table("tables/challenge_points.csv", points)
@@ -233,32 +231,27 @@ def follow(trace: Trace, names: list[str]) -> None:
     histories = {name: trace.table(f"models/{name}/history.csv") for name in names}
     table = history_table(histories, {name: SYSTEMS[name].score for name in names})
     trace.write_table("tables/challenge_history.csv", table)
-    groups = trace.schema.names
+    groups, columns = trace.schema.names, ["source", "model", "group", "epoch", "loss", "accuracy"]
     ours = [
-        table.rename(columns={f"accuracy_{group}": "accuracy_", f"val_loss_{group}": "loss_"})
-        .assign(group=group, accuracy=lambda t: t["accuracy_"], loss=lambda t: t["loss_"])
-        [["model", "group", "epoch", "loss", "accuracy"]]
+        table[["model", "epoch"]].assign(
+            source="this run",
+            group=group,
+            loss=table[f"val_loss_{group}"],
+            accuracy=table[f"accuracy_{group}"],
+        )
         for group in groups
-    ]  # fmt: skip
+    ]
     published = read_curves("challenge")
     published = published[(published["split"] == "val") & published["group"].isin(groups)]
-    published = published.assign(model=published["model"] + "_" + published["fc_layers"].astype(str) + "fc")
-    columns = ["model", "group", "epoch", "loss", "accuracy"]
-    curves = pd.concat(
-        [
-            *(own.assign(source="this run") for own in ours),
-            published[columns].assign(source="published"),
-        ],
-        ignore_index=True,
-    )
+    named = published["model"] + "_" + published["fc_layers"].astype(str) + "fc"
+    published = published.assign(source="published", model=named)
+    curves = pd.concat([*ours, published], ignore_index=True)[columns]
     trace.write_table("tables/challenge_curves.csv", curves)
     trace.write_table("tables/challenge_systems.csv", _systems(trace, histories))
 
 
 def _systems(trace: Trace, histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What was trained, on what, and for how long."""
-    import json
-
     rows = []
     for name, history in histories.items():
         config = json.loads(trace.path(f"models/{name}/config.json").read_text(encoding="utf-8"))

@@ -5,42 +5,32 @@ Each writes the probabilities of all classes for the images that its model was n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from swatchbook.data import pixels
 from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import accuracy, recall
-from swatchbook.labeller import BUNDLED, TOWER, WEIGHTS
-from swatchbook.models.recipe import Recipe
 from swatchbook.pipeline.stage import Trace
-from swatchbook.schema import Schema
-from swatchbook.store import sha256
-from swatchbook.studies.challenge.images import squares
+from swatchbook.studies.challenge.images import SQUARES, squares
 from swatchbook.studies.challenge.systems import OURS, SYSTEMS, VIT, System, recipe_of
 from swatchbook.studies.labelling import classes_and_prompts
-from swatchbook.studies.training import FILES, on_all_processes
+from swatchbook.studies.training import FILES, fit_heads, on_all_processes, tower_content
 
 LIMITS = ("image_size", "epochs", "batch", "threads")
 CUT = "cut"  # in the place of a split: the part of the training images that was cut out
 STRENGTHS = (0.001, 0.01, 0.1)  # of the probe's regularisation, C
 
 
-def backbone_of(system: System, networks: Mapping[str, object]) -> str:
+def backbone_of(trace: Trace, system: System) -> str:
     """The backbone that a system is built on."""
-    named = networks[system.network]
+    named = trace.setting(f"networks.{system.network}")
     return named if isinstance(named, str) else named[system.member]
 
 
 def backbone_content(trace: Trace, name: str) -> dict[str, str]:
-    """What a training depends on outside the run: the labeller's tower, if it starts there."""
-    system = SYSTEMS[name]
-    networks = {system.network: trace.setting(f"networks.{system.network}")}
-    return {"tower": sha256(BUNDLED / WEIGHTS)} if backbone_of(system, networks) == TOWER else {}
+    """What a training depends on outside the run."""
+    return tower_content(backbone_of(trace, SYSTEMS[name]))
 
 
 def train_and_predict(trace: Trace, name: str) -> None:
@@ -60,60 +50,27 @@ def train_and_predict(trace: Trace, name: str) -> None:
         limits |= dict.fromkeys(("backbone_lr", "head_lr"), trace.setting("limits.rate"))
     if "ema" in system.recipe:
         limits["ema"] = trace.setting("limits.ema")
-    ours = system.whose == OURS
-    networks = {system.network: trace.setting(f"networks.{system.network}")}
+    pretrained = "networks.ours_pretrained" if system.whose == OURS else "networks.pretrained"
     stored = squares(trace, system.box, len(manifest))
     folder = on_all_processes(
-        fit,
-        system=name,
-        pixel_file=trace.path("pixels.npy" if system.box else "whole.npy"),
+        fit_heads,
+        pixel_file=trace.path(SQUARES[system.box]),
         row=stored.shape[1:],
         codes=schema.encode(manifest, "manifest.parquet"),
-        fit_rows=fit_rows,
-        cut_rows=cut_rows,
+        train_rows=fit_rows,
+        val_rows=cut_rows,
         schema=schema,
         recipe=recipe_of(name, seed=trace.setting("seed") + system.member, **limits),
-        backbone=backbone_of(system, networks),
-        pretrained=trace.setting("networks.ours_pretrained" if ours else "networks.pretrained"),
+        backbone=backbone_of(trace, system),
+        pretrained=trace.setting(pretrained),
+        classifier=system.classifier,
+        score=system.score,
         folder=trace.folder(f"models/{name}"),
     )
     trace.wrote(*(f"models/{name}/{file}" for file in FILES))
     rows = np.concatenate([cut_rows, unseen(manifest)])
     predicted = predict(folder, stored, rows, schema).reset_index(drop=True)
     write_predictions(trace, name, predicted, manifest, rows, cut_rows)
-
-
-def fit(
-    system: str,
-    pixel_file: Path,
-    row: tuple[int, ...],
-    codes: Mapping[str, np.ndarray],
-    fit_rows: np.ndarray,
-    cut_rows: np.ndarray,
-    schema: Schema,
-    recipe: Recipe,
-    backbone: str,
-    pretrained: bool,
-    folder: Path,
-    log: Callable[[str], object] = print,
-) -> Path:
-    """Train one system; see `models.tasks.heads.Heads`. All processes of a training call it alike."""
-    from swatchbook.models.tasks.heads import Heads
-    from swatchbook.models.training import train
-
-    about = SYSTEMS[system]
-    task = Heads(
-        schema,
-        codes,
-        fit_rows,
-        cut_rows,
-        backbone,
-        pretrained=pretrained,
-        classifier=about.classifier,
-        score=about.score,
-    )
-    stored = pixels.read(pixel_file, len(codes[schema.names[0]]), tuple(row))
-    return train(task, stored, recipe, folder, log=log)
 
 
 def parts(trace: Trace, manifest: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
