@@ -276,7 +276,7 @@ def write_notebook(folder: Path) -> None:
 
 def show_judge(page, address: str) -> None:
     """Open the notebook, run its cell and put the keys on the judge."""
-    page.goto(f"{address}/doc/tree/audit.ipynb?reset")
+    page.goto(f"{address}/doc/tree/audit.ipynb?reset", timeout=90_000)
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=90_000)
     _wait(lambda: _kernel_waits(address), 90, lambda: "no kernel is connected and idle")
     page.keyboard.press("Shift+Enter")

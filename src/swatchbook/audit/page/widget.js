@@ -59,9 +59,9 @@ function render({ model, el }) {
     if (k < work.names.length) unsaved.add(k);
     revision += 1;
     const entries = [...unsaved].map((each) => ({ k: each, ...state.entries[each] }));
-    model.send({ kind: "answers", revision, entries, at: state.at, active: state.active });
-    clearTimeout(timer);
+    clearTimeout(timer); // set anew before anything is sent: sending can fail
     timer = setTimeout(() => warn("Not saved yet: the kernel is busy or has stopped."), SLOW);
+    model.send({ kind: "answers", revision, entries, at: state.at, active: state.active });
   }
 
   const heard = {
