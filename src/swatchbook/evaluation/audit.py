@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from swatchbook.evaluation.intervals import share_row
-from swatchbook.evaluation.misclassification import WHAT_IF_COLUMNS, annotator_error
+from swatchbook.evaluation.misclassification import WHAT_IF_COLUMNS, reconciled
 from swatchbook.evaluation.resample import percentile_interval, rao_wu_weights, with_estimate
 from swatchbook.evaluation.scores import BY_CLASS, WHOLE_HEAD, macro_f1
 from swatchbook.evaluation.survey import check_design
@@ -60,7 +60,7 @@ def audit_table(
         population: Attribute → silver codes of the whole split, shape (N,). With it the share labelled is
             counted, and it is known which classes may occur.
         second: Attribute → codes of a second, independent judgement of the same images, shape (n,), −1
-            where there was none. From ten images on, the person's errors are taken out; see `corrected`.
+            where there was none. From ten images on, both judgements are reconciled; see `reconciled`.
         level: Confidence level of the intervals.
 
     Returns:
@@ -86,11 +86,14 @@ def audit_table(
             silver[a.name],
             None if population is None else population[a.name],
         )
+        error = None
+        if second is not None:
+            judged, error = reconciled(judged, second[a.name], label, len(a), level)
         given = {
             "stratum": stratum,
             "level": level,
             "occurs": None if every is None else np.bincount(every[every >= 0], minlength=len(a)) > 0,
-            "error": None if second is None else annotator_error(judged, second[a.name], len(a), level),
+            "error": error,
         }
         for weighting, base in (("none", np.ones_like(weight)), ("design", weight)):
             ways = {"wrong": judged, "left_out": np.where(label >= 0, judged, -1)}

@@ -69,12 +69,14 @@ def challenge_statistics(
         counts = tables(truth[a.name], answers[a.name], (len(a), len(a)), drawn)
         right, total = right + np.trace(counts, axis1=1, axis2=2), total + counts.sum((1, 2))
         of_class, harmonic, support = recall(counts), f1(counts), counts[0].sum(1).astype(int)
-        recalls.append(of_class)
+        # A replicate that has no image of a class takes the class's own recall: the mean stays one of all.
+        of_all = np.where(np.isnan(of_class), of_class[0], of_class)
+        recalls.append(of_all)
         missing = [label for label, size in zip(a.classes, support, strict=True) if not size]
         absent += [f"{a.name}:{label}" for label in missing]
         n, note = int(support.sum()), _without(missing, len(a))
         by_group[a.name, "all", "accuracy"] = Replicates(accuracy(counts), n)
-        by_group[a.name, "all", "recall"] = Replicates(mean_of_defined(of_class), n, note)
+        by_group[a.name, "all", "recall"] = Replicates(mean_of_defined(of_all), n, note)
         by_group[a.name, "all", "f1"] = Replicates(macro_f1(counts), n, note)
         for k, label in enumerate(a.classes):
             by_group[a.name, label, "recall"] = Replicates(of_class[:, k], support[k])

@@ -30,12 +30,14 @@ class ErrorShare(NamedTuple):
         low: Lower end.
         high: Upper end.
         n: Images judged twice.
+        once: Share of the judged images that got no second judgement, so that their errors are still there.
     """
 
     value: float
     low: float
     high: float
     n: int
+    once: float = 1.0
 
 
 def annotator_error(first: np.ndarray, second: np.ndarray, k: int, level: float = 0.95) -> ErrorShare | None:
@@ -67,8 +69,48 @@ def annotator_error(first: np.ndarray, second: np.ndarray, k: int, level: float 
     return ErrorShare(float(value), float(low), float(high), n)
 
 
+def reconciled(
+    first: np.ndarray, second: np.ndarray, label: np.ndarray, k: int, level: float = 0.95
+) -> tuple[np.ndarray, ErrorShare | None]:
+    """One judgement an image where there are two, and how often the annotator errs.
+
+    Two judgements that agree are hardly ever both wrong. Where they differ, the truth is most likely one of
+    them, and the machine's label says which: of both, the class that the label occurs with more often. That
+    the two err independently of each other and of the machine is assumed, as it is in `annotator_error`.
+
+    Args:
+        first: Codes, −1 for none, shape (n,).
+        second: Codes of the same images, −1 for none, shape (n,).
+        label: The machine's codes, −1 for none, shape (n,).
+        k: Number of classes K.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        The codes, shape (n,), and the annotator's share of errors; None where that cannot be told, and then
+        the codes are those of the first judgement.
+
+    Source:
+        Dawid & Skene (1979), J. R. Stat. Soc. C 28:20–28: the step that assigns classes, by the largest
+        posterior, the machine's confusions being estimated from the images on which both judgements agree.
+    """
+    error = annotator_error(first, second, k, level)
+    if error is None:
+        return first, None
+    both, label = (first >= 0) & (second >= 0), np.where(label < 0, k, label)
+    same = both & (first == second)
+    seen = np.zeros((k, k + 1))
+    np.add.at(seen, (first[same], label[same]), 1.0)
+    margin = (seen.sum(1) + 0.5) / (seen.sum() + 0.5 * k)
+    likely = seen + margin[:, None]  # one image a label, spread as the classes are
+    of_second = both & (likely[second, label] > likely[first, label])
+    once = ((first >= 0) & ~both).sum() / max((first >= 0).sum(), 1)
+    return np.where(of_second, second, first), error._replace(once=float(once))
+
+
 def without_errors(counts: np.ndarray, error: float | np.ndarray) -> np.ndarray:
-    """The table that an annotator without errors would have given; cells below 0 are taken as 0.
+    """The table that an annotator without errors would have given, right on average.
+
+    Single cells may fall below 0: to cut them there would undo the correction of sums and scores.
 
     Args:
         counts: Judged × labelled counts, shape (K + 1, K + 1); the last class is "no label" and never judged.
@@ -82,7 +124,7 @@ def without_errors(counts: np.ndarray, error: float | np.ndarray) -> np.ndarray:
     """
     k = len(counts) - 1
     spread = np.asarray(error, dtype=float)[..., None, None] / max(k - 1, 1)
-    corrected = np.maximum((counts - spread * counts.sum(0)) / (1 - k * spread), 0.0)
+    corrected = (counts - spread * counts.sum(0)) / (1 - k * spread)
     corrected[..., k, :] = 0.0
     return corrected
 
@@ -111,9 +153,9 @@ def corrected(
         error: The annotator's share of errors, None where it is not known.
 
     Returns:
-        (value, low, high, what_if). Known, the errors are taken out and how well their share is known is
-        carried into the ends; ``what_if`` is NaN. Not known, value and ends are as they were, and
-        ``what_if``, shape (S, 6), holds what `WHAT_IF_COLUMNS` say.
+        (value, low, high, what_if). Known, the errors that images judged once have left are taken out, and how
+        well their share is known is carried into the ends; ``what_if`` is NaN. Not known, value and ends are
+        as they were, and ``what_if``, shape (S, 6), holds what `WHAT_IF_COLUMNS` say.
 
     Source:
         Squares added from two intervals: Zou & Donner (2008), Stat. Med. 27:1693–1702.
@@ -121,7 +163,7 @@ def corrected(
     what_if = np.full((len(value), len(WHAT_IF_COLUMNS)), np.nan)
     if k < 2:
         return value, low, high, what_if
-    shares = np.array(WHAT_IF if error is None else error[:3])
+    shares = np.array(WHAT_IF) if error is None else error.once * np.array(error[:3])
     shares = np.minimum(shares, 0.9 * (k - 1) / k)
     stretch = (1 / (1 - shares * k / (k - 1)))[:, None]
     centre = np.clip(at(shares), 0, 1)
@@ -141,6 +183,6 @@ def words(error: ErrorShare | None) -> str:
     if error is None:
         return TRUSTED
     return (
-        f"the annotator's errors taken out: {error.value:.1%} ({error.low:.1%} to {error.high:.1%}) "
-        f"by {error.n} images judged twice"
+        f"{error.n} images judged twice and reconciled; the annotator errs in {error.value:.1%} "
+        f"({error.low:.1%} to {error.high:.1%})" + ("" if error.once == 0 else ", taken out of the others")
     )

@@ -16,8 +16,8 @@ import pandas as pd
 from swatchbook.evaluation.misclassification import (
     WHAT_IF_COLUMNS,
     ErrorShare,
-    annotator_error,
     corrected,
+    reconciled,
     share_without_errors,
     without_errors,
     words,
@@ -104,12 +104,19 @@ def truth_table(
     _check_population(predictions, population, schema)
     rows: list[dict] = []
     agreement: dict[str, tuple[float, float]] = {}
+    errors: dict[str, ErrorShare | None] = dict.fromkeys(schema.names)
+    if second is not None:
+        both = {
+            a.name: reconciled(human[a.name], second[a.name], silver[a.name], len(a), level) for a in schema
+        }
+        human = {name: codes for name, (codes, _) in both.items()}
+        errors = {name: error for name, (_, error) in both.items()}
     for model, codes in {"silver": silver, **predictions}.items():
         for a in schema:
             judged, label, teacher = human[a.name], codes[a.name], silver[a.name]
             split, split_teacher = population[model][a.name], population["silver"][a.name]
             agrees, split_agrees = _same(label, teacher), _same(split, split_teacher)
-            error = None if second is None else annotator_error(judged, second[a.name], len(a), level)
+            error = errors[a.name]
             of_head = {"model": model, "head": a.name}
             given = {"whole": WHOLE, "by_class": BY_CLASS, "level": level, "error": error}
             occurs = np.bincount(split[split >= 0], minlength=len(a)) > 0
