@@ -7,11 +7,12 @@ proportion to φ². Intervals of V come from tests of each φ² that it could be
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from swatchbook.evaluation.association import classes_in_use, phi2
 
@@ -167,13 +168,21 @@ def _gamma_quantile(p: float, mean: np.ndarray, variance: np.ndarray) -> np.ndar
 
 
 def difference_ends(
-    first: Phi2, second: Phi2, null_covariance: np.ndarray, correlation: np.ndarray, level: float
+    first: Phi2,
+    second: Phi2,
+    null_covariance: np.ndarray,
+    correlation: np.ndarray,
+    level: float,
+    *,
+    skewness: np.ndarray | float = 0.0,
+    freedom: np.ndarray | float = math.inf,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the interval of V₁ − V₂ by profile likelihood, where the two are of the same items.
 
     Both corrected φ² are taken as jointly normal with the variances that the two V in question give them. A
     difference d stays in the interval if some V₂ ≥ 0 with V₁ = V₂ + d ≥ 0 fits nearly as well as the best
-    pair does.
+    pair does. Where one of the two V would be 0, its noise cannot be fitted by a V below that, so that the
+    best pair fits worse by chance; what counts as nearly as well is wider there.
 
     Args:
         first: φ² of the one, of one table or of many, shape (M,).
@@ -181,13 +190,18 @@ def difference_ends(
         null_covariance: Covariance of the two observed φ² under independence, shape (M,).
         correlation: Correlation of their linearised parts, in [−1, 1], shape (M,).
         level: Confidence level in (0, 1).
+        skewness: Of the estimated difference, shape (M,). Where few items in rare cells carry it, a sample
+            that lacks them has both too low a difference and too small a standard error.
+        freedom: Degrees of freedom of its variance, shape (M,).
 
     Returns:
         (low, high), each of shape (M,), in [−1, 1]; NaN where a φ² is.
 
     Source:
-        Signed likelihood-ratio intervals with a nuisance parameter at its bound: Self & Liang (1987), JASA
-        82:605–610; Cox & Hinkley (1974), Theoretical Statistics, chapter 9.
+        Signed likelihood-ratio intervals: Cox & Hinkley (1974), Theoretical Statistics, chapter 9; at a bound
+        of the nuisance parameter by the mixture of χ² with one and two degrees of freedom: Self & Liang
+        (1987), JASA 82:605–610. Skewness of a studentized estimate: Johnson (1978), JASA 73:536–544; Hall
+        (1992), J. R. Stat. Soc. B 54:221–228.
     """
     first, second = (
         Phi2(*(np.atleast_1d(x) for x in known[:-1]), known.classes) for known in (first, second)
@@ -227,17 +241,31 @@ def difference_ends(
         -edges[1][rows, on_second.argmin(1)],
     )
     centre = np.where(inside, v[0] - v[1], at_edge)
-    allowed = stats.norm.ppf((1 + level) / 2) ** 2 + best
+    z = stats.t.ppf((1 + level) / 2, freedom)
+    wider = _mixture_quantile(level) / stats.chi2.ppf(level, 1)
     ends = []
     for sign in (-1, 1):
+        reach = (z + np.maximum(sign * np.asarray(skewness), 0) * (2 * z**2 + 1) / 6) ** 2
+        allowed, at_bound = reach + best, reach * wider + best
         near, far = centre.copy(), np.full(len(centre), float(sign))
         for _ in range(40):
             middle = (near + far) / 2
             others = np.maximum(ahead, np.maximum(-middle, 0)[:, None])
-            within = distance(middle[:, None], others).min(1) <= allowed
+            gaps = distance(middle[:, None], others)
+            within = (gaps.min(1) <= allowed) | (gaps[:, 0] <= at_bound)
             near, far = np.where(within, middle, near), np.where(within, far, middle)
         ends.append(np.where(np.isnan(first.observed + second.observed), np.nan, (near + far) / 2))
     return ends[0], ends[1]
+
+
+@functools.cache
+def _mixture_quantile(level: float) -> float:
+    """Quantile of the even mixture of χ² with one and with two degrees of freedom."""
+
+    def missing(x: float) -> float:
+        return float(stats.chi2.cdf(x, (1, 2)).mean()) - level
+
+    return float(optimize.brentq(missing, 0.0, stats.chi2.ppf(level, 2)))
 
 
 def mean_ends(

@@ -97,6 +97,8 @@ class Pair:
         known: φ² of the model and of the reference.
         null_covariance: Of the two, under independence.
         correlation: Of their linearised parts.
+        skewness: Of the mean of the linearised difference of both V over the rows.
+        freedom: Degrees of freedom of its estimated variance.
         same: Whether model and reference say the same of every row.
     """
 
@@ -106,6 +108,8 @@ class Pair:
     known: tuple[Phi2, Phi2]
     null_covariance: float
     correlation: float
+    skewness: float
+    freedom: float
     same: bool
 
     def v(self, correct: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +124,14 @@ class Pair:
             # A model that gives one answer has V = 0, and nothing of that is uncertain.
             low, high = v_ends(self.known[1], level)
             return -float(high), -float(low)
-        low, high = difference_ends(*self.known, self.null_covariance, self.correlation, level)
+        low, high = difference_ends(
+            *self.known,
+            self.null_covariance,
+            self.correlation,
+            level,
+            skewness=self.skewness,
+            freedom=self.freedom,
+        )
         return float(low[0]), float(high[0])
 
 
@@ -163,4 +174,27 @@ def pair_of(
         np.array_equal(reference[x][keep], codes[x][keep]) for x in (a, b)
     )
     covariance = float(independent * min(together, 1.0))
-    return Pair(counts, truth, confusions, known, covariance, correlation, same and not np.isnan(truth).any())
+    same = same and not np.isnan(truth).any()
+    shape = _shape(known, slopes)
+    return Pair(counts, truth, confusions, known, covariance, correlation, *shape, same)
+
+
+def _shape(known: tuple[Phi2, Phi2], slopes: list[np.ndarray]) -> tuple[float, float]:
+    """Skewness, and degrees of freedom of the variance, of the estimated difference of both V.
+
+    Args:
+        known: φ² of both.
+        slopes: Influence of each row on either φ², shape (n,) each.
+
+    Source:
+        Degrees of freedom by the variance of a variance, Satterthwaite (1946), Biometrics 2:110–114.
+    """
+    # V is a root; below the standard deviation that φ² has under independence its derivative says nothing.
+    roots = [np.sqrt(max(x.observed - x.bias, np.sqrt(x.null)) * max(x.classes, 1)) for x in known]
+    influence = slopes[0] / roots[0] - slopes[1] / roots[1] if min(roots) > 0 else np.zeros(0)
+    n = len(influence)
+    if n < 2 or not influence.std() > 1e-12:
+        return 0.0, math.inf
+    scaled = (influence - influence.mean()) / influence.std()
+    beyond = float((scaled**4).mean()) - 1
+    return float((scaled**3).mean() / np.sqrt(n)), 2 * n / beyond if beyond > 0 else math.inf

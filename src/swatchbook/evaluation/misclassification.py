@@ -153,9 +153,9 @@ def corrected(
         error: The annotator's share of errors, None where it is not known.
 
     Returns:
-        (value, low, high, what_if). Known, the errors that images judged once have left are taken out, and how
-        well their share is known is carried into the ends; ``what_if`` is NaN. Not known, value and ends are
-        as they were, and ``what_if``, shape (S, 6), holds what `WHAT_IF_COLUMNS` say.
+        (value, low, high, what_if). Known, the errors that images judged once have left are taken out, and
+        how well their share is known is carried into the ends; ``what_if`` is NaN. Not known, value and ends
+        are as they were, and ``what_if``, shape (S, 6), holds what `WHAT_IF_COLUMNS` say.
 
     Source:
         Squares added from two intervals: Zou & Donner (2008), Stat. Med. 27:1693–1702.
