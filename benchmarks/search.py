@@ -5,9 +5,9 @@
 
 Indexed are photographs, drawn unless --folder names some, beside `label` on the same ones, in turn. Answered
 are questions among made vectors whose variance falls with the number of the dimension, as that of embeddings
-does (--flat: it does not, the hardest case): by an index as the package writes it, exactly and by its graphs; by
-LanceDB and by one array in memory, for comparison. Each lives in a process of its own. Rows of other parts of
-the file stay.
+does (--flat: it does not, the hardest case): by an index as the package writes it, exactly and by its graphs;
+by LanceDB and by one array in memory, for comparison. Each lives in a process of its own. Rows of other parts
+of the file stay.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 The photographs lie in folders by kind of garment. Words: of the judged photographs the five nearest to a
 word, beside the five of which the labeller's own label says it most surely, among the same photographs. Like:
-for every photograph the five nearest others, how many of which lie in its folder. But: the same with "in blue"
-and other colours, and how many of the five the labeller calls so.
+for every photograph the five nearest others, how many of which lie in its folder. But: the same with "in
+blue" and other colours, and how many of the five the labeller calls so.
 """
 
 from __future__ import annotations

@@ -56,25 +56,24 @@ def unit(rng: np.random.Generator, rows: int, dimensions: int) -> np.ndarray:
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def write_index(path: Path, made: np.ndarray, group: int = 10, block: int | None = None, **columns) -> Path:
+def write_index(out: Path, made: np.ndarray, group: int = 10, block: int | None = None, **columns) -> Path:
     """An index of made vectors, written as `index_folder` writes one, in row groups."""
     given = {} if block is None else {"block": block}
-    graphs = Graphs(path, made.shape[1], quiet, **given)
-    table = pd.DataFrame({"path": [f"{k:04d}.jpg" for k in range(len(made))], **columns}).assign(
-        **{EMBEDDING: packed(made)}
-    )
-    kinds = {n: pa.float64() if n.endswith("_confidence") else pa.string() for n in ("path", *columns)}
+    graphs = Graphs(out, made.shape[1], quiet, **given)
+    columns = {"path": [f"{k:04d}.jpg" for k in range(len(made))], **columns}
+    table = pd.DataFrame(columns).assign(**{EMBEDDING: packed(made)})
+    kinds = {n: pa.float64() if n.endswith("_confidence") else pa.string() for n in columns}
     schema = pa.schema([*kinds.items(), field_of(made.shape[1])])
     record = {"dimensions": made.shape[1]}
     with pq.ParquetWriter(
-        path, schema, compression="NONE", use_dictionary=False, write_page_checksum=True
+        out, schema, compression="NONE", use_dictionary=False, write_page_checksum=True
     ) as file:
         for start in range(0, len(table), group):
             part = table.iloc[start : start + group]
             file.write_table(pa.Table.from_pandas(part, schema=schema, preserve_index=False))
             graphs.add(part)
         file.add_key_value_metadata(about(record, graphs))
-    return path
+    return out
 
 
 def test_an_index_is_the_table_of_labels_with_the_embeddings_of_the_model(
@@ -179,7 +178,7 @@ def test_the_nearest_of_made_vectors_are_those_by_hand(tmp_path):
     # Equal ones come in their order, whatever group of rows they lie in.
     assert table.nearest(np.float32([0, 0, 0, 0]), 6)[0].tolist() == list(range(6))
     kept = table.nearest(
-        query, 4, columns=["path"], keep=lambda b: np.array(b.column("path").to_pylist()) > "0001"
+        query, 4, columns=["path"], keep=lambda b: np.array(b.column("path").to_pylist()) > "0001.jpg"
     )
     assert kept[0].tolist() == [5, 4, 2, 3]
     nearer = table.nearest(query, 3, distance=lambda b: np.array([np.nan, 1, 1, 0, 0, 1])[: len(b)])

@@ -133,14 +133,13 @@ def test_each_part_of_a_question_counts_in_its_own_standard_deviations(made):
 
 
 def test_what_goes_with_a_photograph_is_of_another_kind_and_agrees_otherwise(made):
-    # The photograph is red and solid (its cosines are equal, so surely neither: 0.71 each with red and solid).
     found = made.find(like="shirts/0.jpg", complete="folder")
-    # EAST: red for certain, its pattern open (cosine 0 with both): .5 is the threshold, so solid at .5.
-    # pants/1 agrees in both; pants/2 differs in both; 3.jpg has no label to compare.
+    # It is surely red, and solid by half: both cosines with a pattern are 0, and .5 is the threshold. The first
+    # agrees in both, the second differs in both, and 3.jpg has no label to compare.
     assert found["path"].tolist() == ["pants/1.jpg", "pants/2.jpg"]
     np.testing.assert_allclose(found["distance"], [0, 1])
     found = made.find(like="photo", complete="color")
-    # Red; another colour: only the blue one. Its pattern differs from solid.
+    # Red and solid: only the second is of another colour, and it has dots.
     assert (found["path"].tolist(), found["distance"].tolist()) == (["pants/2.jpg"], [1])
 
 
@@ -258,7 +257,7 @@ def bundled_tokenizer():
 def test_the_words_that_the_labeller_in_the_box_does_not_know_are_said(
     bundled_tokenizer, text, known, unknown
 ):
-    assert read_words(bundled_tokenizer, text) == (known, unknown, 0)
+    assert read_words(bundled_tokenizer, text)[:2] == (known, unknown)
 
 
 def test_odd_questions_are_answered_or_refused_in_one_line(indexed, capsys):

@@ -262,13 +262,16 @@ def read_words(tokenizer: Callable, text: str) -> tuple[list[str], list[str], in
     text = tokenizer.clean_fn(text)
     words = list(dict.fromkeys(re.findall(r"\w+", text))) or [text.strip()]
 
+    def read(some: str) -> list[int]:
+        return pieces(some, add_special_tokens=False, verbose=False)["input_ids"]
+
     def is_known(word: str) -> bool:
-        found = pieces.tokenize(word)
-        return pieces.unk_token not in found and (len(found) == 1 or len(pieces) >= SMALL_VOCABULARY)
+        found = read(word)
+        return pieces.unk_token_id not in found and (len(found) == 1 or len(pieces) >= SMALL_VOCABULARY)
 
     known = [word for word in words if is_known(word)]
     longest = tokenizer.context_length
-    cut = longest if len(pieces.tokenize(text)) > longest else 0
+    cut = longest if len(read(text)) > longest else 0
     return known, [word for word in words if word not in known], cut
 
 

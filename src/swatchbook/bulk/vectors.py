@@ -143,7 +143,7 @@ class VectorTable:
         with self._whole():
             # Checksums are compared as pages are read, so what is answered from was undamaged.
             self._file = pq.ParquetFile(self.path, memory_map=True, page_checksum_verification=True)
-            about = (self._file.schema_arrow.metadata or {}).get(_KEY.encode())
+            about = (self._file.metadata.metadata or {}).get(_KEY.encode())
             if about is None:
                 raise IndexFileError(
                     f"{self.path} is a table without embeddings, such as label writes; make an index: "
