@@ -6,8 +6,8 @@
 Indexed are photographs, drawn unless --folder names some, beside `label` on the same ones, in turn. Answered
 are questions among made vectors whose variance falls with the number of the dimension, as that of embeddings
 does (--flat: it does not, the hardest case): by an index as the package writes it, exactly and by its graphs;
-by LanceDB and by one array in memory, for comparison. Each lives in a process of its own. Rows of other parts
-of the file stay.
+by LanceDB and by one array in memory, for comparison. Each lives in a process of its own. Rows of other
+measurements in the file stay.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def main(given: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     asked = _arguments(given)
     os.environ.update(CUDA_VISIBLE_DEVICES="", TQDM_DISABLE="1", TOKENIZERS_PARALLELISM="false")
+    os.environ.update(RUST_LOG="error", LANCE_CPU_THREADS="1", RAYON_NUM_THREADS="1")  # a core each
     print(machine("cpu"), file=sys.stderr)
     if asked.images:
         write_rows(asked.out, "index", indexing(asked), given)
@@ -46,6 +47,9 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.csv")
     parser.add_argument("--vectors", type=int, nargs="*", default=[1000, 100_000, 1_000_000], metavar="N")
     parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument(
+        "--ways", nargs="+", choices=WAYS, default=list(WAYS), metavar="WAY", help=", ".join(WAYS)
+    )
     parser.add_argument("--flat", action="store_true", help="equal variance in every dimension")
     parser.add_argument("--images", type=int, default=2000, help="photographs of a turn; 0 leaves this out")
     parser.add_argument("--rounds", type=int, default=3, help="turns that index and label")
@@ -61,7 +65,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
 
 
 def write_rows(out: Path, part: str, rows: list[dict], given: Sequence[str] | None) -> None:
-    """Put the rows of a part into the file in the place of its earlier ones, and print them."""
+    """Put rows into the file in the place of earlier ones of the same part, subject and size; print them."""
     from swatchbook.pipeline.provenance import provenance
 
     command = " ".join(
@@ -70,7 +74,8 @@ def write_rows(out: Path, part: str, rows: list[dict], given: Sequence[str] | No
     table = pd.DataFrame(rows).assign(part=part, command=command, commit=provenance()["commit"])[COLUMNS]
     if out.is_file():
         before = pd.read_csv(out)
-        table = pd.concat([before[before["part"] != part], table], ignore_index=True)
+        same = before.set_index(COLUMNS[:3]).index.isin(table.set_index(COLUMNS[:3]).index)
+        table = pd.concat([before[~same], table], ignore_index=True)
     table.to_csv(out, index=False, float_format="%.5g")
     print(pd.DataFrame(rows).to_string(index=False))
 
@@ -91,13 +96,17 @@ def indexing(asked: argparse.Namespace) -> list[dict]:
         label, index = (each.found for each in in_turn(who, asked.rounds, _log, uncounted=1))
     rows = []
     for what, turns in (("label", label), ("index", index)):
-        rates = [asked.images / turn["seconds"] for turn in turns]
-        rows.append(_spread(what, asked.images, "images per second", rates, "rounds"))
+        for clock, metric in (("seconds", "images per second"), ("processor", "images per processor second")):
+            rates = [asked.images / turn[clock] for turn in turns]
+            rows.append(_spread(what, asked.images, metric, rates, "rounds"))
         rows.append(_spread(what, asked.images, "peak MiB", [turn["peak_mib"] for turn in turns], "rounds"))
         size = [turn["bytes"] / asked.images for turn in turns]
         rows.append(_spread(what, asked.images, "bytes of the table per image", size, "rounds"))
-    ratios = [b["seconds"] / a["seconds"] for a, b in zip(label, index, strict=True)]
-    return [*rows, _spread("index", asked.images, "seconds as a multiple of label's", ratios, "rounds")]
+    ratios = [b["processor"] / a["processor"] for a, b in zip(label, index, strict=True)]
+    return [
+        *rows,
+        _spread("index", asked.images, "processor time as a multiple of label's", ratios, "rounds"),
+    ]
 
 
 def work_through(turns: Turns, folder: Path, what: str) -> None:
@@ -109,9 +118,10 @@ def work_through(turns: Turns, folder: Path, what: str) -> None:
     while True:
         turns.wait()
         with tempfile.TemporaryDirectory() as name:
-            out, began = Path(name, "out.parquet"), time.perf_counter()
+            out, began, processor = Path(name, "out.parquet"), time.perf_counter(), time.process_time()
             work(folder, out, schema, log=lambda _: None)
-            turns.tell(seconds=time.perf_counter() - began, bytes=out.stat().st_size)
+            taken = {"seconds": time.perf_counter() - began, "processor": time.process_time() - processor}
+            turns.tell(**taken, bytes=out.stat().st_size)
 
 
 # ---- answers among made vectors ---------------------------------------------------------------------
@@ -120,25 +130,20 @@ def work_through(turns: Turns, folder: Path, what: str) -> None:
 def answering(asked: argparse.Namespace) -> list[dict]:
     """Seconds to build, bytes, milliseconds to answer and recall of each way, at each size."""
     rows = []
-    ways = {
-        "index, exact": exact_index,
-        "index, graphs": graph_index,
-        "one array in memory, exact": array,
-        "LanceDB, exact": lance_exact,
-        "LanceDB, IVF_HNSW_SQ": lance_graph,
-    }
     for size in asked.vectors:
         given = {"size": size, "queries": asked.queries, "flat": asked.flat}
-        for name, way in ways.items():
-            (outcome,) = in_turn([Contestant(name, way, given)], 1, _log)
+        for name in asked.ways:
+            (outcome,) = in_turn([Contestant(name, WAYS[name], given)], 1, _log)
             if outcome.note:
                 _log(f"{name}: {outcome.note}")
                 continue
             turn = outcome.found[0]
             what = f"{name}{', flat' if asked.flat else ''}"
             rows.append(_spread(what, size, "milliseconds to answer", turn["times"], "questions"))
+            processor = [turn["processor"]]
+            rows.append(_spread(what, size, "processor milliseconds to answer", processor, ""))
             rows.append(_mean(what, size, f"recall at {TOP}", turn["recalls"]))
-            for metric in ("seconds to build", "bytes per vector", "peak_mib"):
+            for metric in ("processor seconds to build", "bytes per vector", "peak_mib"):
                 rows.append(_spread(what, size, metric.replace("_mib", " MiB"), [turn[metric]], ""))
     return rows
 
@@ -174,7 +179,7 @@ def _index(turns: Turns, size: int, queries: int, flat: bool, exact: bool) -> No
 
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "index.parquet")
-        began = time.perf_counter()
+        began = time.process_time()
         graphs = Graphs(path, DIMENSIONS, block=2**40 if exact else size * DIMENSIONS * 2)
         columns = pa.schema([("path", pa.string()), field_of(DIMENSIONS)])
         packing = {"compression": {"path": "SNAPPY", EMBEDDING: "NONE"}, "use_dictionary": ["path"]}
@@ -189,7 +194,7 @@ def _index(turns: Turns, size: int, queries: int, flat: bool, exact: bool) -> No
                     if not exact:
                         graphs.add(pd.DataFrame({EMBEDDING: some}))
             file.add_key_value_metadata(about({"dimensions": DIMENSIONS}, graphs))
-        built = time.perf_counter() - began
+        built = time.process_time() - began
         files = [file for file in Path(name).rglob("*") if file.is_file()]
         weight = sum(file.stat().st_size for file in files) / size
         table = VectorTable(path)
@@ -198,9 +203,9 @@ def _index(turns: Turns, size: int, queries: int, flat: bool, exact: bool) -> No
 
 def array(turns: Turns, size: int, queries: int, flat: bool) -> None:
     """All vectors in memory as one float32 array."""
-    began = time.perf_counter()
+    began = time.process_time()
     held = np.concatenate(list(made(size, 1, flat)))
-    built = time.perf_counter() - began
+    built = time.process_time() - began
 
     def answer(query: np.ndarray) -> np.ndarray:
         scores = held @ query
@@ -228,8 +233,6 @@ def _lance(turns: Turns, size: int, queries: int, flat: bool, exact: bool) -> No
         raise NotHereError("not installed: lancedb") from None
     import pyarrow as pa
 
-    os.environ["RUST_LOG"] = "error"
-
     def parts() -> Iterator[pa.RecordBatch]:
         for number, vectors in enumerate(made(size, 1, flat)):
             rows = np.arange(len(vectors)) + number * BATCH
@@ -240,11 +243,11 @@ def _lance(turns: Turns, size: int, queries: int, flat: bool, exact: bool) -> No
 
     columns = pa.schema([("row", pa.int64()), ("vector", pa.list_(pa.float16(), DIMENSIONS))])
     with tempfile.TemporaryDirectory() as name:
-        began = time.perf_counter()
+        began = time.process_time()
         table = lancedb.connect(name).create_table("photographs", parts(), schema=columns)
         if not exact:
             table.create_index("vector", config=HnswSq(distance_type="cosine"))
-        built = time.perf_counter() - began
+        built = time.process_time() - began
         weight = sum(file.stat().st_size for file in Path(name).rglob("*") if file.is_file()) / size
 
         def answer(query: np.ndarray) -> np.ndarray:
@@ -253,6 +256,16 @@ def _lance(turns: Turns, size: int, queries: int, flat: bool, exact: bool) -> No
             return search.to_arrow()["row"].to_numpy()
 
         _tell(turns, size, queries, flat, built, weight, answer)
+
+
+#: How questions are answered.
+WAYS = {
+    "index, exact": exact_index,
+    "index, graphs": graph_index,
+    "one array in memory, exact": array,
+    "LanceDB, exact": lance_exact,
+    "LanceDB, IVF_HNSW_SQ": lance_graph,
+}
 
 
 def _tell(
@@ -268,25 +281,26 @@ def _tell(
     asked = next(made(queries, 2, flat))
     turns.wait()
     answer(asked[0])
-    times, found = [], []
+    times, found, processor = [], [], time.process_time()
     for query in asked:
         began = time.perf_counter()
         found.append(answer(query))
         times.append(1000 * (time.perf_counter() - began))
+    processor = 1000 * (time.process_time() - processor) / queries
     true = truth(size, asked, flat)
     recalls = [len(set(map(int, a)) & set(b)) / TOP for a, b in zip(found, true.tolist(), strict=True)]
-    more = {"seconds to build": built, "bytes per vector": weight}
+    more = {"processor": processor, "processor seconds to build": built, "bytes per vector": weight}
     turns.tell(times=times, recalls=recalls, **more)
     turns.wait()
 
 
 def truth(size: int, asked: np.ndarray, flat: bool) -> np.ndarray:
-    """The rows with the greatest inner products, in full precision: shape (questions, TOP)."""
+    """The rows with the greatest inner products, in any order, in full precision: shape (questions, TOP)."""
     rows, scores = np.zeros((len(asked), 0), int), np.zeros((len(asked), 0), np.float32)
     for number, vectors in enumerate(made(size, 1, flat)):
         rows = np.hstack([rows, np.tile(np.arange(len(vectors)) + number * BATCH, (len(asked), 1))])
         scores = np.hstack([scores, asked @ vectors.T])
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+        best = np.argpartition(-scores, TOP - 1, axis=1)[:, :TOP]
         rows, scores = np.take_along_axis(rows, best, 1), np.take_along_axis(scores, best, 1)
     return rows
 

@@ -149,11 +149,12 @@ def found_view(found: pd.DataFrame, folder: Path, attributes: Sequence[str] = ()
     small = _small_copies(folder, found["path"].tolist())
     cells = []
     for row in found.to_dict("records"):
-        uri, width, height = small[row["path"]] or ("", SIDE, SIDE)
-        words_below = escape(f"{row['score']:.2f}: {labels_in_words(row, attributes)}")
-        name = escape(plain(row["path"]), quote=True)
-        picture = f'<img src="{uri}" width="{width}" height="{height}" alt="Photograph {name}">'
-        cells.append(f"<td>{picture}<br>{words_below}</td>")
+        picture, name = "can no longer be read", escape(plain(row["path"]))
+        if small[row["path"]]:
+            uri, width, height = small[row["path"]]
+            picture = f'<img src="{uri}" width="{width}" height="{height}" alt="Photograph {name}">'
+        below = escape(f"{row['score']:.2f}: {labels_in_words(row, attributes)}")
+        cells.append(f"<td>{picture}<br>{below}</td>")
     return View(f"<table><tr>{''.join(cells)}</tr></table>", found.to_string(index=False))
 
 
