@@ -1,4 +1,4 @@
-"""Hours and device-hours of labels and of a training, computed from a table of rates.
+"""Hours and device-hours of labels, an index and a training, computed from a table of rates.
 
     python benchmarks/costs.py                          # prints the tables
     python benchmarks/costs.py --page docs/scale.md     # puts them into the page, between its two marks
@@ -71,9 +71,10 @@ def training_cost(
 
 
 def tables(measured: Mapping) -> str:
-    """The page's tables in Markdown: labels, trainings, stored pixels, and the rates behind them."""
+    """The page's tables in Markdown: labels, indexes, trainings, stored pixels, and the rates behind them."""
     parts = [
         "\n".join(_labels(measured)),
+        "\n".join(_indexes(measured)),
         "\n".join(_trainings(measured)),
         "\n".join(_storage(measured)),
         "\n".join(_sources(measured)),
@@ -118,6 +119,50 @@ def _labels(measured: Mapping) -> Iterator[str]:
                     f"| {scale['name']} | {machine['name']} | {found['model']} | {_time(cost.hours)} | "
                     f"{_number(cost.device_hours)} | {cost.limit} | {_kind(found)} |"
                 )
+
+
+def index_cost(images: int, dimensions: int, measured: Mapping) -> dict[str, float]:
+    """What an index takes beside the labels, on one core.
+
+    Args:
+        images: How many.
+        dimensions: Of an embedding; time and bytes of graphs are taken to grow with it.
+        measured: ``dimensions`` at which it was measured, ``path_and_labels`` (bytes of an image), ``block``
+            (bytes of embeddings of a graph), ``graph_bytes`` (of an image), ``graph_rate`` (images a second),
+            ``exact`` (seconds to compare an image) and ``graph`` (seconds to pass a graph).
+
+    Returns:
+        ``table`` and ``graphs`` in bytes; ``build`` in hours; ``exact`` and ``answer`` in seconds: to compare
+        every image, and to pass all graphs and compare the rest.
+    """
+    wider = dimensions / measured["dimensions"]
+    rows = measured["block"] // (2 * dimensions)
+    blocks, rest = divmod(images, rows)
+    return {
+        "table": images * (measured["path_and_labels"] + 2 * dimensions),
+        "graphs": blocks * rows * measured["graph_bytes"] * wider,
+        "build": blocks * rows * wider / measured["graph_rate"] / HOUR,
+        "exact": images * measured["exact"] * wider,
+        "answer": blocks * measured["graph"] * wider + rest * measured["exact"] * wider,
+    }
+
+
+def _indexes(measured: Mapping) -> Iterator[str]:
+    yield "| Index of | by | table | graphs | making them, a core | an answer, a core | without graphs |"
+    yield "|---|---|--:|--:|--:|--:|--:|"
+    for scale in measured["scales"]:
+        for name, dimensions in measured["index"]["models"].items():
+            cost = index_cost(scale["images"], dimensions, measured["index"])
+            table, graphs = (f"{_number(cost[what] / 1e9)} GB" for what in ("table", "graphs"))
+            build, answer, exact = (
+                _time(hours) for hours in (cost["build"], cost["answer"] / HOUR, cost["exact"] / HOUR)
+            )
+            kind = "" if dimensions == measured["index"]["dimensions"] else ", **an estimate**"
+            made = f"{graphs} | {build}" if cost["graphs"] else "none | "
+            yield (
+                f"| {scale['name']} | {name}, {dimensions} dimensions{kind} | {table} | {made} "
+                f"| {answer} | {exact} |"
+            )
 
 
 def _trainings(measured: Mapping) -> Iterator[str]:

@@ -21,6 +21,7 @@ import drawn_images
 import growth
 import same_accuracy
 import scaling
+import search
 import throughput
 import turns
 from turns import Contestant, NotHereError, Outcome, in_turn
@@ -148,6 +149,34 @@ def test_what_cannot_be_measured_is_refused(main, given, named, capsys):
     assert named in capsys.readouterr().err
 
 
+def test_search_measures_all_and_writes_rows_in_the_place_of_older_ones(
+    tmp_path, in_one_process, monkeypatch, capsys
+):
+    monkeypatch.setattr(search, "in_turn", throughput.in_turn)
+    out = tmp_path / "s.csv"
+    ways = ["index, exact", "index, graphs", "one array in memory, exact"]
+    sizes = ["--vectors", "300", "2000", "--queries", "5", "--ways", *ways]
+    search.main(["--out", str(out), *sizes, "--images", "8", "--rounds", "2", *TINY])
+    table = pd.read_csv(out)
+    recall = table[table["metric"] == "recall at 10"].set_index(["what", "size"])["value"]
+    exact = recall[recall.index.get_level_values(0) != "index, graphs"]
+    assert (
+        len(recall) == (6 if importlib.util.find_spec("usearch") else 4)
+        and (exact >= 0.98).all()
+        and (recall > 0.8).all()
+    )
+    assert set(table["part"]) == {"index", "answer"} and table["command"].str.startswith("python").all()
+    rates = table[table["metric"] == "images per second"].set_index("what")
+    assert set(rates.index) == {"label", "index"} and (rates["low"] <= rates["high"]).all()
+    weight = table[(table["metric"] == "bytes per vector") & (table["what"] == "index, exact")]
+    assert weight["value"].between(256, 320).all()
+    search.main(["--out", str(out), "--images", "0", "--vectors", "300", "--queries", "3", "--ways", ways[0]])
+    again = pd.read_csv(out)
+    assert len(again) == len(table)
+    assert set(again[again["n"] == 3]["what"]) == {"index, exact"}
+    assert "milliseconds to answer" in capsys.readouterr().out
+
+
 # ---- turns ------------------------------------------------------------------------------------------
 
 
@@ -234,6 +263,17 @@ def test_costs_by_hand():
     assert (model.hours, model.limit) == (pytest.approx(4.0), "model")
     alone = costs.label_cost(7_200_000, rate=1000, reading=100, machine={**machine, "cores": None})
     assert (alone.hours, alone.limit) == (pytest.approx(1.0), "model")
+    known = {
+        "dimensions": 100, "path_and_labels": 50, "block": 200_000, "graph_bytes": 400, "graph_rate": 500,
+        "exact": 1e-6, "graph": 1e-3,
+    }  # fmt: skip
+    # Blocks of 1,000 images: two full ones and 300 more; half as many rows a block at twice the dimensions.
+    assert costs.index_cost(2300, 100, known) == pytest.approx(
+        {"table": 2300 * 250, "graphs": 800_000, "build": 4 / 3600, "exact": 2.3e-3, "answer": 2.3e-3}
+    )
+    assert costs.index_cost(1600, 200, known) == pytest.approx(
+        {"table": 1600 * 450, "graphs": 1500 * 800, "build": 6 / 3600, "exact": 3.2e-3, "answer": 6.2e-3}
+    )
     # 3.6 M decoded at 10 × 100/s: 1 h; 5 × .8 × 3.6 M at 2 × .5 × 400/s: 10 h.
     trained = costs.training_cost(3_600_000, 5, 400, 100, 0.8, machine)
     assert (trained.hours, trained.device_hours, trained.limit) == (

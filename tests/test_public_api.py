@@ -16,10 +16,10 @@ def test_every_step_of_an_audit_is_there(name):
     assert callable(getattr(audit, name))
 
 
-@pytest.mark.parametrize("name", ["label_folder", "predict_folder"])
+@pytest.mark.parametrize("name", ["label_folder", "predict_folder", "index_folder", "search_folder"])
 def test_public_functions_show_their_use(name):
     function = getattr(swatchbook, name)
-    assert f">>> images, broken = {name}(" in function.__doc__
+    assert f">>> {'found' if name == 'search_folder' else 'images, broken'} = {name}(" in function.__doc__
 
 
 @pytest.mark.parametrize("package", [swatchbook, audit])

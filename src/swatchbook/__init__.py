@@ -13,13 +13,23 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-__all__ = ["Schema", "Study", "__version__", "label_folder", "predict_folder"]
+__all__ = [
+    "Schema",
+    "Study",
+    "__version__",
+    "index_folder",
+    "label_folder",
+    "predict_folder",
+    "search_folder",
+]
 
 _HOMES = {
     "Schema": "swatchbook.schema",
     "Study": "swatchbook.studies.study",
+    "index_folder": "swatchbook.bulk.index",
     "label_folder": "swatchbook.bulk.folder",
     "predict_folder": "swatchbook.bulk.folder",
+    "search_folder": "swatchbook.bulk.search",
 }
 
 

@@ -12,7 +12,10 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from swatchbook.validation import Checked, in_words
 
 SEVERAL = ";"  # between the classes of one cell, where an image may have several
-RESERVED = ("unknown", "all", "", "image_id", "annotator", "stratum", "weight", "path", "folder", "split")
+RESERVED = (
+    *("unknown", "all", "", "image_id", "annotator", "stratum", "weight", "path", "folder", "split"),
+    "embedding",
+)
 
 
 class SchemaError(ValueError):

@@ -92,17 +92,21 @@ def labeller(tmp_path_factory) -> str:
     return small_labeller(tmp_path_factory.mktemp("labeller") / "small")
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
+def write_photographs(folder: Path) -> Path:
     """Eight pictures of noise under names of many kinds."""
     rng = np.random.default_rng(1)
     for name in NAMES:
-        path = tmp_path / "photographs" / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         colour = rng.integers(0, 256, 3)
         noise = rng.integers(-40, 40, (40, 30, 3))
         Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8)).save(path)
-    return tmp_path / "photographs"
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return write_photographs(tmp_path / "photographs")
 
 
 def below(folder: Path) -> list[str]:

@@ -23,6 +23,7 @@ from PIL import Image
 from swatchbook.bulk import folder as predicting
 from swatchbook.bulk import ray_cluster
 from swatchbook.bulk.folder import Labelling, label_folder, predict_folder
+from swatchbook.bulk.index import index_folder
 from swatchbook.bulk.ray_cluster import ClusterError, Machines, Worker, claim, identity_of
 from swatchbook.labeller.cosines import CosineEncoder
 from swatchbook.labeller.shards import encode_in_shards, read_shard, shard_file
@@ -194,6 +195,15 @@ def test_predictions_are_the_bytes_of_one_machine(folder, tmp_path, on_one_machi
     assert many.read_bytes() == one.read_bytes()
     assert Path(f"{many}.broken.csv").read_bytes() == Path(f"{one}.broken.csv").read_bytes()
     assert pd.read_csv(many).nunique()["color_confidence"] > IMAGES / 2
+
+
+def test_an_index_is_the_bytes_of_one_machine(folder, labeller, tmp_path, on_one_machine, in_this_process):
+    one, many = tmp_path / "one.parquet", tmp_path / "many.parquet"
+    given = (Schema.load("wardrobe"),)
+    index_folder(folder, one, *given, labeller=labeller, log=quiet)
+    written, broken = index_folder(folder, many, *given, labeller=labeller, machines=machines(), log=quiet)
+    assert (written, broken["path"].tolist()) == (IMAGES - 1, [BROKEN])
+    assert many.read_bytes() == one.read_bytes()
 
 
 def test_more_cores_than_any_machine_has_are_refused(folder, labeller, schema, tmp_path, in_this_process):

@@ -82,6 +82,8 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
             "predict",
             "example: swatchbook predict ~/photographs --model runs/demo/models/tower --out labels.csv",
         ),
+        ("index", "example: swatchbook index ~/photographs --out index.parquet"),
+        ("search", 'example: swatchbook search index.parquet "a striped shirt" --where color=blue'),
         ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
     ],
 )

@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from swatchbook.report import contact_sheet
-from swatchbook.report.contact_sheet import Sheet, plain
+from swatchbook.report.contact_sheet import Sheet, found_page, found_view, plain
 from swatchbook.schema import Attribute, Schema
 from tests.browser import check_page, open_page
 
@@ -188,3 +188,39 @@ def test_hostile_names_are_text_in_a_browser_without_a_network(asked, tmp_path, 
         assert window.locator("script, b, main i:not(.swatch)").count() == 0
         shown = set(window.locator("section:first-of-type bdi").all_text_contents())
     assert shown == {plain(name) for name in names} and problems == []
+
+
+def test_what_was_found_is_shown_in_its_order_with_names_as_text(asked, tmp_path):
+    names = [*HOSTILE[:3], "gone.jpg"]
+    photographs(tmp_path, [*HOSTILE[:2], HOSTILE[2]])
+    found = pd.DataFrame(
+        {
+            "path": names,
+            "score": [0.9, 0.812, 0.4, -0.1],
+            "color": ["red", None, "blue", None],
+            "pattern": ["<b>dots</b>", "<b>dots</b>", None, None],
+        }
+    )
+    page = BeautifulSoup(found_page(found, tmp_path, asked, {"text": "a <b>red</b> one"}), "html.parser")
+    assert [bdi.text for bdi in page.find_all("bdi")] == [plain(name) for name in names]
+    assert [d.text for d in page.find_all("div", class_="labels")] == [
+        "red, <b>dots</b>",
+        "<b>dots</b>",
+        "blue",
+    ]
+    assert [d.text.split() for d in page.find_all("div", class_="sure")][1] == ["2", "0.81"]
+    assert len(page.find_all("img")) == 3 and len(page.find_all("div", class_="lost")) == 1
+    assert not page.find_all(["script", "b", "iframe"])
+    view = BeautifulSoup(found_view(found, tmp_path, ["color"]).html, "html.parser")
+    cells = view.find_all("td")
+    assert [cell.text for cell in cells] == [
+        "0.90: red",
+        "0.81: ",
+        "0.40: blue",
+        "can no longer be read-0.10: ",
+    ]
+    assert [img["alt"] for img in view.find_all("img")] == [f"Photograph {name}" for name in names[:3]]
+    assert not view.find_all(["script", "b"])
+    distant = found_page(found.assign(distance=0.25), tmp_path, asked, {})
+    assert "each with its distance" in distant and distant.count("0.25") == 4
+    assert "No photograph answers." in found_page(found.head(0), tmp_path, asked, {})

@@ -1,5 +1,7 @@
-"""Any folder of photographs → one table, on one machine or on many.
+"""Any folder of photographs → one table, or an index to search in, on one machine or on many.
 
-`folder` has the public functions, `classifier` is a trained model as an encoder of images, `table` writes the
-answers as they come, `ray_cluster` spreads the encoding over machines (extra ``ray``).
+`folder` labels and predicts, `classifier` is a trained model as an encoder of images, `table` writes the
+answers as they come, `ray_cluster` spreads the encoding over machines (extra ``ray``). `index` keeps the
+embeddings too, `vectors` is the file that holds them and finds the nearest (extra ``search``), `search` asks
+it in words or by a photograph.
 """

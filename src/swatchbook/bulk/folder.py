@@ -79,15 +79,10 @@ def label_folder(
         ClusterError: If Ray is not installed or not reached, ``<out>.partial`` holds another job's shards,
             or a worker fails; the shards that are done are kept.
     """
-    kind, _, place = labeller.partition(":")
-    if machines is not None and kind == "local-dir" and place:
-        name = f"{kind}:{Path(place).absolute()}"  # workers start in other folders
-    else:
-        name = labeller
-    job = Labelling(schema, name, logit_scale, abstain)
+    job = Labelling(schema, found_from_anywhere(labeller), logit_scale, abstain)
     html = None if html is None else checked(html, PAGES, "html")
     facts = {"labeller": labeller, "schema": schema.name}
-    return _answered(job, folder, out, machines, None, log, html=html, facts=facts)
+    return answered(job, folder, out, machines, None, log, html=html, facts=facts)
 
 
 def predict_folder(
@@ -120,19 +115,29 @@ def predict_folder(
         StoreError: If a file cannot be written, or another command is writing it.
         ClusterError: As `label_folder`.
     """
-    return _answered(Prediction(Path(model_dir).absolute()), folder, out, machines, device, log)
+    return answered(Prediction(Path(model_dir).absolute()), folder, out, machines, device, log)
 
 
-def _answered(
+def answered(
     job: Job,
     folder: str | Path,
     out: str | Path,
     machines: Machines | None,
     device: str | None,
     log: Callable[[str], object],
-    **sheet: object,
+    **more: object,
 ) -> tuple[int, pd.DataFrame]:
-    """Encode the photographs here or on a cluster, and write the table."""
+    """Encode the photographs here or on a cluster, and write the table.
+
+    Args:
+        job: What is asked.
+        folder: As of `predict_folder`, like those that follow.
+        out: A table.
+        machines: None for this one.
+        device: None for the best there is.
+        log: Called with a line about the model.
+        **more: Further arguments of `table.answer_folder`.
+    """
     out, folder = checked(out), Path(folder)
 
     def here(paths: list[str], shards: Path) -> Iterator[Encoded]:
@@ -143,7 +148,13 @@ def _answered(
     def on_cluster(paths: list[str], shards: Path) -> Iterator[Encoded]:
         yield from encode_on_cluster(job, machines, folder, paths, shards, log)
 
-    return answer_folder(folder, out, job, here if machines is None else on_cluster, **sheet)
+    return answer_folder(folder, out, job, here if machines is None else on_cluster, **more)
+
+
+def found_from_anywhere(labeller: str) -> str:
+    """A labeller's name, that of a folder by its absolute path: workers start in other folders."""
+    kind, _, place = labeller.partition(":")
+    return f"{kind}:{Path(place).absolute()}" if kind == "local-dir" and place else labeller
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +50,21 @@ class Job(Protocol):
         """The model's values → a column of each attribute's name and ``<attribute>_confidence``."""
 
 
+@dataclass(frozen=True)
+class Extra:
+    """What a Parquet table holds beside paths and answers.
+
+    Attributes:
+        fields: Further columns, which the job's answers have.
+        each: Called with the answers of every part, in order.
+        about: Called when all parts have passed; what it returns goes into the file's own metadata.
+    """
+
+    fields: Sequence[pa.Field]
+    each: Callable[[pd.DataFrame], object]
+    about: Callable[[], Mapping[str, str]]
+
+
 def checked(out: str | Path, suffixes: Sequence[str] = SUFFIXES, what: str = "out") -> Path:
     """Where a file goes, if one can go there.
 
@@ -72,6 +88,7 @@ def answer_folder(
     *,
     html: Path | None = None,
     facts: Mapping[str, str] | None = None,
+    extra: Extra | None = None,
 ) -> tuple[int, pd.DataFrame]:
     """Answer for every photograph below a folder and write the answers.
 
@@ -82,6 +99,7 @@ def answer_folder(
         encode: Files and the folder of shards → their values, in the order of the files.
         html: Where a contact sheet goes, if one is wanted.
         facts: Name → value, shown at the head of the sheet.
+        extra: What else a Parquet table holds.
 
     Returns:
         How many photographs the table holds; and the broken files, ``path`` (below the folder), ``reason``.
@@ -99,8 +117,10 @@ def answer_folder(
             parts = _answers(listed, encode(listed["path"].tolist(), shards), job, lost)
             if html:
                 page, parts = _with_sheet(job.schema, parts)
-            write = _write_csv if out.suffix == ".csv" else _write_parquet
-            work.write(table, lambda path: write(path, parts, job.schema))
+            if out.suffix == ".csv":
+                work.write(table, lambda path: _write_csv(path, parts))
+            else:
+                work.write(table, lambda path: _write_parquet(path, parts, job.schema, extra))
             if len(lost) == len(listed):
                 shutil.rmtree(shards)
                 raise DataError(_all_broken(folder, lost))
@@ -152,18 +172,28 @@ def _with_sheet(
     return sheet.page, passing()
 
 
-def _write_parquet(path: Path, parts: Iterable[pd.DataFrame], schema: Schema) -> None:
-    """A row group a part."""
+def _write_parquet(
+    path: Path, parts: Iterable[pd.DataFrame], schema: Schema, extra: Extra | None = None
+) -> None:
+    """A row group a part; pages carry checksums, by which a reader finds damage."""
     fields = [("path", pa.string())]
     for name in schema.names:
         fields += [(name, pa.string()), (f"{name}_confidence", pa.float64())]
-    columns = pa.schema(fields)
-    with pq.ParquetWriter(path, columns) as file:
+    columns = pa.schema([*fields, *(extra.fields if extra else ())])
+    # Columns of bytes hold numbers that neither a dictionary nor compression makes smaller.
+    words = [field.name for field in columns if not pa.types.is_fixed_size_binary(field.type)]
+    packing = {field.name: "SNAPPY" if field.name in words else "NONE" for field in columns}
+    options = {"use_dictionary": words, "write_statistics": words, "compression": packing}
+    with pq.ParquetWriter(path, columns, write_page_checksum=True, **options) as file:
         for part in parts:
             file.write_table(pa.Table.from_pandas(part, schema=columns, preserve_index=False))
+            if extra:
+                extra.each(part)
+        if extra:
+            file.add_key_value_metadata(dict(extra.about()))
 
 
-def _write_csv(path: Path, parts: Iterable[pd.DataFrame], _: Schema) -> None:
+def _write_csv(path: Path, parts: Iterable[pd.DataFrame]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         for number, part in enumerate(parts):
             write_csv(part, file, header=number == 0, float_format="%.6f")

@@ -23,7 +23,7 @@ def label_parser(commands: argparse._SubParsersAction) -> None:
         "on where it was when it is given again. Files that cannot be read are listed in OUT.broken.csv.",
         epilog="example:  swatchbook label ~/photographs --out labels.csv --html labels.html",
     )
-    _table_options(label)
+    table_options(label)
     label.add_argument(
         "--schema",
         default="textilenet",
@@ -63,7 +63,7 @@ def predict_parser(commands: argparse._SubParsersAction) -> None:
         "again. Files that cannot be read are listed in OUT.broken.csv.",
         epilog="example:  swatchbook predict ~/photographs --model runs/demo/models/tower --out labels.csv",
     )
-    _table_options(predict)
+    table_options(predict)
     predict.add_argument(
         "--model",
         required=True,
@@ -73,11 +73,12 @@ def predict_parser(commands: argparse._SubParsersAction) -> None:
     predict.set_defaults(run=_predict)
 
 
-def _table_options(parser: argparse.ArgumentParser) -> None:
+def table_options(
+    parser: argparse.ArgumentParser, out: str = "table to write, labels.parquet or labels.csv"
+) -> None:
+    """Add what every command over a folder takes: the folder, the table, and many machines."""
     parser.add_argument("folder", metavar="DIR", help="folder of photographs, nested or flat")
-    parser.add_argument(
-        "--out", required=True, metavar="FILE", help="table to write, labels.parquet or labels.csv"
-    )
+    parser.add_argument("--out", required=True, metavar="FILE", help=out)
     many = parser.add_argument_group("many machines (extra 'ray')")
     many.add_argument(
         "--ray",
@@ -96,7 +97,7 @@ def _table_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _machines(arguments: argparse.Namespace) -> Machines | None:
+def machines_of(arguments: argparse.Namespace) -> Machines | None:
     """The machines that were asked for; None where this one does it alone."""
     given = {n: v for n in ("workers", "cpus", "address") if (v := getattr(arguments, n)) is not None}
     if not arguments.ray:
@@ -109,7 +110,7 @@ def _machines(arguments: argparse.Namespace) -> Machines | None:
 
 
 def _label(arguments: argparse.Namespace) -> int:
-    machines = _machines(arguments)
+    machines = machines_of(arguments)
     from swatchbook.bulk.folder import label_folder
     from swatchbook.schema import Schema
 
@@ -118,31 +119,33 @@ def _label(arguments: argparse.Namespace) -> int:
         "logit_scale": arguments.temperature,
         "abstain": not arguments.no_abstain,
         "html": None if arguments.html is None else Path(arguments.html),
-        "log": _to_stderr,
+        "log": to_stderr,
     }
     schema = Schema.load(arguments.schema)
     written, broken = label_folder(arguments.folder, arguments.out, schema, machines=machines, **given)
-    _tell(written, len(broken), arguments.out)
+    tell(written, len(broken), arguments.out)
     if arguments.html is not None:
         print(f"{arguments.html}: contact sheet")
     return 0
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    machines = _machines(arguments)
+    machines = machines_of(arguments)
     from swatchbook.bulk.folder import predict_folder
 
     asked = (arguments.folder, arguments.out, arguments.model)
-    written, broken = predict_folder(*asked, machines=machines, log=_to_stderr)
-    _tell(written, len(broken), arguments.out)
+    written, broken = predict_folder(*asked, machines=machines, log=to_stderr)
+    tell(written, len(broken), arguments.out)
     return 0
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Say something that is no result."""
     print(line, file=sys.stderr, flush=True)
 
 
-def _tell(images: int, broken: int, out: str) -> None:
+def tell(images: int, broken: int, out: str) -> None:
+    """Say how many photographs a table holds and how many files are not in it."""
     print(f"{out}: {images:,} photographs")
     if broken:
         print(f"{out}.broken.csv: {broken:,} files that cannot be read, with reasons")

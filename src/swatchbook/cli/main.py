@@ -1,4 +1,4 @@
-"""The `swatchbook` command: run the study, label or predict a folder of photographs, audit a run."""
+"""The `swatchbook` command: run the study, label, predict or search a folder of photographs, audit a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from swatchbook import __version__
 from swatchbook.cli.audit import audit_parser, with_check
 from swatchbook.cli.label import label_parser, predict_parser
+from swatchbook.cli.search import index_parser, search_parser
 from swatchbook.pipeline import ConfigError
 from swatchbook.studies import DEFAULT_PROFILE, PROFILES, spec_of
 
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     _train_parser(commands)
     label_parser(commands)
     predict_parser(commands)
+    index_parser(commands)
+    search_parser(commands)
     audit_parser(commands)
 
     report = commands.add_parser(

@@ -133,7 +133,7 @@ class Labeller:
         Source:
             Prompt ensembling of Radford et al. (2021), arXiv 2103.00020, section 3.1.4.
         """
-        return {a.name: np.stack([self._mean_text(a.prompts(label)) for label in a.classes]) for a in schema}
+        return {a.name: np.stack([self.embed_text(a.prompts(label)) for label in a.classes]) for a in schema}
 
     def encode(self, images: Iterable[str | Path | Image.Image], batch: int = 64) -> np.ndarray:
         """Embed images, read and shrunk by several threads while the model works.
@@ -162,14 +162,15 @@ class Labeller:
         views = self.normalise(torch.stack(tensors).to(self.device))
         return self.model.encode_image(views, normalize=True).float().cpu().numpy()
 
+    @torch.inference_mode()
+    def embed_text(self, sentences: Iterable[str]) -> np.ndarray:
+        """Embed sentences as one: the mean of their normalised embeddings, float32, of length 1."""
+        found = self.model.encode_text(self.tokenizer(list(sentences)).to(self.device), normalize=True)
+        return torch.nn.functional.normalize(found.mean(0), dim=-1).float().cpu().numpy()
+
     def _seen(self, image: str | Path | Image.Image) -> torch.Tensor:
         known = isinstance(image, Image.Image)
         return self.shrink(image.convert("RGB") if known else decode(read_bytes(str(image))))
-
-    @torch.inference_mode()
-    def _mean_text(self, prompts: Iterable[str]) -> np.ndarray:
-        found = self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True)
-        return torch.nn.functional.normalize(found.mean(0), dim=-1).float().cpu().numpy()
 
 
 def halved(

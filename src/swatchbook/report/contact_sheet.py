@@ -1,7 +1,8 @@
-"""A contact sheet: the photographs that a labeller is least sure of, label by label, as one HTML file.
+"""A contact sheet: photographs and labels as one HTML file that opens with the network off, without script.
 
-What it doubts is where a person's look is worth most. The file holds small copies of the photographs, opens
-with the network off and runs no script; its contents are the picker of attribute and label.
+`Sheet` shows those that a labeller is least sure of, label by label: what it doubts is where a person's look
+is worth most; its contents are the picker of attribute and label. `found_page` and `found_view` show what a
+search has found.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
-from swatchbook.report.display import SWATCHES, words
+from swatchbook.report.display import SWATCHES, View, words
 from swatchbook.schema import Attribute, Schema
 
 CARDS = 1000  # on a sheet: about 6 MB
@@ -75,21 +77,14 @@ class Sheet:
         rows = dict(iter(shown.groupby(["attribute", "label"], sort=False)))
         sections = [self._section(n, a, rows, small) for n, a in enumerate(self._schema, start=1)]
         cards = sum(len(group["cards"]) for section in sections for group in section["groups"])
-        pages = Environment(
-            loader=PackageLoader(__package__, "templates/page"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        return pages.get_template("contact_sheet.html.j2").render(
+        return _rendered(
+            "contact_sheet",
             title=f"Contact sheet of {plain(Path(folder).absolute().name) or folder}",
             facts={"photographs": f"{self._seen:,}", **facts},
             sections=sections,
             most=most,
             whole=cards == self._seen * len(self._schema.names),
             abstained=any(not label for _, label in self._counts),
-            side=SIDE,
         )
 
     def _section(
@@ -124,6 +119,59 @@ class Sheet:
                 )
         absent = [words(label) for label in attribute.classes if (name, label) not in rows]
         return {"anchor": f"attribute-{number}", "name": words(name), "groups": groups, "absent": absent}
+
+
+def found_page(found: pd.DataFrame, folder: Path, schema: Schema, facts: Mapping[str, str]) -> str:
+    """What a search has found as HTML, the best first.
+
+    Args:
+        found: ``path`` (below the folder), ``score``, perhaps ``distance``, and labels and confidences.
+        folder: Where the photographs lie.
+        schema: Gives the attributes.
+        facts: Name → value, shown under the title.
+    """
+    measure = "distance" if "distance" in found else "score"
+    small = _small_copies(folder, found["path"].tolist())
+    cards = [
+        {
+            "name": plain(row["path"]),
+            "picture": small[row["path"]],
+            "score": f"{row[measure]:.2f}",
+            "labels": labels_in_words(row, schema.names),
+        }
+        for row in found.to_dict("records")
+    ]
+    return _rendered("found", title="What the search has found", facts=facts, found=cards, measure=measure)
+
+
+def found_view(found: pd.DataFrame, folder: Path, attributes: Sequence[str] = ()) -> View:
+    """What a search has found, in a row of pictures for a notebook; arguments as of `found_page`."""
+    small = _small_copies(folder, found["path"].tolist())
+    cells = []
+    for row in found.to_dict("records"):
+        picture, name = "can no longer be read", escape(plain(row["path"]))
+        if small[row["path"]]:
+            uri, width, height = small[row["path"]]
+            picture = f'<img src="{uri}" width="{width}" height="{height}" alt="Photograph {name}">'
+        below = escape(f"{row['score']:.2f}: {labels_in_words(row, attributes)}")
+        cells.append(f"<td>{picture}<br>{below}</td>")
+    return View(f"<table><tr>{''.join(cells)}</tr></table>", found.to_string(index=False))
+
+
+def labels_in_words(row: Mapping[str, object], attributes: Sequence[str]) -> str:
+    """The labels of a photograph, those that it has, such as ``red, polka dot``."""
+    return ", ".join(words(row[name]) for name in attributes if pd.notna(row[name]))
+
+
+def _rendered(template: str, **content: object) -> str:
+    pages = Environment(
+        loader=PackageLoader(__package__, "templates/page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template(f"{template}.html.j2").render(side=SIDE, **content)
 
 
 Copy = tuple[str, int, int]  # a data URI, and its width and height in pixels
