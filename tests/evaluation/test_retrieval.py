@@ -140,9 +140,9 @@ def test_chance_and_ceilings_are_what_a_search_by_lot_and_by_attributes_reaches(
     n = 40
     captions = [f"caption {i % 25}" for i in range(n)]
     attributes = (np.arange(n) % 11)[:, None] == np.arange(11)
-    table = references(captions, attributes, rng).set_index(
-        ["model", "task", "direction", "metric", "k"]
-    )["value"]
+    table = references(captions, attributes, rng).set_index(["model", "task", "direction", "metric", "k"])[
+        "value"
+    ]
     equal = pd.factorize(np.array(captions))[0]
     trials, kinds = 4000, np.argmax(attributes, axis=1)
     hits = {"chance": [], "same": [], "bag": []}
@@ -186,7 +186,10 @@ def test_a_perfect_encoder_of_captions_meets_its_ceiling(rng):
 
 
 def test_a_difference_is_paired_and_between_two_stages(rng):
-    one, other = ranks_of([1, 3, 6, 20], list("abcd")), ranks_of([1, 1, 6, 20], list("abcd")).assign(stage="2")
+    one, other = (
+        ranks_of([1, 3, 6, 20], list("abcd")),
+        ranks_of([1, 1, 6, 20], list("abcd")).assign(stage="2"),
+    )
     weights = drawn(list("abcd"), rng, 60)
     found = retrieval.retrieval_statistics(pd.concat([one, other]), weights)
     table = retrieval.difference_table(found, [(("m", "2"), ("m", "1"))])

@@ -113,7 +113,8 @@ def retrieval_statistics(ranks: pd.DataFrame, weights: np.ndarray, ks: Sequence[
         ks: Which k.
 
     Returns:
-        `COLUMNS` up to k → statistic: task ``exact pair`` or ``same caption``, metrics ``recall`` (with its k),
+        `COLUMNS` up to k → statistic: task ``exact pair`` or ``same caption``, metrics ``recall`` (with its
+        k),
         ``median_rank`` and ``mrr``.
 
     Raises:
@@ -246,7 +247,10 @@ def difference_table(
     """
     rows: dict[tuple, Replicates] = {}
     for ours, theirs in pairs:
-        of = [{key[2:]: found for key, found in statistics.items() if key[:2] == name} for name in (ours, theirs)]
+        of = [
+            {key[2:]: found for key, found in statistics.items() if key[:2] == name}
+            for name in (ours, theirs)
+        ]
         both = [key for key in of[0] if key in of[1]]
         found = differences([{key: of[0][key] for key in both}], [{key: of[1][key] for key in both}])
         rows |= {(*ours, *theirs, *key): value for key, value in found.items()}
@@ -262,7 +266,8 @@ def known_table(here: Statistics, there: Statistics, level: float = 0.95) -> pd.
         level: Confidence level of the intervals.
 
     Returns:
-        `COLUMNS` up to k, ``known`` (of the others), ``value``, ``low, high`` (of the difference, both samples'
+        `COLUMNS` up to k, ``known`` (of the others), ``value``, ``low, high`` (of the difference, both
+        samples'
         errors counted), ``n, interval`` and ``covered``, whether it holds 0.
     """
     both = [key for key in here if key in there]
