@@ -23,7 +23,8 @@ RANKS = ["model", "stage", "direction", "item", "rank", "pool"]
 
 def challenge(store: Store, seed: str) -> dict[str, pd.DataFrame]:
     """Scores, and what else there is of answers, operating points and agreement."""
-    columns = ["model", "variant", "split", "group", "class", "metric", "value", "low", "high", "n", "interval"]
+    columns = ["model", "variant", "split", "group", "class", "metric"]
+    columns += ["value", "low", "high", "n", "interval"]
     systems = store.read_table("tables/challenge_systems.csv")
     ours = systems[systems["model"].str.startswith("ours_")]
     seeds = "; ".join(

@@ -175,10 +175,10 @@ def test_category_and_attributes_are_scored_as_document_002_has_it(tmp_path):
     targets = {name: torch.from_numpy(values) for name, values in task.targets().items()}
     losses = task.loss(outputs, Batch(targets, dict.fromkeys(SCHEMA.names, 12)))
     by_hand = torch.nn.functional.cross_entropy(outputs["category"], targets["category"])
-    assert float(losses["category"]) == pytest.approx(float(by_hand), rel=1e-5)
+    assert losses["category"].item() == pytest.approx(by_hand.item(), rel=1e-5)
     members = torch.nn.functional.one_hot(targets["hat"], 3).float()
     by_hand = torch.nn.functional.binary_cross_entropy_with_logits(outputs["hat"], members)
-    assert float(losses["hat"]) == pytest.approx(float(by_hand), rel=1e-5)
+    assert losses["hat"].item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert "pairs" not in losses
 
 

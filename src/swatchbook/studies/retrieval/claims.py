@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -134,15 +134,26 @@ def _fact(verdict: str, sentence: str) -> Callable[[Evidence], Verdict]:
 # ---- the claims -----------------------------------------------------------------------------------------
 
 
+def _above(rows: Sequence[tuple[Mapping, float]]) -> tuple[str, int]:
+    """Whether scores are above what is trivial, and how many of them are."""
+    above = [row["low"] > trivial for row, trivial in rows]
+    below = any(row["high"] < trivial for row, trivial in rows)
+    verdict = HOLDS if all(above) else NOT if below else PART if any(above) else OPEN
+    return verdict, sum(above)
+
+
 def _one_checkpoint(evidence: Evidence) -> Verdict:
     name = evidence.readers()[0]
     system = SYSTEMS[name]
     chance = evidence.row("chance", "", EXACT, "recall", 10, DIRECTIONS[0])["value"]
-    found = [evidence.recall(name, way)["low"] > chance for way in DIRECTIONS]
-    category = evidence.row(*system.key, CATEGORY, "accuracy", 1)
-    found.append(category["low"] > evidence.row("majority", "", CATEGORY, "accuracy", 1)["value"])
-    attributes = evidence.row(*system.key, ATTRIBUTES, "recall", 5)
-    found.append(attributes["low"] > evidence.row("constant prior", "", ATTRIBUTES, "recall", 5)["value"])
+    rows = [(evidence.recall(name, way), chance) for way in DIRECTIONS]
+    for task, metric, k, trivial in (
+        (CATEGORY, "accuracy", 1, "majority"),
+        (ATTRIBUTES, "recall", 5, "constant prior"),
+    ):
+        floor = evidence.row(trivial, "", task, metric, k)["value"]
+        rows.append((evidence.row(*system.key, task, metric, k), floor))
+    verdict, above = _above(rows)
     changes = []
     for other in evidence.readers():
         start = SYSTEMS[other].start
@@ -150,10 +161,9 @@ def _one_checkpoint(evidence: Evidence) -> Verdict:
             moved = [evidence.difference(other, start, EXACT, "recall", 10, way) for way in DIRECTIONS]
             told = joined([f"{points(row)} {way}" for row, way in zip(moved, DIRECTIONS, strict=True)])
             changes.append(f"{SYSTEMS[other].model}, {SYSTEMS[other].stage}: {told}")
-    verdict = HOLDS if all(found) else PART if any(found) else NOT
     return verdict, (
         f"One checkpoint ({system.model}, {system.stage}) is above what needs no image in "
-        f"{sum(found)} of its four "
+        f"{above} of its four "
         f"tasks; recall at 10 after the second stage less before it: {'; '.join(changes)}."
     )
 
@@ -266,13 +276,12 @@ def _ninety_two(evidence: Evidence) -> Verdict:
 
 
 def _joint_space(evidence: Evidence) -> Verdict:
-    rows = [(evidence.recall(evidence.name, way, k), way, k) for way in DIRECTIONS for k in (1, 5, 10)]
     chance = {k: evidence.row("chance", "", EXACT, "recall", k, DIRECTIONS[0])["value"] for k in (1, 5, 10)}
-    above = [row["low"] > chance[k] for row, _, k in rows]
-    verdict = HOLDS if all(above) else PART if any(above) else NOT
+    rows = [(evidence.recall(evidence.name, way, k), chance[k]) for way in DIRECTIONS for k in chance]
+    verdict, above = _above(rows)
     return verdict, (
         f"Recall at 10 is {evidence.both(evidence.name)}, chance {number(chance[10])}; above chance in "
-        f"{sum(above)} of {len(above)} recalls at 1, 5 and 10."
+        f"{above} of {len(rows)} recalls at 1, 5 and 10."
     )
 
 

@@ -215,6 +215,7 @@ def probe(trace: Trace) -> None:
 
     The validation images choose C of each attribute by macro-F1.
     """
+    from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -232,12 +233,15 @@ def probe(trace: Trace) -> None:
     for name, weights in PROBES.items():
         columns: dict[str, np.ndarray] = {}
         for a in schema:
+            classes = codes[a.name][fit]
             tried = [
-                LogisticRegression(C=c, class_weight=weights, max_iter=200).fit(seen, codes[a.name][fit])
+                LogisticRegression(C=c, class_weight=weights, max_iter=200).fit(seen, classes)
+                if len(np.unique(classes)) > 1
+                else DummyClassifier().fit(seen, classes)
                 for c in STRENGTHS
             ]
 
-            def score(model: LogisticRegression, a: object = a) -> float:
+            def score(model: LogisticRegression | DummyClassifier, a: object = a) -> float:
                 counts = table(codes[a.name][held], model.predict(choosing), (len(a), len(a)))
                 return float(macro_f1(counts))
 
