@@ -69,6 +69,8 @@ class Towers:
         embed: Dimensions of the common space.
         tokens: Tokens of a text, special ones included; what is longer is cut off.
         image_size: Side of the image tower's input, in pixels.
+        text_blocks: Blocks of the text tower, counted from its end, that are trained; the others and the
+            embeddings of its tokens are frozen. None: all are trained.
     """
 
     image: str
@@ -77,6 +79,7 @@ class Towers:
     embed: int = 512
     tokens: int = 40
     image_size: int = 224
+    text_blocks: int | None = None
 
     def __post_init__(self) -> None:
         if self.text not in TEXTS:
@@ -153,6 +156,15 @@ class Towers:
             raise WeightsError(f"weights of {self.text!r} from {source} do not fit: {report}")
         model.text.transformer.load_state_dict(found.state_dict(), strict=True)
         return {"image": about, "text": {"source": f"pip: {tower.package}" if tower.package else tower.hub}}
+
+
+def freeze_text(model: nn.Module, trained: int | None) -> None:
+    """Freeze an open_clip model's BERT but for its last blocks; None freezes nothing."""
+    if trained is not None:
+        bert = model.text.transformer
+        blocks = bert.encoder.layer
+        for part in (bert.embeddings, *blocks[: len(blocks) - trained]):
+            part.requires_grad_(False)
 
 
 def _package_folder(tower: TextTower) -> Path:

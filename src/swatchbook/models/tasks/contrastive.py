@@ -22,7 +22,7 @@ from swatchbook.labeller.files import CONFIG, text_config
 from swatchbook.models import checkpoint
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.task import Batch, Task, Tensors
-from swatchbook.models.towers import Towers
+from swatchbook.models.towers import Towers, freeze_text
 from swatchbook.store import Store
 
 LARGEST_SCALE = 100.0  # of cosines, as CLIP has it
@@ -128,6 +128,7 @@ class Contrastive(Task):
         self.network = ImageText(self.folder)
         if self.towers:
             self.network.info["towers"] = self.towers.load_into(self.network.model)
+            freeze_text(self.network.model, self.towers.text_blocks)
         self.network.model.logit_scale.requires_grad_(self.learn_scale)
         return self.network
 

@@ -32,6 +32,7 @@ from swatchbook.models.scores import validation_scores
 from swatchbook.models.task import Batch, Tensors
 from swatchbook.models.tasks.contrastive import Contrastive, ImageText, write_model
 from swatchbook.models.tasks.heads import Heads
+from swatchbook.models.towers import freeze_text
 from swatchbook.schema import Schema
 from swatchbook.store import Store, sha256
 
@@ -124,7 +125,8 @@ class DualEncoder(Contrastive):
             val_rows: Rows to choose the epoch by.
             frozen: Whether the encoders are not trained.
             contrastive: Whether pairs go on being told apart.
-            start: A folder that a training of `Contrastive` has finished, whose weights to start from.
+            start: A folder that a training of `Contrastive`, or of this, has finished: the weights to start
+                from.
             **options: Of `Contrastive`.
         """
         super().__init__(folder, texts, train_rows, val_rows, **options)
@@ -148,14 +150,22 @@ class DualEncoder(Contrastive):
         sizes = {a.name: len(a) for a in self.schema}
         self.network = DualNetwork(self.folder, sizes, frozen=self.frozen)
         if self.start is not None:
-            config = checkpoint.read_config(self.start, Contrastive.name)
-            plain = checkpoint.load_weights(self.start, config, ImageText(self.folder))
-            self.network.model.load_state_dict(plain.model.state_dict())
-            self.network.info |= {"towers": config["network"].get("towers"), "start": config["sha256"]}
+            self._start_from(Path(self.start), sizes)
         elif self.towers:
             self.network.info["towers"] = self.towers.load_into(self.network.model)
+        if self.towers:
+            freeze_text(self.network.model, self.towers.text_blocks)
         self.network.model.logit_scale.requires_grad_(self.learn_scale and self.coupled)
         return self.network
+
+    def _start_from(self, start: Path, sizes: Mapping[str, int]) -> None:
+        """Take the weights of a finished training, its heads too where it has these."""
+        kind = checkpoint.task_of(start)
+        config = checkpoint.read_config(start, kind if kind == self.name else Contrastive.name)
+        other = DualNetwork(self.folder, sizes) if kind == self.name else ImageText(self.folder)
+        checkpoint.load_weights(start, config, other)
+        self.network.load_state_dict(other.state_dict(), strict=kind == self.name)
+        self.network.info |= {"towers": config["network"].get("towers"), "start": config["sha256"]}
 
     def targets(self) -> Mapping[str, np.ndarray]:
         """See `Task`."""

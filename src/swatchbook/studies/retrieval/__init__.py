@@ -32,9 +32,10 @@ PIP: dict[str, object] = {
     "networks.image": "efficientnet_lite0",
     "networks.text": "minilm",
     "networks.embed": 256,
-    "systems": ("ours", "ours_frozen", "ours_tuned", "ours_kept"),
-    "side": 160,
-    "limits.image_size": 160,
+    "systems": ("ours", "ours_frozen", "ours_kept", "ours_tuned"),
+    "side": 144,
+    "limits.image_size": 144,
+    "limits.text_blocks": 2,
     "limits.tokens": 77,
 }
 PAPER: dict[str, object] = {

@@ -83,6 +83,7 @@ class Limits:
         weights.
         ema: Decay of the averaged weights.
         tokens: Tokens of a caption, for systems that do not state their own.
+        text_blocks: Blocks of the text tower, from its end, that are trained; None: all.
         threads: CPU threads.
     """
 
@@ -94,6 +95,7 @@ class Limits:
     rate: Rate | None = None
     ema: Annotated[float, Field(ge=0, lt=1)] | None = None
     tokens: Annotated[int, Field(ge=3)] = 77
+    text_blocks: Annotated[int, Field(ge=0)] | None = None
     threads: Count | None = None
 
 
@@ -125,6 +127,6 @@ class Config:
     systems: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_known)] = ("ours", "ours_kept")
     networks: Networks = field(default_factory=Networks)
     limits: Limits = field(default_factory=Limits)
-    side: Annotated[int, Field(ge=32, multiple_of=32)] = 224
+    side: Annotated[int, Field(ge=32, multiple_of=16)] = 224
     gallery: Annotated[int, Field(ge=1, le=12)] = 6
     evaluation: Evaluation = field(default_factory=Evaluation)

@@ -29,7 +29,8 @@ MAJORITY = ("majority", "")
 #: What is held against what, beside every reader of attributes against probes and majority.
 PAIRS = (
     ("ours_frozen", "ours"), ("ours_tuned", "ours"), ("ours_kept", "ours"), ("ours_kept", "ours_tuned"),
-    ("ours_kept", "ours_frozen"), ("ours_tuned", "ours_direct"), ("ours", "ours_short"), ("ours", "card"),
+    ("ours_tuned", "ours_frozen"), ("ours_kept", "ours_frozen"), ("ours_tuned", "ours_direct"),
+    ("ours", "ours_short"), ("ours", "card"),
     ("card_tuned", "card"), ("paper_frozen", "paper"), ("ours", "paper"), ("ours_kept", "card_tuned"),
 )  # fmt: skip
 GARMENTS = ("upper", "lower", "outer")

@@ -51,6 +51,7 @@ def towers_of(trace: Trace, system: System) -> Towers:
         embed=trace.setting("networks.embed"),
         tokens=system.tokens or trace.setting("limits.tokens"),
         image_size=trace.setting("limits.image_size") or system.recipe.get("image_size", 224),
+        text_blocks=trace.setting("limits.text_blocks"),
     )
 
 
