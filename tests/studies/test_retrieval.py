@@ -269,7 +269,10 @@ def test_every_difference_that_a_claim_asks_for_is_computed() -> None:
     ("settings", "message"),
     [
         ({"systems": ("theirs",)}, "theirs; allowed, each once: card"),
-        ({"systems": ("ours_kept",)}, "ours_kept without ours, whose weights it starts from; add ours"),
+        (
+            {"systems": ("ours_kept",)},
+            "ours_kept without ours_frozen, whose weights it starts from; add ours_frozen",
+        ),
         ({"networks.text": "gpt"}, "'gpt'; allowed: bert_base, minilm, small_bert"),
         ({"side": 100}, "side"),
     ],

@@ -124,7 +124,11 @@ class Config:
     seed: Annotated[int, Field(ge=0)] = 42
     source: str | None = None
     drawn: DrawnOutfits = field(default_factory=DrawnOutfits)
-    systems: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_known)] = ("ours", "ours_kept")
+    systems: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_known)] = (
+        "ours",
+        "ours_frozen",
+        "ours_kept",
+    )
     networks: Networks = field(default_factory=Networks)
     limits: Limits = field(default_factory=Limits)
     side: Annotated[int, Field(ge=32, multiple_of=16)] = 224
