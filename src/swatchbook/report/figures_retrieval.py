@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from swatchbook.names import called
 from swatchbook.report import plotting
 from swatchbook.report.display import capital, estimate, joined, number, words
 from swatchbook.report.figure import (
@@ -48,10 +49,11 @@ DIFFERENCES = [
 ]  # fmt: skip
 WAYS = ("image to text", "text to image")
 REFERENCES = {
-    "captions": Style("ceiling: captions that repeat", "#8a857e", ""),
-    "bag of attributes": Style("a search by the true attributes", "#b9b4ac", ""),
-    "chance": Style("chance", SOFT, ""),
+    "captions": "most that captions allow",
+    "bag of attributes": "search by the true attributes",
+    "chance": "chance",
 }
+DASHES = ((6, 2), (3, 2), (1, 2))
 EXACT = "exact pair"
 TRIVIAL = ("majority", "probe", "probe_balanced", "constant prior", "ceiling", "chance", "captions",
            "bag of attributes")  # fmt: skip
@@ -66,7 +68,7 @@ TIERS = {"macro_f1": "All classes, with n/a", "na_f1": "Does it apply? F1 of n/a
          "visible_macro_f1": "Which class, where it applies"}  # fmt: skip
 MOST = 8  # classes of the map that get a colour
 SHOWN = 5
-TILE, TEXT_WIDTH = 1.12, 2.9  # inches
+TILE, TEXT_WIDTH = 1.1, 2.8  # inches
 
 
 def _rows(table: pd.DataFrame, columns: list[str], **keys: object) -> pd.DataFrame:
@@ -76,7 +78,13 @@ def _rows(table: pd.DataFrame, columns: list[str], **keys: object) -> pd.DataFra
 
 
 def _named(model: str, stage: str) -> str:
-    return f"{words(model)}, {stage}" if stage else words(model)
+    name = words(called(model))
+    return f"{name}, {stage}" if stage else name
+
+
+def _note(rows: pd.DataFrame, what: str = "Lines") -> str:
+    """How the intervals were made, without what single rows add to it."""
+    return plotting.interval_note(rows.assign(interval=rows["interval"].str.split(";").str[0]), what)
 
 
 def _styles(rows: pd.DataFrame) -> dict[tuple[str, str], Style]:
@@ -103,7 +111,7 @@ def retrieval_recall(table: pd.DataFrame, schema: Schema) -> Figure:
         f"Of {pool:,} test images: the own one is among the first {best['k']:.0f} for "
         f"{number(100 * best['value'], 0)} % of the queries ({_named(best['model'], best['stage'])}, "
         f"{best['direction']})",
-        plotting.interval_note(rows, "Bands"),
+        _note(rows, "Bands"),
         f"The pool has {pool:,} pairs; only the own pair counts. Dashed: what needs no model, and "
         "what no model of "
         "captions can exceed.",
@@ -117,13 +125,9 @@ def retrieval_recall(table: pd.DataFrame, schema: Schema) -> Figure:
             axes.plot(
                 own["k"], own["value"], color=style.colour, marker=style.marker, markersize=4, linewidth=1.6
             )
-        for dashes, (model, style) in zip(((6, 2), (2, 2), (1, 2)), REFERENCES.items(), strict=True):
+        for dashes, model in zip(DASHES, REFERENCES, strict=True):
             own = here[here["model"] == model].sort_values("k")
             axes.plot(own["k"], own["value"], color=INK, linewidth=1.1, linestyle=(0, dashes))
-            if way == WAYS[1] and len(own):
-                last = own.iloc[-1]
-                beside = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "size": SMALL}
-                axes.annotate(style.name, (last["k"], last["value"]), **beside)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(ScalarFormatter())
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -131,10 +135,10 @@ def retrieval_recall(table: pd.DataFrame, schema: Schema) -> Figure:
         axes.set_title(capital(way), weight="normal")
         axes.grid(axis="y")
     panels[0].set_ylabel("Recall at k")
-    marks = [
-        Line2D([], [], color=s.colour, marker=s.marker, markersize=5, linewidth=1.6) for s in models.values()
-    ]
-    drawing.legend(marks, [s.name for s in models.values()], loc="outside lower center", ncols=3)
+    marks = [key_mark(style, markersize=5) for style in models.values()]
+    marks += [Line2D([], [], color=INK, linewidth=1.1, linestyle=(0, dashes)) for dashes in DASHES]
+    names = [style.name for style in models.values()] + list(REFERENCES.values())
+    panels[1].legend(marks, names, loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=SMALL)
     alt = (
         f"Recall against k, both ways, of {len(models)} models. The best at 10, "
         f"{_named(best['model'], best['stage'])}, {best['direction']}: "
@@ -162,7 +166,7 @@ def retrieval_stages(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         0.7 + plotting.ROW * len(keys),
         f"What one checkpoint does: recall at 10 from text to image {spread}, by model and stage",
-        plotting.interval_note(rows),
+        _note(rows),
         "Fabric and pattern: the mean over the upper, the lower and the outer garment, all classes and n/a. "
         "A stage that reads no attributes has no mark there. Hollow: what needs no training of ours.",
     )
@@ -205,7 +209,7 @@ def retrieval_tiers(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         0.7 + plotting.ROW * len(asked),
         f"Three questions of each attribute; mean macro-F1 {number(means[best], 2)} ({_named(*best)})",
-        plotting.interval_note(rows),
+        _note(rows),
         f"n = {int(rows['n'].max()):,} images, fewer where an attribute must apply. The probe was "
         "asked fabric and "
         "pattern only. No mark: not estimable.",
@@ -241,7 +245,7 @@ def retrieval_differences(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         0.7 + plotting.ROW * len(keys),
         f"What a single change is worth: {clear} of {len(rows)} differences are clear of zero",
-        plotting.interval_note(rows),
+        _note(rows),
         "In points, each on the same images. Above zero: the first named is better. One training of "
         "each, so that "
         "the luck of a seed is not in the intervals.",

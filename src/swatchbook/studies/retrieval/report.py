@@ -9,6 +9,7 @@ import pandas as pd
 
 from swatchbook.evaluation.attributes import ATTRIBUTES, CATEGORY, TIERS
 from swatchbook.evaluation.retrieval import DIRECTIONS, EXACT
+from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, number, words
 from swatchbook.studies.retrieval.claims import Evidence, NotAskedError, estimate_of
@@ -120,7 +121,9 @@ def headline_table(scores: pd.DataFrame) -> pd.DataFrame:
     wanted = scores.fillna({"stage": "", "direction": ""})
     rows = []
     for (model, stage), own in wanted.groupby(["model", "stage"], sort=False):
-        row: dict[str, object] = {"what": f"{words(model)}, {stage}" if stage else words(model)}
+        row: dict[str, object] = {
+            "what": f"{words(called(model))}, {stage}" if stage else words(called(model))
+        }
         for title, (task, direction, metric, k) in HEADLINE.items():
             kept = (own["task"] == task) & (own["direction"] == direction) & (own["metric"] == metric)
             found = own[kept & (own["k"].isna() if np.isnan(k) else own["k"] == k)]
