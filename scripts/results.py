@@ -1,4 +1,4 @@
-"""What a run of the challenge study measured on real photographs, as the files of docs/results.
+"""What a run of a study measured on real photographs, as the files of docs/results.
 
     python scripts/results.py runs/challenge-best docs/results "swatchbook run --profile challenge-best …"
 
@@ -9,18 +9,62 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import pandas as pd
 
 from swatchbook.pipeline.provenance import provenance
 from swatchbook.store import Store
+from swatchbook.studies import spec_of
 
-COLUMNS = ["model", "variant", "split", "group", "class", "metric", "value", "low", "high", "n", "interval"]
+RANKS = ["model", "stage", "direction", "item", "rank", "pool"]
 
-TABLES = ("val_predictions", "points", "agreement", "systems")
+
+def challenge(store: Store, seed: str) -> dict[str, pd.DataFrame]:
+    """Scores, and what else there is of answers, operating points and agreement."""
+    columns = ["model", "variant", "split", "group", "class", "metric"]
+    columns += ["value", "low", "high", "n", "interval"]
+    systems = store.read_table("tables/challenge_systems.csv")
+    ours = systems[systems["model"].str.startswith("ours_")]
+    seeds = "; ".join(
+        str(
+            json.loads(store.path(f"models/{name}/config.json").read_text(encoding="utf-8"))["recipe"]["seed"]
+        )
+        for name in ours["model"]
+    )
+    hours = systems.set_index("model")["hours"].to_dict() | {"ours": ours["hours"].sum()}
+    scores = store.read_table("tables/challenge_scores.csv")[columns]
+    scores["seeds"] = [seeds if model == "ours" else seed for model in scores["model"]]
+    scores["hours"] = scores["model"].map(hours).round(2)
+    tables = ("val_predictions", "points", "agreement", "systems")
+    return {"challenge": scores, **_others(store, "challenge", tables)}
+
+
+def retrieval(store: Store, seed: str) -> dict[str, pd.DataFrame]:
+    """Scores, the rank of each query's own pair, differences and what was trained."""
+    systems = store.read_table("tables/retrieval_systems.csv").set_index(["model", "stage"])
+    scores = store.read_table("tables/retrieval_scores.csv")
+    keys = pd.MultiIndex.from_frame(scores[["model", "stage"]])
+    scores = scores.assign(seeds=seed, hours=systems["hours"].reindex(keys).round(2).to_numpy())
+    ranks = store.read_table("tables/retrieval_ranks.csv")[RANKS]
+    others = _others(store, "retrieval", ("differences", "systems"))
+    return {"retrieval": scores, "retrieval_ranks": ranks, **others}
+
+
+STUDIES: dict[str, Callable[[Store, str], dict[str, pd.DataFrame]]] = {
+    "challenge": challenge,
+    "retrieval": retrieval,
+}
+
+
+def _others(store: Store, study: str, names: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    files = {f"{study}_{name}": f"tables/{study}_{name}.csv" for name in names}
+    return {name: store.read_table(path) for name, path in files.items() if store.path(path).is_file()}
 
 
 def main() -> None:
-    """Write ``challenge.csv``, ``challenge_val_predictions.csv`` and what else the run has of `TABLES`."""
+    """Write the study's own file, stamped, and those beside it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -30,29 +74,13 @@ def main() -> None:
     parser.add_argument("--commit", default=provenance()["commit"], help="of the code that trained")
     given = parser.parse_args()
     store = Store(given.run)
-    config = json.loads(store.path("config.json").read_text(encoding="utf-8"))
-    seed = str(config["settings"]["seed"])
-    systems = store.read_table("tables/challenge_systems.csv")
-    ours = systems[systems["model"].str.startswith("ours_")]
-    seeds = "; ".join(
-        str(
-            json.loads(store.path(f"models/{name}/config.json").read_text(encoding="utf-8"))["recipe"]["seed"]
-        )
-        for name in ours["model"]
-    )
-    scores = store.read_table("tables/challenge_scores.csv")
-    hours = systems.set_index("model")["hours"].to_dict() | {"ours": ours["hours"].sum()}
-    table = scores[COLUMNS].assign(
-        command=given.command,
-        commit=given.commit,
-        seeds=[seeds if model == "ours" else seed for model in scores["model"]],
-        hours=scores["model"].map(hours).round(2),
-    )
-    table.to_csv(given.out / "challenge.csv", index=False, float_format="%.5g")
-    for name in TABLES:
-        if store.path(f"tables/challenge_{name}.csv").is_file():
-            rows = store.read_table(f"tables/challenge_{name}.csv")
-            rows.to_csv(given.out / f"challenge_{name}.csv", index=False, float_format="%.5g")
+    settings = json.loads(store.path("config.json").read_text(encoding="utf-8"))["settings"]
+    study = spec_of(settings["profile"]).name
+    for name, table in STUDIES[study](store, str(settings["seed"])).items():
+        if name == study:
+            table = table.assign(command=given.command, commit=given.commit)
+            table = table[[c for c in table if c not in ("seeds", "hours")] + ["seeds", "hours"]]
+        table.to_csv(given.out / f"{name}.csv", index=False, float_format="%.5g")
 
 
 if __name__ == "__main__":

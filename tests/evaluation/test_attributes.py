@@ -4,12 +4,17 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from swatchbook.evaluation import attributes
+from swatchbook.evaluation import attributes, retrieval
+from swatchbook.evaluation.replicates import with_ones
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.schema import Schema
 
 SCHEMA = Schema.load("multimodal")
 MODEL = ("m", "2")
+
+
+def table_of(statistics, n=1):
+    return retrieval.score_table(statistics, n)
 
 
 def found(table, task, metric, k=None, model="m"):
@@ -21,8 +26,8 @@ def found(table, task, metric, k=None, model="m"):
 
 def test_the_category_is_among_the_first_k_as_scikit_learn_counts(rng):
     scores, truth = rng.random((200, 17)), rng.integers(0, 17, 200)
-    weights = image_weights(200, 100, rng)
-    table = attributes.category_scores(truth, {MODEL: scores}, weights, ks=(1, 5))
+    weights = with_ones(image_weights(200, 100, rng))
+    table = table_of(attributes.category_statistics(truth, {MODEL: scores}, weights, ks=(1, 5)))
     for k in (1, 5):
         wanted = metrics.top_k_accuracy_score(truth, scores, k=k, labels=np.arange(17))
         row = found(table, "category", "accuracy", k)
@@ -35,7 +40,11 @@ def test_recall_of_attributes_equals_a_naive_loop_and_never_exceeds_its_ceiling(
     truth[0] = 0
     scores = rng.random((50, 12))
     train = (rng.random((80, 12)) < np.linspace(0.1, 0.9, 12)).astype(int)
-    table = attributes.attribute_scores(truth, {MODEL: scores}, train, image_weights(50, 100, rng), ks=(1, 3))
+    table = table_of(
+        attributes.attribute_statistics(
+            truth, {MODEL: scores}, train, with_ones(image_weights(50, 100, rng)), ks=(1, 3)
+        )
+    )
     order = {"m": scores, "constant prior": np.tile(train.mean(0), (50, 1))}
     for k in (1, 3):
         for model, given in order.items():
@@ -54,7 +63,9 @@ def test_with_six_positives_the_fifth_cannot_exceed_five_sixths(rng):
     truth = np.zeros((30, 48), int)
     for row in truth:
         row[rng.choice(48, 6, replace=False)] = 1
-    table = attributes.attribute_scores(truth, {}, truth, image_weights(30, 20, rng), ks=(1, 3, 5))
+    table = table_of(
+        attributes.attribute_statistics(truth, {}, truth, with_ones(image_weights(30, 20, rng)), ks=(1, 3, 5))
+    )
     ceiling = table[table["model"] == "ceiling"]["value"]
     assert ceiling.tolist() == pytest.approx([1 / 6, 3 / 6, 5 / 6])
 
@@ -65,7 +76,11 @@ def test_three_tiers_equal_scikit_learn(rng):
     answers = {
         a.name: np.where(rng.random(n) < 0.4, rng.integers(0, len(a), n), truth[a.name]) for a in SCHEMA
     }
-    table = attributes.three_tier_scores(truth, {MODEL: answers}, SCHEMA, image_weights(n, 100, rng))
+    table = table_of(
+        attributes.three_tier_statistics(
+            truth, {MODEL: answers}, SCHEMA, with_ones(image_weights(n, 100, rng))
+        )
+    )
     assert "three tiers category" not in set(table["task"])
     tiers = {"macro_f1": [], "na_f1": [], "visible_macro_f1": []}
     for a in SCHEMA.attributes[1:]:
@@ -93,7 +108,7 @@ def test_three_tiers_by_hand():
     truth = {"hat": np.array([0, 0, 1, 2, 2])}
     answers = {"hat": np.array([0, 2, 1, 2, 0])}
     weights = np.ones((2, 5))
-    table = attributes.three_tier_scores(truth, {MODEL: answers}, schema, weights)
+    table = table_of(attributes.three_tier_statistics(truth, {MODEL: answers}, schema, weights))
     assert found(table, "three tiers hat", "macro_f1")["value"] == pytest.approx((0.5 + 1 + 0.5) / 3)
     assert found(table, "three tiers hat", "na_f1")["value"] == pytest.approx(0.5)
     # Of the three images where it applies no_hat is right once, missed once: F1 2/3.
@@ -103,6 +118,6 @@ def test_three_tiers_by_hand():
 def test_an_attribute_that_always_applies_has_no_na_score(rng):
     schema = Schema("one", (SCHEMA["hat"],))
     truth = {"hat": np.array([0, 1, 1])}
-    table = attributes.three_tier_scores(truth, {MODEL: truth}, schema, np.ones((2, 3)))
+    table = table_of(attributes.three_tier_statistics(truth, {MODEL: truth}, schema, np.ones((2, 3))))
     assert found(table, "three tiers hat", "na_f1")["interval"] == "not estimable"
     assert np.isnan(found(table, "three tiers mean", "na_f1")["value"])

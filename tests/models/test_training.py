@@ -22,7 +22,7 @@ from swatchbook.models.hardware import choose, fixed_threads
 from swatchbook.models.inputs import batches
 from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
-from swatchbook.models.schedule import lr_factor, optimizer_of
+from swatchbook.models.schedule import lr_factor, optimizer_of, plateaus
 from swatchbook.models.step import Stepper, TrainingError
 from swatchbook.models.tasks import heads
 from swatchbook.models.tasks.heads import Heads, predict
@@ -268,6 +268,18 @@ def test_the_learning_rate_rises_for_two_epochs_and_then_falls_to_zero():
         optimizer.step()
         cosine.step()
     assert lr_factor(0, 10, replace(recipe, warmup_epochs=0)) == 1.0
+
+
+def test_a_plateau_is_what_torch_takes_for_one(rng):
+    scores = np.round(np.minimum(np.linspace(0.1, 0.8, 40), 0.5) + rng.normal(0, 0.01, 40), 3)
+    recipe = replace(TINY, schedule="plateau", epoch_factor=0.2, patience=2, warmup_epochs=0, epochs=40)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", factor=0.2, patience=2, eps=0)
+    for epoch in range(40):
+        rate = lr_factor(3 * epoch + 1, 3, recipe, scores[:epoch])
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
+        torchs.step(scores[epoch])
+    assert plateaus(scores, 2) >= 3
 
 
 def test_the_rates_of_the_schedule_reach_the_two_groups(schema, tmp_path, monkeypatch):

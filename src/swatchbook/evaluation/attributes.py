@@ -1,6 +1,6 @@
 """Categories and attributes of the dual encoder: top-k, recall at k of multi-hot labels, and three tiers.
 
-Tables have the columns of `retrieval`, so that one table holds all that one checkpoint does.
+Statistics have the keys of `retrieval`'s, so that one table holds all that one checkpoint does.
 """
 
 from __future__ import annotations
@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
-from swatchbook.evaluation.replicates import Replicates, mean_of_defined, tidy, weighted_means, with_ones
+from swatchbook.evaluation.replicates import Replicates, Statistics, mean_of_defined, weighted_means
 from swatchbook.evaluation.resample import tables
-from swatchbook.evaluation.retrieval import COLUMNS
 from swatchbook.evaluation.scores import Codes, f1, macro_f1
 from swatchbook.schema import Schema
 
 CATEGORY, ATTRIBUTES, TIERS = "category", "attributes", "three tiers"
-HOW = "bootstrap of images"
 
 
 def places(scores: np.ndarray) -> np.ndarray:
@@ -57,43 +54,38 @@ def recall_at_k(scores: np.ndarray, truth: np.ndarray, k: int) -> np.ndarray:
     return np.divide(hits, positives, out=np.full(len(truth), np.nan), where=positives > 0)
 
 
-def category_scores(
+def category_statistics(
     truth: np.ndarray,
     scores: Mapping[tuple[str, str], np.ndarray],
     weights: np.ndarray,
-    *,
     ks: Sequence[int] = (1, 5),
-    level: float = 0.95,
-) -> pd.DataFrame:
+) -> Statistics:
     """Top-k accuracy of the category.
 
     Args:
         truth: Codes, shape (n,).
         scores: (model, stage) → scores of the classes, shape (n, K).
-        weights: Bootstrap weights of the images, shape (B, n).
+        weights: As `replicates.with_ones` gives them, shape (1 + B, n).
         ks: Which k.
-        level: Confidence level of the intervals.
     """
-    drawn = with_ones(weights)
-    statistics = {
+    return {
         (*model, CATEGORY, "", "accuracy", k): Replicates(
-            weighted_means(top_k(given, truth, k), drawn), len(truth)
+            weighted_means(top_k(given, truth, k), weights), len(truth)
         )
         for model, given in scores.items()
         for k in ks
     }
-    return _table(statistics, level)
 
 
-def attribute_scores(
+def attribute_statistics(
     truth: np.ndarray,
     scores: Mapping[tuple[str, str], np.ndarray],
     train: np.ndarray,
     weights: np.ndarray,
     *,
     ks: Sequence[int] = (1, 3, 5),
-    level: float = 0.95,
-) -> pd.DataFrame:
+    task: str = ATTRIBUTES,
+) -> Statistics:
     """Recall at k of attributes, averaged over images, beside its ceiling and what no image is needed for.
 
     Args:
@@ -101,45 +93,39 @@ def attribute_scores(
         scores: (model, stage) → scores of the attributes, shape (n, A).
         train: Zeros and ones of the training images, shape (m, A): always answering the most frequent
             attributes is ``constant prior``.
-        weights: Bootstrap weights of the images, shape (B, n).
+        weights: As `replicates.with_ones` gives them, shape (1 + B, n).
         ks: Which k.
-        level: Confidence level of the intervals.
+        task: Which attributes these are, where there are several sets of them.
 
     Returns:
         Metric ``recall``. With p positives no image can have more than min(k, p)/p: model ``ceiling``.
     """
-    drawn, truth = with_ones(weights), np.asarray(truth) == 1
+    truth = np.asarray(truth) == 1
     prior = np.broadcast_to((np.asarray(train) == 1).mean(0), truth.shape)
     given = {**scores, ("constant prior", ""): prior, ("ceiling", ""): truth.astype(float)}
     n = int(truth.any(1).sum())
-    statistics = {
-        (*model, ATTRIBUTES, "", "recall", k): Replicates(
-            weighted_means(recall_at_k(values, truth, k), drawn), n
-        )
+    return {
+        (*model, task, "", "recall", k): Replicates(weighted_means(recall_at_k(values, truth, k), weights), n)
         for model, values in given.items()
         for k in ks
     }
-    return _table(statistics, level)
 
 
-def three_tier_scores(
+def three_tier_statistics(
     truth: Codes,
     answers: Mapping[tuple[str, str], Codes],
     schema: Schema,
     weights: np.ndarray,
-    *,
     na: str = "na",
-    level: float = 0.95,
-) -> pd.DataFrame:
+) -> Statistics:
     """Three questions of each attribute: all classes, does it apply, and which class where it does.
 
     Args:
         truth: Attribute → codes, shape (n,), −1 where there is no label.
         answers: (model, stage) → attribute → codes, shape (n,).
         schema: Gives the attributes; those without a class `na` are left out.
-        weights: Bootstrap weights of the images, shape (B, n).
+        weights: As `replicates.with_ones` gives them, shape (1 + B, n).
         na: The class that says that an attribute does not apply.
-        level: Confidence level of the intervals.
 
     Returns:
         Task ``three tiers <attribute>``, and ``three tiers mean`` over attributes; metrics ``macro_f1`` (all
@@ -150,12 +136,11 @@ def three_tier_scores(
     Source:
         Shukla & Sonalkar (2026), arXiv 2601.15711.
     """
-    drawn = with_ones(weights)
     statistics: dict[tuple, Replicates] = {}
     for model, given in answers.items():
         over: dict[str, list[Replicates]] = {"macro_f1": [], "na_f1": [], "visible_macro_f1": []}
         for a in (a for a in schema if na in a.classes):
-            counts = tables(truth[a.name], given[a.name], (len(a), len(a)), drawn)
+            counts = tables(truth[a.name], given[a.name], (len(a), len(a)), weights)
             place = a.classes.index(na)
             visible = counts.copy()
             visible[:, place] = 0
@@ -174,8 +159,4 @@ def three_tier_scores(
             note = f"; mean of {defined} attributes"
             most = max(value.n for value in each)
             statistics[(*model, f"{TIERS} mean", "", metric, np.nan)] = Replicates(samples, most, note)
-    return _table(statistics, level)
-
-
-def _table(statistics: dict[tuple, Replicates], level: float) -> pd.DataFrame:
-    return tidy(statistics, COLUMNS[:6], level=level, how=HOW).assign(pool=np.nan)[COLUMNS]
+    return statistics

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from swatchbook.evaluation.replicates import Replicates, tidy, weighted_means, with_ones
-from swatchbook.evaluation.resample import image_weights
+from swatchbook.evaluation.replicates import Replicates, Statistics, differences, tidy, weighted_means
 
 COLUMNS = [
     "model",
@@ -30,9 +29,12 @@ COLUMNS = [
     "interval",
 ]
 RANKS = ["model", "stage", "direction", "item", "rank", "rank_same_caption", "pool"]
+DIFFERENCES = ["model", "stage", "baseline", "baseline_stage", *COLUMNS[2:10], "interval"]
+HOW = "bootstrap of items"  # photographs of one item are drawn together
 DIRECTIONS = ("image to text", "text to image")
 EXACT, SAME = "exact pair", "same caption"
 KS = (1, 5, 10)
+Model = tuple[str, str]  # name and stage
 _BLOCK = 1024  # queries at a time
 
 
@@ -102,31 +104,26 @@ def rank_table(
     return pd.concat(parts, ignore_index=True).assign(model=model, stage=stage, pool=len(items))[RANKS]
 
 
-def retrieval_scores(
-    ranks: pd.DataFrame, rng: np.random.Generator, *, draws: int, level: float = 0.95, ks: Sequence[int] = KS
-) -> pd.DataFrame:
-    """Recall at k, median rank and mean reciprocal rank, with intervals over queries clustered by item.
+def retrieval_statistics(ranks: pd.DataFrame, weights: np.ndarray, ks: Sequence[int] = KS) -> Statistics:
+    """Recall at k, median rank and mean reciprocal rank.
 
     Args:
         ranks: Tables of `rank_table`, of one test set, in one order of its queries.
-        rng: Source of randomness.
-        draws: Replicates B.
-        level: Confidence level of the intervals.
+        weights: How often each query counts, as `replicates.with_ones` gives them, shape (1 + B, n).
         ks: Which k.
 
     Returns:
-        Columns `COLUMNS`: task ``exact pair`` or ``same caption``, metrics ``recall`` (with its k),
+        `COLUMNS` up to k → statistic: task ``exact pair`` or ``same caption``, metrics ``recall`` (with its
+        k),
         ``median_rank`` and ``mrr``.
 
     Raises:
         ValueError: If the tables are of different queries.
     """
-    by = ["model", "stage", "direction"]
-    groups = list(ranks.groupby(by, sort=False))
+    groups = list(ranks.groupby(["model", "stage", "direction"], sort=False))
     items = groups[0][1]["item"].tolist()
     if any(table["item"].tolist() != items for _, table in groups):
         raise ValueError("ranks of different queries; allowed: one test set, in one order, for all models")
-    weights = with_ones(image_weights(len(items), draws, rng, np.asarray(items, dtype=object)))
     statistics: dict[tuple, Replicates] = {}
     for (model, stage, direction), table in groups:
         for task, column in ((EXACT, "rank"), (SAME, "rank_same_caption")):
@@ -137,7 +134,7 @@ def retrieval_scores(
                 weighted_median(rank, weights), len(rank)
             )
             statistics[(*about, "mrr", np.nan)] = Replicates(weighted_means(1 / rank, weights), len(rank))
-    return _table(statistics, level, "bootstrap of items", len(items))
+    return statistics
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -157,16 +154,9 @@ def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return (ordered[(reached >= half).argmax(1)] + ordered[(reached > half).argmax(1)]) / 2
 
 
-def reference_scores(
-    captions: Sequence[str],
-    attributes: np.ndarray,
-    items: Sequence[str],
-    rng: np.random.Generator,
-    *,
-    draws: int,
-    level: float = 0.95,
-    ks: Sequence[int] = KS,
-) -> pd.DataFrame:
+def reference_statistics(
+    captions: Sequence[str], attributes: np.ndarray, weights: np.ndarray, ks: Sequence[int] = KS
+) -> Statistics:
     """What stands beside every model: chance, and a search by the true attributes.
 
     A search that knows every attribute of a query finds the targets with just these, and none of them sooner
@@ -176,18 +166,14 @@ def reference_scores(
     Args:
         captions: Of the test images, shape (n,).
         attributes: Their attributes, such as ``multi_hot``'s, shape (n, A).
-        items: What each image shows.
-        rng: Source of randomness.
-        draws: Replicates B.
-        level: Confidence level of the intervals.
+        weights: As for `retrieval_statistics`.
         ks: Which k.
 
     Returns:
-        Columns `COLUMNS`; models ``chance``, ``bag of attributes`` (ceiling) and ``captions`` (ceiling),
-        alike in both directions.
+        As `retrieval_statistics`; models ``chance``, ``bag of attributes`` (ceiling) and ``captions``
+        (ceiling), alike in both directions.
     """
     n = len(captions)
-    weights = with_ones(image_weights(n, draws, rng, np.asarray(items, dtype=object)))
     equal = pd.factorize(np.asarray(captions, dtype=object))[0]
     like = np.unique(attributes, axis=0, return_inverse=True)[1].ravel()
     statistics: dict[tuple, Replicates] = {}
@@ -214,7 +200,7 @@ def reference_scores(
         about = ("chance", "", EXACT, direction)
         statistics[(*about, "median_rank", np.nan)] = Replicates((n + 1) / 2 * same, n)
         statistics[(*about, "mrr", np.nan)] = Replicates(_mean_reciprocal(n) * same, n)
-    return _table(statistics, level, "bootstrap of items", n)
+    return statistics
 
 
 def _mean_reciprocal(count: np.ndarray | int) -> np.ndarray:
@@ -231,5 +217,62 @@ def _log_choose(n: np.ndarray | float, k: int) -> np.ndarray:
     return np.where(enough, ways, -np.inf)
 
 
-def _table(statistics: dict[tuple, Replicates], level: float, how: str, pool: float) -> pd.DataFrame:
-    return tidy(statistics, COLUMNS[:6], level=level, how=how).assign(pool=pool)[COLUMNS]
+def score_table(statistics: Statistics, pool: int, level: float = 0.95) -> pd.DataFrame:
+    """Statistics of one test set as a table.
+
+    Args:
+        statistics: `COLUMNS` up to k → statistic; their weights draw items.
+        pool: Targets among which is searched; of tasks without a direction there is none.
+        level: Confidence level of the intervals.
+
+    Returns:
+        Columns `COLUMNS`.
+    """
+    table = tidy(statistics, COLUMNS[:6], level=level, how=HOW)
+    return table.assign(pool=np.where(table["direction"] == "", np.nan, pool))[COLUMNS]
+
+
+def difference_table(
+    statistics: Statistics, pairs: Sequence[tuple[Model, Model]], level: float = 0.95
+) -> pd.DataFrame:
+    """Each statistic of one model less the same one of another, on the same images.
+
+    Args:
+        statistics: As for `score_table`, all under the same weights.
+        pairs: (model, stage) and the (model, stage) that it is held against.
+        level: Confidence level of the intervals.
+
+    Returns:
+        Columns `DIFFERENCES`.
+    """
+    rows: dict[tuple, Replicates] = {}
+    for ours, theirs in pairs:
+        of = [
+            {key[2:]: found for key, found in statistics.items() if key[:2] == name}
+            for name in (ours, theirs)
+        ]
+        both = [key for key in of[0] if key in of[1]]
+        found = differences([{key: of[0][key] for key in both}], [{key: of[1][key] for key in both}])
+        rows |= {(*ours, *theirs, *key): value for key, value in found.items()}
+    return tidy(rows, DIFFERENCES[:8], level=level, how=f"paired {HOW}")
+
+
+def known_table(here: Statistics, there: Statistics, level: float = 0.95) -> pd.DataFrame:
+    """Statistics of the test images beside those of many others of the same world.
+
+    Args:
+        here: As for `score_table`.
+        there: Of the others, under weights drawn apart; ranks are those in pools of the same size.
+        level: Confidence level of the intervals.
+
+    Returns:
+        `COLUMNS` up to k, ``known`` (of the others), ``value``, ``low, high`` (of the difference, both
+        samples'
+        errors counted), ``n, interval`` and ``covered``, whether it holds 0.
+    """
+    both = [key for key in here if key in there]
+    found = differences([{key: here[key] for key in both}], [{key: there[key] for key in both}])
+    table = tidy(found, COLUMNS[:6], level=level, how=f"{HOW}, of the difference")
+    table["value"] = [here[key].samples[0] for key in both]
+    table.insert(6, "known", [there[key].samples[0] for key in both])
+    return table.assign(covered=(table["low"] <= 0) & (table["high"] >= 0))

@@ -26,6 +26,7 @@ WEIGHTS = (
     "open_clip_pytorch_model.bin",
 )
 FIXTURE = "fixture.json"
+TEXT_CONFIG = "config.json"  # of a text tower of transformers
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 SMALL = (
     CONFIG,
@@ -111,6 +112,21 @@ def config_of(folder: Path) -> dict:
             "silently be normalised as OpenAI's are"
         )
     return config
+
+
+def text_config(folder: Path, config: dict) -> dict[str, dict]:
+    """What open_clip has to be told of a text tower whose own config lies in the model's folder.
+
+    open_clip looks for such a config by a path or on the Hub and never beside its own, so that a folder that
+    was moved would not be found, and no folder without a network.
+
+    Returns:
+        ``text_cfg``, to be given to open_clip by keyword; nothing where there is no such tower.
+    """
+    text = config["model_cfg"].get("text_cfg", {})
+    if "hf_model_name" not in text or not (folder / TEXT_CONFIG).is_file():
+        return {}
+    return {"text_cfg": {**text, "hf_model_name": str(folder), "hf_model_pretrained": False}}
 
 
 def weights_of(folder: Path) -> Path:

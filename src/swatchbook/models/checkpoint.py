@@ -116,6 +116,14 @@ def finish(store: Store, best: str, config: Mapping[str, object]) -> None:
     shutil.rmtree(store.path("resume"), ignore_errors=True)
 
 
+def task_of(model_dir: str | Path) -> str:
+    """The task that a finished model was trained for; "" where the folder holds none."""
+    try:
+        return str(json.loads((Path(model_dir) / CONFIG).read_text(encoding="utf-8"))["task"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def read_config(model_dir: str | Path, task: str) -> dict:
     """The content of a finished model's `config.json`.
 

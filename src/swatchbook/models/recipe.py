@@ -15,7 +15,7 @@ FOCAL = ("weighted", "plain", "effective")  # the losses that a focal factor may
 COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 OPTIMIZERS = ("adamw", "adam")
-SCHEDULES = ("cosine", "exponential")
+SCHEDULES = ("cosine", "exponential", "plateau")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,11 @@ class Recipe:
             faster.
         epochs: Passes over the training images, the warm-up included.
         warmup_epochs: Epochs of linear warm-up, whole or not.
-        schedule: ``cosine`` to 0 after the warm-up, or ``exponential``: times `epoch_factor` every epoch.
-        epoch_factor: In (0, 1]; of ``exponential`` only, where 1 keeps the learning rate constant.
+        schedule: ``cosine`` to 0 after the warm-up, ``exponential``: times `epoch_factor` every epoch, or
+            ``plateau``: times `epoch_factor` whenever the validation score has stood still for more than
+            `patience` epochs.
+        epoch_factor: In (0, 1]; not of ``cosine``. 1 keeps the learning rate constant.
+        patience: Epochs, of ``plateau`` only.
         batch: Images an optimiser step, over all processes.
         micro_batch: Images a process computes at once; a larger batch is computed in parts, with the same
             gradient. 0: as many as the memory holds.
@@ -50,6 +53,7 @@ class Recipe:
         beta2: Decay of its second moment.
         backbone_lr: Peak learning rate of the backbone.
         head_lr: Peak learning rate of the heads and of whatever else is new.
+        text_lr: Peak learning rate of a text encoder; 0: the backbone's.
         weight_decay: Decoupled decay of ``adamw``; an L2 penalty under ``adam``.
         decay_all: Whether every parameter decays; otherwise matrices and kernels only.
         clip: Largest norm of the gradient.
@@ -101,6 +105,7 @@ class Recipe:
     warmup_epochs: float = 2  # published; that it is linear is ours
     schedule: str = "cosine"  # published
     epoch_factor: float = 0.8  # for the landmark network: its published value
+    patience: int = 3  # for the dual encoder: its notebook's
     batch: int = 64  # published
     micro_batch: int = 0  # for the dual encoder's batch of 512
     eval_batch: int = 256  # ours: no gradients are kept, so more fits
@@ -109,6 +114,7 @@ class Recipe:
     beta2: float = 0.999  # torch's; the labeller's is .98
     backbone_lr: float = 1e-5  # published
     head_lr: float = 1e-4  # published
+    text_lr: float = 0.0  # for the dual encoder
     weight_decay: float = 0.05  # ours
     decay_all: bool = True  # ours; the labeller's and the dual encoder's spare biases and norms
     clip: float = 1.0  # ours
@@ -141,7 +147,11 @@ class Recipe:
             ("brightness contrast saturation smoothing effective_beta", "from 0 to below 1", _below_1),
             ("beta1 beta2 dropout head_dropout ema", "from 0 to below 1", _below_1),
             ("flip vertical_flip early", "from 0 to 1", lambda v: 0 <= v <= 1),
-            ("backbone_lr head_lr weight_decay seed micro_batch", "0 or more", lambda v: v >= 0),
+            (
+                "backbone_lr head_lr text_lr weight_decay patience seed micro_batch",
+                "0 or more",
+                lambda v: v >= 0,
+            ),
             ("sampling focal_gamma logit_adjustment", "0 or more", lambda v: v >= 0),
             ("train_blocks", "0 or more, or none", lambda v: v is None or v >= 0),
             ("clip", "above 0", lambda v: v > 0),

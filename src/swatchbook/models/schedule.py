@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -16,14 +16,16 @@ def optimizer_of(groups: Mapping[str, list[nn.Parameter]], recipe: Recipe) -> to
     """The recipe's optimiser over groups of parameters, all updated in one fused step.
 
     Args:
-        groups: ``backbone`` and ``heads``, whose peak rates are the recipe's `backbone_lr` and `head_lr`. A
-            group may be empty.
+        groups: ``backbone``, ``heads`` and ``text``, whose peak rates are the recipe's `backbone_lr`,
+        `head_lr`
+            and `text_lr`. A group may be empty or missing.
         recipe: Gives the optimiser, its betas, the rates and the decay.
 
     Returns:
         The optimiser; its groups have a ``name``, the one of `groups`, and a ``peak``.
     """
     peaks = {"backbone": recipe.backbone_lr, "heads": recipe.head_lr}
+    peaks["text"] = recipe.text_lr or recipe.backbone_lr
     made = []
     for name, parameters in groups.items():
         decayed = [p for p in parameters if recipe.decay_all or p.ndim > 1]
@@ -43,24 +45,42 @@ def optimizer_of(groups: Mapping[str, list[nn.Parameter]], recipe: Recipe) -> to
     return kind(made, betas=(recipe.beta1, recipe.beta2), fused=True)
 
 
-def lr_factor(step: int, steps_per_epoch: int, recipe: Recipe) -> float:
+def lr_factor(step: int, steps_per_epoch: int, recipe: Recipe, scores: Sequence[float] = ()) -> float:
     """The share of the peak learning rate at a step, in [0, 1].
 
     It rises linearly to 1 at the last step of the warm-up. Then, and not inside the warm-up, begins half a
-    cosine that falls to 0, or a fall by the same factor every epoch. A function of the step has no state to
-    save.
+    cosine that falls to 0, or a fall by the same factor every epoch or at every plateau. A function of the
+    step and of the history has no state to save.
 
     Args:
         step: Optimiser step, from 0.
         steps_per_epoch: Steps of an epoch.
-        recipe: Its `epochs`, `warmup_epochs`, `schedule` and `epoch_factor`.
+        recipe: Its `epochs`, `warmup_epochs`, `schedule`, `epoch_factor` and `patience`.
+        scores: Validation scores of the epochs before this one.
     """
     warm, total = recipe.warmup_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
     if step < warm:
         return min(1.0, (step + 1) / warm)
     if recipe.schedule == "exponential":
         return recipe.epoch_factor ** ((step - math.ceil(warm)) // steps_per_epoch)
+    if recipe.schedule == "plateau":
+        return recipe.epoch_factor ** plateaus(scores, recipe.patience)
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
+
+
+def plateaus(scores: Sequence[float], patience: int) -> int:
+    """How often scores have stood still for more than `patience` epochs, as torch's ReduceLROnPlateau counts.
+
+    Args:
+        scores: 0 or more, the higher the better; what is better by less than 1 in 10,000 stands still.
+        patience: Epochs.
+    """
+    best, still, found = -math.inf, 0, 0
+    for score in scores:
+        best, still = (score, 0) if score > best * (1 + 1e-4) else (best, still + 1)
+        if still > patience:
+            found, still = found + 1, 0
+    return found
 
 
 class WeightAverage:

@@ -215,12 +215,13 @@ class _Training:
         sums = {name: torch.zeros((), device=device) for name in parts}
         wrong = {name: torch.full((), len(places), device=device) for name in parts}
         rng = np.random.default_rng([recipe.seed, epoch, 3])
+        scores = [row[self.task.score] for row in self.history if self.task.score in row]
         self.network.train()
         for step, (_, images) in enumerate(
             self.loader.ahead(self.processes.share(order[at]) for at in places)
         ):
             done = (epoch - 1) * len(places) + step
-            factor = lr_factor(done, len(places), recipe)
+            factor = lr_factor(done, len(places), recipe, scores)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
             batch = self._batch(order[places[step]], rng, done / (recipe.epochs * len(places)))

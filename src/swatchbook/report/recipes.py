@@ -14,7 +14,8 @@ PUBLISHED = (
 TORCH = ("beta1", "beta2")
 #: Settings that other systems use; listed only where a training does.
 OTHERS = (
-    "flip_test", "early", "early_size", "epoch_factor", "micro_batch", "train_blocks", "hidden", "dropout",
+    "flip_test", "early", "early_size", "epoch_factor", "patience", "text_lr", "micro_batch", "train_blocks",
+    "hidden", "dropout",
     "ema", "average_last", "sampling", "part_weights", "focal_gamma", "logit_adjustment", "vertical_flip",
     "flip_validation", "train_norm", "head_dropout", "bce_of_softmax",
 )  # fmt: skip

@@ -4,6 +4,8 @@
 kind of view. ``captions.json`` maps such names to captions; ``shape_anno_all.txt``, ``fabric_ann.txt`` and
 ``pattern_ann.txt`` have a line an image. Where these files lie below the source does not matter.
 
+The photographs of the In-shop benchmark show garments of the same items; see `read_either`.
+
 Source: Jiang et al. (2022), Text2Human, ACM Trans. Graph. 41(4), and the data set's README.
 """
 
@@ -82,6 +84,36 @@ def read(source: Path, into: Path | None = None) -> Multimodal:
     manifest.insert(2, "folder", manifest["category"])
     manifest.insert(3, "split", None)
     return Multimodal(manifest, pd.DataFrame(problems, columns=["problem", "image_id", "detail"]))
+
+
+def read_either(source: Path, into: Path | None = None) -> Multimodal:
+    """Read the data set, or the photographs of the In-shop benchmark with its labels and captions.
+
+    Args:
+        source: As for `read`; or a folder with ``img`` or ``data/img`` (``id_XXXXXXXX.jpg``), files that
+        end in
+            ``captions.json``, and the three label files, wherever they lie in it.
+        into: As for `read`.
+
+    Returns:
+        As `read`; of In-shop photographs the columns of `join_inshop`, of items with one colour variant only.
+
+    Raises:
+        DataError: As `read` and `join_inshop`.
+    """
+    source = Path(source)
+    homes = [home for home in (source / "img", source / "data" / "img") if home.is_dir()]
+    if (source / "images").is_dir() or not homes:
+        return read(source, into)
+    captions = sorted(source.rglob("*captions.json"))
+    if not captions:
+        raise DataError(f"{str(source)!r} has no captions; allowed: one or more files *captions.json")
+    joined = join_inshop(homes[0], source, captions)
+    several = joined["variants"] > 1
+    problems = pd.DataFrame(
+        {"problem": "several colour variants", "image_id": joined.loc[several, "image_id"], "detail": ""}
+    )
+    return Multimodal(joined[~several].reset_index(drop=True), problems.reset_index(drop=True))
 
 
 def _only(root: Path, name: str) -> Path:

@@ -12,22 +12,24 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
-import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from safetensors.torch import save_file
 from torch import nn
 
 from swatchbook.labeller import WEIGHTS
-from swatchbook.labeller.files import CONFIG
+from swatchbook.labeller.files import CONFIG, text_config
 from swatchbook.models import checkpoint
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.task import Batch, Task, Tensors
+from swatchbook.models.towers import Towers, freeze_text
 from swatchbook.store import Store
 
 LARGEST_SCALE = 100.0  # of cosines, as CLIP has it
 RANKS = (1, 5, 10)
+MRR = "mrr"
 _NEW = ("visual.head.", "text.proj", "text.text_projection", "logit_")  # what no tower brings with it
+_TEXT = "text."
 
 
 class ImageText(nn.Module):
@@ -42,7 +44,9 @@ class ImageText(nn.Module):
         """Make the model that a folder's config describes, with random weights."""
         super().__init__()
         written = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        self.model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+        self.model = open_clip.create_model(
+            f"local-dir:{folder}", load_weights=False, pretrained_text=False, **text_config(folder, written)
+        )
         seen = {name: written["preprocess_cfg"][name] for name in ("mean", "std")}
         self.info = {"architecture": written["model_cfg"]["vision_cfg"]["timm_model_name"], **seen}
         for name, values in seen.items():
@@ -59,10 +63,12 @@ class ImageText(nn.Module):
         return {"image": image.float(), "text": self.model.encode_text(texts, normalize=True).float()}
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """The parameters by learning rate: those of the towers, and the projections and scale."""
+        """The parameters by learning rate: those of either tower, and the projections and scale."""
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        towers = [(name.startswith(_TEXT), p) for name, p in named if not name.startswith(_NEW)]
         return {
-            "backbone": [p for name, p in named if not name.startswith(_NEW)],
+            "backbone": [p for of_text, p in towers if not of_text],
+            "text": [p for of_text, p in towers if of_text],
             "heads": [p for name, p in named if name.startswith(_NEW)],
         }
 
@@ -84,11 +90,18 @@ class Contrastive(Task):
     """
 
     name = "contrastive"
-    score = "mrr"
+    score = MRR
     coupled = True
 
     def __init__(
-        self, folder: str | Path, texts: np.ndarray, train_rows: np.ndarray, val_rows: np.ndarray
+        self,
+        folder: str | Path,
+        texts: np.ndarray,
+        train_rows: np.ndarray,
+        val_rows: np.ndarray,
+        *,
+        towers: Towers | None = None,
+        learn_scale: bool = True,
     ) -> None:
         """Describe a training.
 
@@ -97,9 +110,12 @@ class Contrastive(Task):
             texts: Token ids of each image's text, shape (N, L).
             train_rows: Rows to learn from.
             val_rows: Rows to choose the epoch by; none of them in `train_rows`.
+            towers: Whose weights to start from; None: random ones.
+            learn_scale: Whether the scale of cosines is learnt; else it stays 1/.07, open_clip's first.
         """
         self.folder, self.texts = Path(folder), np.asarray(texts)
         self.train_rows, self.val_rows = train_rows, val_rows
+        self.towers, self.learn_scale = towers, learn_scale
 
     def check(self, images: int, recipe: Recipe) -> None:
         """See `Task`."""
@@ -110,6 +126,10 @@ class Contrastive(Task):
     def build(self, recipe: Recipe) -> ImageText:
         """See `Task`."""
         self.network = ImageText(self.folder)
+        if self.towers:
+            self.network.info["towers"] = self.towers.load_into(self.network.model)
+            freeze_text(self.network.model, self.towers.text_blocks)
+        self.network.model.logit_scale.requires_grad_(self.learn_scale)
         return self.network
 
     def targets(self) -> Mapping[str, np.ndarray]:
@@ -145,12 +165,7 @@ class Contrastive(Task):
             ranks = (table >= table.diagonal()[:, None]).sum(1).double()
             reciprocal.append(float((1 / ranks).mean()))
             scores |= {f"{direction}_r{k}": float((ranks <= k).double().mean()) for k in RANKS}
-        return {self.score: sum(reciprocal) / 2, **scores}
-
-    def predictions(self, outputs: Tensors, rows: np.ndarray) -> pd.DataFrame:
-        """See `Task`: the embeddings, a column a dimension."""
-        columns = {f"image:{k}": column.numpy() for k, column in enumerate(outputs["image"].T)}
-        return pd.DataFrame(columns, index=pd.Index(rows, name="row"))
+        return {MRR: sum(reciprocal) / 2, **scores}
 
     def facts(self) -> dict[str, object]:
         """See `Task`."""
@@ -165,9 +180,13 @@ def export(model_dir: str | Path, folder: str | Path, *, scale: float | None = N
         folder: Holds ``open_clip_config.json``.
         scale: Factor of cosines to write; the learnt one by default.
     """
-    network = ImageText(Path(folder))
     config = checkpoint.read_config(model_dir, Contrastive.name)
-    model = checkpoint.load_weights(model_dir, config, network).model
+    write_model(checkpoint.load_weights(model_dir, config, ImageText(Path(folder))), folder, scale=scale)
+
+
+def write_model(network: ImageText, folder: str | Path, *, scale: float | None = None) -> None:
+    """Write a network's open_clip model beside its config, as float16 safetensors; see `export`."""
+    model = network.model
     with torch.no_grad():
         model.logit_scale.fill_(float(np.log(scale)) if scale else float(network.scale().log()))
     weights = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
