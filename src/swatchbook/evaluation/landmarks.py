@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.evaluation.attributes import places, top_k
+from swatchbook.evaluation.challenge import challenge_statistics
 from swatchbook.evaluation.replicates import (
     NUMBERS,
     Replicates,
@@ -27,6 +28,8 @@ from swatchbook.evaluation.replicates import (
     weighted_means,
     with_ones,
 )
+from swatchbook.evaluation.scores import Codes
+from swatchbook.schema import Schema
 
 Trainings = Mapping[str, Mapping[int, Statistics]]  # model → seed → statistics
 COLUMNS = ["model", "seed", "task", "name", "metric", "k", *NUMBERS]
@@ -181,6 +184,43 @@ def group_recall(
             found["attributes", group, "recall", k] = Replicates(shares(hits.sum(1), totals.sum(1)), n)
             macro = mean_of_defined(shares(hits, totals))
             found["attributes", group, "macro_recall", k] = Replicates(macro, n)
+    return found
+
+
+def answers(
+    scores: Mapping[str, np.ndarray], truth: Codes, schema: Schema, weights: np.ndarray
+) -> dict[tuple, Replicates]:
+    """All that is asked of the attributes, by what the schema has.
+
+    Args:
+        scores: Attribute → scores of its classes, shape (n, K).
+        truth: Attribute → codes, shape (n,), or memberships, shape (n, K).
+        schema: Gives attributes and classes.
+        weights: Bootstrap weights of the images, shape (B, n).
+
+    Returns:
+        Of a schema with one attribute of one class, `category`; with more of them, as in the challenge,
+        ("attributes", attribute or "all", metric, NaN), metrics as of `challenge_statistics`. Of attributes
+        with several classes at once, `group_recall`.
+    """
+    found: dict[tuple, Replicates] = {}
+    single = Schema(schema.name, tuple(a for a in schema if not a.multiple))
+    several = [a for a in schema if a.multiple]
+    if len(single.names) == 1:
+        found |= category(scores[single.names[0]], truth[single.names[0]], weights)
+    elif single.names:
+        given = {name: scores[name].argmax(1) for name in single.names}
+        by_group = challenge_statistics(truth, given, single, weights)
+        found |= {
+            ("attributes", name, metric, np.nan): value
+            for (name, label, metric), value in by_group.items()
+            if label == ALL
+        }
+    if several:
+        ends = np.cumsum([0, *(len(a) for a in several)])
+        groups = {a.name: np.arange(*ends[k : k + 2]) for k, a in enumerate(several)}
+        together = [np.concatenate([given[a.name] for a in several], axis=1) for given in (scores, truth)]
+        found |= group_recall(*together, groups, weights)
     return found
 
 
