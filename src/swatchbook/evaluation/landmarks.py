@@ -20,6 +20,7 @@ from swatchbook.evaluation.replicates import (
     NUMBERS,
     Replicates,
     Statistics,
+    beside_others,
     differences,
     mean_of_defined,
     over_seeds,
@@ -310,3 +311,25 @@ def landmark_differences(trainings: Trainings, baseline: str, *, level: float = 
         pair = [[{key: each[seed][key] for key in shared} for seed in seeds] for each in (by_seed, base)]
         statistics |= {(model, baseline, *key): value for key, value in differences(*pair).items()}
     return tidy(statistics, DIFFERENCES[:6], level=level, how=f"paired {HOW}")
+
+
+def landmark_known(here: Trainings, there: Trainings, *, level: float = 0.95) -> pd.DataFrame:
+    """Every model's scores beside those on other images of the same world, of which there are more.
+
+    Args:
+        here: Model → seed → statistics of the images that are reported on.
+        there: The same of the others, under weights that were drawn apart.
+        level: Confidence level of the intervals.
+
+    Returns:
+        As `replicates.beside_others`, means over the seeds; its columns before ``known`` are ``model, task,
+        name, metric, k``.
+    """
+    parts = []
+    for model, by_seed in here.items():
+        pairs = [
+            [{(model, *key): value for key, value in found.items()} for found in each.values()]
+            for each in (by_seed, there[model])
+        ]
+        parts.append(beside_others(*pairs, ["model", *COLUMNS[2:6]], level=level, how=HOW))
+    return pd.concat(parts, ignore_index=True)

@@ -19,6 +19,7 @@ PROFILES = {
     **dict.fromkeys(("demo", "published", "folder", "paper", "best"), "attributes"),
     "labeller": "labeller",
     **dict.fromkeys(("challenge", "challenge-best", "challenge-paper"), "challenge"),
+    **dict.fromkeys(("landmarks", "landmarks-best", "landmarks-paper"), "landmarks"),
 }
 
 

@@ -46,7 +46,7 @@ from swatchbook.schema import Schema
 
 LANDMARKS = "landmarks"  # the loss's part
 NEGATIVE, UNIT = 0.1, 10  # weight of a negative attribute where a positive has 1; both are whole tenths
-ERROR, ANSWERS = "normalized_error", "answers"
+ERROR, ANSWERS, LOCATED = "normalized_error", "answers", "located"
 WHOLE_CELLS = "whole_"  # before a column of points that are middles of cells
 
 
@@ -80,7 +80,6 @@ class Landmarks(Task):
     """
 
     name = "landmarks"
-    score = ANSWERS
 
     def __init__(
         self,
@@ -94,6 +93,7 @@ class Landmarks(Task):
         design: Design,
         *,
         landmark_loss: bool = True,
+        score: str = ANSWERS,
         pretrained: bool = True,
         cache_dir: str | Path | None = None,
     ) -> None:
@@ -109,9 +109,14 @@ class Landmarks(Task):
             backbone: As in `backbones.create`.
             design: Of the network.
             landmark_loss: Whether heat-maps are learnt from the points.
+            score: What chooses the epoch: `ANSWERS`, the mean of the category's accuracy and the attributes'
+                recall at 3, or overall accuracy; or `LOCATED`, the negative error of the landmarks.
             pretrained: Start from the backbone's published weights.
             cache_dir: The Hugging Face Hub cache.
         """
+        if score not in (ANSWERS, LOCATED):
+            raise ValueError(f"score {score!r}; allowed: {ANSWERS}, {LOCATED}")
+        self.score = score
         self.schema, self.codes, self.design = schema, codes, design
         self.points, self.visibility = np.asarray(points, np.float32), np.asarray(visibility)
         self.train_rows, self.val_rows, self.backbone = train_rows, val_rows, backbone
@@ -136,7 +141,9 @@ class Landmarks(Task):
             ("early", "0 where branches see every cell", not (recipe.early and self.design.flatten)),
         ):
             if not holds:
-                raise ValueError(f"recipe.{name} = {getattr(recipe, name)!r} for landmarks; must be {allowed}")
+                raise ValueError(
+                    f"recipe.{name} = {getattr(recipe, name)!r} for landmarks; must be {allowed}"
+                )
         labelled = self.labelled()
         if not any(labelled[part][self.train_rows].any() for part in labelled if part != LANDMARKS):
             raise ValueError(
@@ -217,6 +224,7 @@ class Landmarks(Task):
                 (),
             )
             row[ERROR] = float(error["landmarks", "mean", ERROR, np.nan].samples[0])
+            row[LOCATED] = -row[ERROR]
         return row
 
     def predictions(self, outputs: Tensors, rows: np.ndarray) -> pd.DataFrame:
