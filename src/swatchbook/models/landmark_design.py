@@ -1,4 +1,4 @@
-"""What a network for landmarks, category and attributes is made of: one design, whose parts controls leave out."""
+"""What a network for landmarks, category and attributes is made of; controls leave parts of it out."""
 
 from __future__ import annotations
 

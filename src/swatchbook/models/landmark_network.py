@@ -137,12 +137,13 @@ class Attention(nn.Module):
         self.leave = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, channels, 1), nn.Tanh())
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        """Shape (n, inputs, h, w) → (n, channels, h, w); h and w are multiples of 4."""
-        whole = self.enter(seen)
+        """Shape (n, inputs, h, w) → (n, channels, h, w); sides are filled up with zeros to multiples of 4."""
+        height, width = seen.shape[2:]
+        whole = self.enter(F.pad(seen, (0, -width % 4, 0, -height % 4)))
         half = self.down[0](whole)
         quarter = self.down[1](half)
         half = torch.cat([half, self.up[0](torch.cat([quarter, self.inner(quarter)], 1))], 1)
-        return self.leave(torch.cat([whole, self.up[1](half)], 1))
+        return self.leave(torch.cat([whole, self.up[1](half)], 1))[..., :height, :width]
 
 
 class LandmarkNetwork(nn.Module):
@@ -181,17 +182,11 @@ class LandmarkNetwork(nn.Module):
             dropout: Share that each branch drops of its hidden units.
 
         Raises:
-            ValueError: If the backbone has no features of the design's stride, or the attention, which
-                halves their side twice, cannot.
+            ValueError: If the backbone has no features of the design's stride.
         """
         super().__init__()
         self.design, self._dropout = design, dropout
-        self.lower, self.upper, channels, side, features = _cut(backbone, design, image_size)
-        if design.guide != "none" and side % 4:
-            raise ValueError(
-                f"image_size={image_size} with stride {design.stride} gives features of side {side}; "
-                "the attention allows multiples of 4"
-            )
+        self.lower, self.upper, channels, features = _cut(backbone, design, image_size)
         several = sum(len(a) for a in schema if a.multiple)
         wanted = {a.name: len(a) for a in schema if not a.multiple}
         wanted |= {ATTRIBUTES: several * (2 if design.pairs else 1)} if several else {}
@@ -309,8 +304,8 @@ def count(module: nn.Module) -> int:
 
 def _cut(
     backbone: nn.Module, design: Design, image_size: int
-) -> tuple[nn.Sequential, nn.Sequential, int, int, int]:
-    """The layers before and after the features, the features' channels and side, and how many come out."""
+) -> tuple[nn.Sequential, nn.Sequential, int, int]:
+    """The layers before and after the features, the features' channels, and how many come out at last."""
     layers: list[nn.Module] = []
     for name, child in backbone.named_children():
         if name in _CLOSING:
@@ -320,9 +315,15 @@ def _cut(
     backbone.eval()
     with torch.no_grad():
         x = torch.zeros(1, 3, image_size, image_size, device=next(backbone.parameters()).device)
-        for layer in layers:
-            x = layer(x)
-            shapes.append(tuple(x.shape))
+        try:
+            for layer in layers:
+                x = layer(x)
+                shapes.append(tuple(x.shape))
+        except Exception as error:  # a layer raises whatever its own code does
+            raise ValueError(
+                "the backbone's layers do not follow each other; allowed: convolutional ones such as VGG, "
+                "ResNet and EfficientNet"
+            ) from error
     backbone.train(was_training)
     at = [k for k, shape in enumerate(shapes) if len(shape) == 4 and shape[3] * design.stride == image_size]
     if not at:
@@ -331,10 +332,10 @@ def _cut(
             f"stride {design.stride} at image_size={image_size}; this backbone's features have strides "
             f"{', '.join(f'{stride:g}' for stride in strides) or 'of no kind'}"
         )
-    _, channels, _, side = shapes[at[-1]]
+    channels = shapes[at[-1]][1]
     features = shapes[-1][1] * (shapes[-1][2] * shapes[-1][3] if design.flatten else 1)
     first = at[-1] + 1
-    return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:]), channels, side, features
+    return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:]), channels, features
 
 
 def _attention(design: Design, channels: int) -> Attention:

@@ -104,7 +104,7 @@ class Network(nn.Module):
 
 
 def keep_frozen(part: nn.Module) -> None:
-    """Set frozen layers as they are used later; else batch normalisation would go on learning its statistics."""
+    """Set frozen layers as they are used later; batch normalisation would go on learning its statistics."""
     for module in part.modules():
         own = list(module.parameters(recurse=False))
         if own and not any(parameter.requires_grad for parameter in own):

@@ -18,6 +18,7 @@ from swatchbook.report.display import estimate, joined, number, points, words
 from swatchbook.report.figure import (
     INK,
     PALETTE,
+    SMALL,
     SOFT,
     WIDTH,
     Figure,
@@ -26,7 +27,7 @@ from swatchbook.report.figure import (
     key_mark,
     sheet,
 )
-from swatchbook.report.tiles import board, picture, signed_map, write
+from swatchbook.report.tiles import board, picture, shortened, signed_map, write
 from swatchbook.schema import Schema
 
 KEYS = ["task", "name", "metric", "k"]
@@ -111,8 +112,9 @@ def landmark_errors(table: pd.DataFrame, schema: Schema) -> Figure:
         0.6 + plotting.ROW * len(names),
         f"{title}: on average {told} of the box's side",
         plotting.interval_note(rows),
-        f"Distance to the given point as a share of the box's side, visible points only; points of a landmark: "
-        f"{plotting.count_note(by_model['mtl']['n'][names[:-1]])}. Mean: of the landmarks, as published.",
+        "Distance to the given point as a share of the box's side, visible points only; points of a "
+        f"landmark: {plotting.count_note(by_model['mtl']['n'][names[:-1]])}. Mean: of the landmarks, as "
+        "published.",
         key=[(style.name, key_mark(style)) for style in (MTL, MEAN)],
     )
     axes = drawing.subplots()
@@ -149,10 +151,6 @@ def landmark_pck(table: pd.DataFrame, schema: Schema) -> Figure:
         told or title,
         "Mean of the landmarks' shares; visible points only, distance as a share of the box's side.",
         plotting.interval_note(rows, "Bands"),
-        key=[
-            (words(called(m)), Line2D([], [], color=c, linestyle=line, linewidth=1.8))
-            for m, (c, line) in list(styles.items())[:4]
-        ],
     )
     axes = drawing.subplots()
     for model, (colour, line) in styles.items():
@@ -163,7 +161,7 @@ def landmark_pck(table: pd.DataFrame, schema: Schema) -> Figure:
         )
     axes.set(xlabel="Distance, share of the box's side", ylabel="Share of points", ylim=(0, 1.02))
     axes.set_xlim(left=0)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="lower right", fontsize=SMALL)
     axes.grid(axis="y")
     alt = joined([f"{words(called(m))} {number(v, 2)}" for m, v in near.items()])
     return Figure(drawing, f"Share of points within 5 % of the box's side: {alt}.", rows)
@@ -188,7 +186,7 @@ def landmark_curves(table: pd.DataFrame, schema: Schema) -> Figure:
     drawing = sheet(
         4.4 if len(there) > 2 else 2.4,
         "Learning curves, a line a training",
-        "Scores are of the images that choose the epoch; nothing is reported on them. There are no intervals.",
+        "Scores are of the images that choose the epoch; nothing is reported on them; without intervals.",
         key=[
             *(
                 (words(called(m)), Line2D([], [], color=c, linewidth=2))
@@ -201,7 +199,9 @@ def landmark_curves(table: pd.DataFrame, schema: Schema) -> Figure:
     for axes, column in zip(plotting.panels_of(drawing, len(there), 2, sharey=False), there, strict=True):
         for (model, _), own in rows.groupby(["model", "seed"], sort=False):
             colour = shades.get(model, "#b9b4ac")
-            axes.plot(own["epoch"], own[column], color=colour, linewidth=1.2, zorder=2 + (model in shades))
+            axes.plot(
+                own["epoch"], own[column], ".-", color=colour, linewidth=1.2, zorder=2 + (model in shades)
+            )
         axes.set_title(wanted[column], weight="normal")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.set_xlabel("Epoch")
@@ -214,8 +214,8 @@ def landmark_curves(table: pd.DataFrame, schema: Schema) -> Figure:
 
 def landmark_counts(table: pd.DataFrame, schema: Schema) -> Figure:
     """How unequal labels are: the share of the training images that each has, in falling order."""
-    rows = plotting.select(table, ["split", "group", "class", "count", "value", "low", "high", "n", "interval"],
-                           split="train")  # fmt: skip
+    columns = ["split", "group", "class", "count", *plotting.NUMBERS[:4], "interval"]
+    rows = plotting.select(table, columns, split="train")
     visible = ~rows["class"].isin(["visible", "occluded", "cut off", "absent"])
     labels = rows[visible & (rows["count"] > 0)].reset_index(drop=True)
     title = "How unequal the labels are"
@@ -239,6 +239,7 @@ def landmark_counts(table: pd.DataFrame, schema: Schema) -> Figure:
         axes.fill_between(rank, own["low"], own["high"], color=colour, alpha=0.15, linewidth=0)
         axes.plot(rank, own["value"], "o-", color=colour, markersize=3, linewidth=1.2)
     axes.set(xlabel="Rank within the group", ylabel="Share of images", yscale="log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     alt = (
@@ -265,8 +266,8 @@ def landmark_overlays(table: pd.DataFrame, schema: Schema, pictures: np.ndarray)
     drawing = sheet(
         tall * len(rules),
         title,
-        "Boxes of the garments, of images that nothing was trained or chosen on, squashed to squares. A line joins "
-        "a predicted point to the given one; points that are not visible count for nothing and are drawn hollow.",
+        "Boxes of garments, squashed to squares; nothing was trained or chosen on these images. A line joins "
+        "a predicted point to the given one; hollow points are not visible and count for nothing.",
         "Under each image: the mean error of its visible points.",
         key=[
             (name, Line2D([], [], color=c, marker=m, linestyle="", markersize=6))
@@ -316,8 +317,8 @@ def landmark_attention(table: pd.DataFrame, schema: Schema, pictures: np.ndarray
     drawing = sheet(
         0.3 + tall * len(places),
         f"{title}: it changes features by up to {number(100 * most, 0)} %",
-        "The factor on the features, mean over channels, of one training of each system, on the first images drawn "
-        "at random; full colour is the largest change. A mean over channels hides what single channels do.",
+        "The factor on the features, mean over channels, of one training of each system, on the first images "
+        "drawn at random; full colour is the largest change. A mean hides what single channels do.",
         key=[
             ("more than without", Patch(facecolor=PALETTE[3])),
             ("less", Patch(facecolor=PALETTE[0])),
@@ -325,7 +326,14 @@ def landmark_attention(table: pd.DataFrame, schema: Schema, pictures: np.ndarray
     )
     axes = board(drawing)
     for h, name in enumerate(("box", *models)):
-        write(axes, 0.08 + h * step, 0.12, words(called(name))[:24], weight="bold", size=8)
+        write(
+            axes,
+            0.08 + h * step,
+            0.12,
+            shortened(words(called(name)), int(step / 0.068)),
+            weight="bold",
+            size=SMALL,
+        )
     for k, place in enumerate(places):
         y = 0.26 + k * tall
         picture(axes, pictures[int(place)], 0.08, y, side)

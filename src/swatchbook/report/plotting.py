@@ -81,7 +81,7 @@ def axis_start(values: pd.Series, step: float = 0.1) -> float:
 
 
 def panels_of(drawing: Drawing | SubFigure, count: int, across: int, *, sharey: bool = True) -> list[Axes]:
-    """So many panels in rows, by default with one vertical axis for all; what a row has left over stays blank."""
+    """So many panels in rows, with one vertical axis for all unless not; what a row has left stays blank."""
     panels = np.ravel(drawing.subplots(-(-count // across), across, sharey=sharey, squeeze=False)).tolist()
     for spare in panels[count:]:
         spare.set_axis_off()

@@ -94,7 +94,7 @@ STUDY = Spec(
             SOURCE,
         ),
         "landmarks-best": Profile(
-            "The same on the challenge's photographs (--source): six groups, a backbone that installs by pip.",
+            "The same on the challenge's photographs (--source): six groups, weights that install by pip.",
             BEST,
             ("09",),
             SOURCE,

@@ -204,7 +204,7 @@ def _peaks(evidence: Evidence) -> Verdict:
     columns = [c for c in history if c.endswith(("_recall_3", "_accuracy")) and history[c].notna().all()]
     columns = [c for c in columns if not c.startswith(("all", "overall"))]
     peaks = [own.set_index("epoch")[columns].idxmax() for _, own in history.groupby("seed")]
-    alike = [peak.nunique() == 1 for peak in peaks]
+    alike = [len(set(peak)) == 1 for peak in peaks]
     told = joined([f"{words(c.rsplit('_', 2)[0])} {joined([str(p[c]) for p in peaks])}" for c in columns])
     return HOLDS if all(alike) else NOT, f"Best validation epoch by group, a number a seed: {told}."
 
@@ -264,7 +264,10 @@ def _resolution(evidence: Evidence) -> Verdict:
 
 def _cnn(evidence: Evidence) -> Verdict:
     own, constant = evidence.score("cat", TOP_3), evidence.score("majority", TOP_3)
-    told = f"CAT's top-3 accuracy is {estimate(*own[['value', 'low', 'high']])}, constant answers reach {number(constant['value'])}"
+    told = (
+        f"CAT's top-3 accuracy is {estimate(*own[['value', 'low', 'high']])}, constant answers reach "
+        f"{number(constant['value'])}"
+    )
     counts = evidence.tables["counts"]
     if (counts["group"] == "category").sum() and counts["n"].max() < 100_000:
         raise NotAskedError(f"{told}; the published .8323 is of the benchmark, which this set is not.")

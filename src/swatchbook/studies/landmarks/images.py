@@ -1,4 +1,4 @@
-"""Images of the landmarks study: drawn or read → manifest → squares of the boxes, and what is true of them."""
+"""Images of the landmarks study: drawn or read → manifest → squares of boxes, and what is true of them."""
 
 from __future__ import annotations
 

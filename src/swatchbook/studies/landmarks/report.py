@@ -46,16 +46,17 @@ def findings(evidence: Evidence) -> list[str]:
     each = {slot: value for slot, value in each.items() if not np.isnan(value)}
     best, worst = min(each, key=each.get), max(each, key=each.get)
     sentences = [
-        f"MTL places landmarks with an error of **{_estimate(error)}** of the box's side, on {error['n']:,.0f} "
-        f"visible points; putting each where it lies on average, **{_estimate(mean)}**. Easiest is the "
-        f"{words(best)} ({number(each[best])}), hardest the {words(worst)} ({number(each[worst])}). {CHAPTER}"
+        f"MTL places landmarks with an error of **{_estimate(error)}** of the box's side, on "
+        f"{error['n']:,.0f} visible points; putting each where it lies on average, **{_estimate(mean)}**. "
+        f"Easiest is the {words(best)} ({number(each[best])}), hardest the {words(worst)} "
+        f"({number(each[worst])}). {CHAPTER}"
     ]
     for key in evidence.answers:
         constant = evidence.score("majority", key)
         sentences.append(
             f"{capital(WORDS[key])}: MTL **{_estimate(evidence.score('mtl', key))}**, CAT "
-            f"**{_estimate(evidence.score('cat', key))}**, constant answers {number(constant['value'])}; the paired "
-            f"difference is **{points(evidence.difference('mtl', 'cat', key))}**."
+            f"**{_estimate(evidence.score('cat', key))}**, constant answers {number(constant['value'])}; "
+            f"the paired difference is **{points(evidence.difference('mtl', 'cat', key))}**."
         )
     told = {
         "attention_only": "Attention without landmark loss",
@@ -75,8 +76,8 @@ def findings(evidence: Evidence) -> list[str]:
         sentences.append(f"Less CAT, in {WORDS[key]}: {'; '.join(parts)}.")
     systems = evidence.tables["systems"]
     sentences.append(
-        f"{len(systems)} trainings, {systems['seed'].nunique()} seeds of each system on the same batches, took "
-        f"{number(systems['hours'].sum(), 2)} hours."
+        f"{len(systems)} trainings, {systems['seed'].nunique()} seeds of each system on the same batches, "
+        f"took {number(systems['hours'].sum(), 2)} hours."
     )
     return sentences
 

@@ -28,9 +28,9 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 def published() -> Recipe:
     """How Liu & Lu's code trains; the thesis has batches of 8 and 10 epochs."""
     return Recipe(
-        crop_share=1.0, crop_scale=1.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0, epochs=20,
-        warmup_epochs=0, schedule="exponential", epoch_factor=0.8, batch=16, optimizer="adam", backbone_lr=1e-4,
-        head_lr=1e-4, weight_decay=0.0, clip=1e9, loss="plain",
+        crop_share=1.0, crop_scale=1.0, flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0,
+        epochs=20, warmup_epochs=0, schedule="exponential", epoch_factor=0.8, batch=16, optimizer="adam",
+        backbone_lr=1e-4, head_lr=1e-4, weight_decay=0.0, clip=1e9, loss="plain",
     )  # fmt: skip
 
 
