@@ -37,6 +37,7 @@ from swatchbook.models.tasks.landmarks import (
     answer,
     attribute_losses,
     carried,
+    map_losses,
     prediction_table,
 )
 from swatchbook.models.training import train
@@ -220,6 +221,30 @@ def test_the_landmark_loss_is_the_published_mean_over_all_pixels_masked_ones_too
     assert losses[LANDMARKS].item() == pytest.approx(wanted.item(), rel=1e-5)
     assert losses["category"].item() == pytest.approx(np.log(5), rel=1e-5)
     assert losses[ATTRIBUTES].item() == pytest.approx(np.log(2), rel=1e-5)
+
+
+def test_a_distribution_over_cells_is_fitted_by_cross_entropy():
+    design = replace(DESIGN, fit="distribution", radius=0.01)  # so narrow that one cell has it all
+    points, seen = torch.full((1, 2, 2), 0.375), torch.tensor([[True, False]])  # the middle of cell (1, 1)
+    maps = torch.zeros(1, 2, 4, 4)
+    assert map_losses(maps, points, seen, design)[0].tolist() == pytest.approx([np.log(16), 0], rel=1e-4)
+    maps[0, :, 1, 1] = np.log(45)  # 45 of 45 + 15
+    assert map_losses(maps, points, seen, design)[0].tolist() == pytest.approx([-np.log(0.75), 0], rel=1e-4)
+    spread = map_losses(torch.rand(1, 2, 4, 4), points, seen, replace(design, radius=0.2))
+    assert spread[0, 0] > 0 and spread[0, 1] == 0
+
+
+def test_maps_of_a_distribution_guide_and_place_as_heat_maps_do():
+    torch.manual_seed(2)
+    network = build(BACKBONE, SMALL, replace(DESIGN, fit="distribution"), pretrained=False, img_size=32)
+    views = torch.rand(2, 3, 32, 32)
+    guides = []
+    network.attention.register_forward_hook(lambda _, seen, __: guides.append(seen[0][:, 0]))
+    logits = network.eval().localisation(network.lower((views - 0.5) / 0.5))
+    placed = network(views)[WHOLE][0, 0] * logits.shape[-1]
+    at = int(logits[0, 0].argmax())
+    assert placed.tolist() == pytest.approx([at % 8 + 0.5, at // 8 + 0.5], abs=1e-4)
+    assert 0 < guides[0].max() <= 1
 
 
 def test_units_of_the_loss_are_its_weights():

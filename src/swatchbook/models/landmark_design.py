@@ -8,6 +8,7 @@ LOCALISATIONS = ("liu", "thesis", "none")
 GUIDES = ("predicted", "true", "none")
 CHANNELS = ("max", "all")
 SHAPES = ("cone", "gaussian")
+FITS = ("regression", "distribution")
 LARGEST = 3  # transposed convolutions
 
 
@@ -22,6 +23,9 @@ class Design:
         norm: Whether batch normalisation follows the localisation's inner layers.
         shape: Of a point's heat-map at distance d: ``cone``, exp(−½·d/R), or ``gaussian``, exp(−½·(d/R)²).
         radius: R as a share of the view's side.
+        fit: ``regression`` of heat-maps, by their squared error, or a ``distribution``, a softmax over their
+            cells, by its cross-entropy with the heat-map's share in each cell. Most cells of a heat-map are
+            0, so that a regression of few images stays at 0 everywhere.
         guide: Which heat-maps the attention sees: ``predicted`` ones, ``true`` ones (then visible points
             are an input of the network), or ``none``: there is no attention.
         channels: ``max`` gives it the largest value over all points, ``all`` a heat-map a point.
@@ -38,6 +42,7 @@ class Design:
     norm: bool = False
     shape: str = "cone"
     radius: float = 8 / 224
+    fit: str = "regression"
     guide: str = "predicted"
     channels: str = "max"
     flatten: bool = True
@@ -51,6 +56,7 @@ class Design:
             ("localisation", f"one of {', '.join(LOCALISATIONS)}", self.localisation in LOCALISATIONS),
             ("upsamplings", f"from 0 to {LARGEST}", 0 <= self.upsamplings <= LARGEST),
             ("shape", f"one of {', '.join(SHAPES)}", self.shape in SHAPES),
+            ("fit", f"one of {', '.join(FITS)}", self.fit in FITS),
             ("radius", "above 0 and below 1", 0 < self.radius < 1),
             ("guide", f"one of {', '.join(GUIDES)}", self.guide in GUIDES),
             ("guide", "true or none without localisation", self.guide != "predicted" or self.locates),

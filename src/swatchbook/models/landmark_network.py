@@ -222,13 +222,17 @@ class LandmarkNetwork(nn.Module):
 
         Returns:
             A branch → logits, (n, K), of `ATTRIBUTES` with two logits each (n, 2, A), negative first. In
-            training `MAPS`, shape (n, S, h, h); else what `decoded` makes of them, and `ATTENTION`: the
-            factor on the features, mean over channels, shape (n, h, h).
+            training `MAPS`, shape (n, S, h, h), the cells' logits where a distribution is fitted; else what
+            `decoded` makes of them, and `ATTENTION`: the factor on the features, mean over channels, shape
+            (n, h, h).
         """
         features, outputs = self.lower((views - self.mean) / self.std), {}
         maps = self.localisation(features) if self.localisation else None
         if maps is not None:
-            outputs |= {MAPS: maps} if self.training else decoded(maps)
+            outputs |= {MAPS: maps} if self.training else {}
+            if self.design.fit == "distribution":
+                maps = (maps - maps.amax((2, 3), keepdim=True)).exp()  # 1 in the likeliest cell
+            outputs |= {} if self.training else decoded(maps)
         if self.attention:
             if self.design.guide == "true":
                 guide = heat_maps(points, seen, features.shape[-1], self.design).to(features.dtype)

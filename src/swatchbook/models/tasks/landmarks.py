@@ -197,9 +197,8 @@ class Landmarks(Task):
             losses[ATTRIBUTES] = total / max(batch.counts[ATTRIBUTES], 1)
         if self._learns:
             points, codes = carried(batch.geometry, batch.targets["points"], batch.targets["visibility"])
-            maps, seen = outputs[MAPS].float(), codes == VISIBLE
-            off = (maps - heat_maps(points, seen, maps.shape[-1], self.design)) * seen[:, :, None, None]
-            losses[LANDMARKS] = off.square().mean((2, 3)).sum() / max(batch.counts[LANDMARKS], 1)
+            total = map_losses(outputs[MAPS].float(), points, codes == VISIBLE, self.design).sum()
+            losses[LANDMARKS] = total / max(batch.counts[LANDMARKS], 1)
         return losses
 
     def validate(self, outputs: Tensors) -> dict[str, float]:
@@ -272,6 +271,26 @@ def attribute_losses(logits: torch.Tensor, members: torch.Tensor) -> torch.Tenso
         weights = torch.where(positive, float(UNIT), UNIT * NEGATIVE)
         return losses * weights * known
     return F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none") * known
+
+
+def map_losses(maps: torch.Tensor, points: torch.Tensor, seen: torch.Tensor, design: Design) -> torch.Tensor:
+    """Loss of each heat-map, 0 where its point is not seen.
+
+    Args:
+        maps: As of the network in training, shape (n, S, h, h).
+        points: Shares of the view's side, shape (n, S, 2).
+        seen: Shape (n, S).
+        design: Gives the heat-maps' shape, and how they are fitted: by the mean squared error over cells, or
+            by cross-entropy.
+
+    Returns:
+        Shape (n, S).
+    """
+    wanted = heat_maps(points, seen, maps.shape[-1], design)
+    if design.fit == "regression":
+        return (maps - wanted).square().mean((2, 3)) * seen
+    shares = wanted.flatten(2) / wanted.sum((2, 3)).clamp(min=1e-6)[:, :, None]
+    return -(shares * maps.flatten(2).log_softmax(2)).sum(2)
 
 
 def positive_scores(outputs: Tensors, schema: Schema) -> Tensors:

@@ -47,7 +47,9 @@ class Evidence:
         """What this run says of the attributes first."""
         scores = self.tables["scores"]
         there = [key for key in (TOP_3, RECALL, OVERALL, ACA) if len(at(scores, key))]
-        return [key for key in there if key != ACA or OVERALL in there]
+        if not there:
+            raise NotAskedError("Nothing was asked of the attributes.")
+        return there
 
     def require(self, key: Key) -> None:
         """Refuse a quantity that the data set does not have."""
