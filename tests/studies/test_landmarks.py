@@ -315,7 +315,6 @@ def test_the_published_recipe_is_the_default() -> None:
     [
         ({"systems": ("mtl", "cat", "wang")}, "wang; allowed, each once, mtl and cat among them: mtl, cat"),
         ({"systems": ("mtl",)}, "mtl; allowed, each once, mtl and cat among them"),
-        ({"benchmark": "challenge"}, "without a source"),
         ({"design.guide": "none"}, "the systems leave these out"),
         ({"design.radius": 3.0}, "radius"),
         ({"side": 100}, "side"),
@@ -330,6 +329,12 @@ def test_the_real_profiles_need_a_source() -> None:
     for profile in ("landmarks-best", "landmarks-paper"):
         assert spec_of(profile).profiles[profile].required == ("source",)
         assert spec_of(profile).profiles[profile].private
+
+
+def test_the_challenge_is_not_drawn_here(tmp_path: Path) -> None:
+    opened = Study.open("landmarks", tmp_path, log=lambda _: None, benchmark="challenge")
+    with pytest.raises(ValueError, match="without a source; drawn are coarse and fine"):
+        opened.ensure("manifest.parquet")
 
 
 def test_a_copy_without_landmarks_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ class Design:
         stride: Pixels of the view to a cell of the features that localisation and attention work on.
         localisation: ``liu`` (10 convolutions and 3 transposed ones), ``thesis`` (4 and 3) or ``none``.
         upsamplings: Transposed convolutions of the localisation, each of which doubles the side.
+        localisation_width: Channels of its first layers; then come twice as many, as many, half, a quarter.
         norm: Whether batch normalisation follows the localisation's inner layers.
         shape: Of a point's heat-map at distance d: ``cone``, exp(−½·d/R), or ``gaussian``, exp(−½·(d/R)²).
         radius: R as a share of the view's side.
@@ -39,6 +40,7 @@ class Design:
     stride: int = 8
     localisation: str = "liu"
     upsamplings: int = LARGEST
+    localisation_width: int = 64
     norm: bool = False
     shape: str = "cone"
     radius: float = 8 / 224
@@ -55,6 +57,7 @@ class Design:
             ("stride", "4, 8, 16 or 32", self.stride in (4, 8, 16, 32)),
             ("localisation", f"one of {', '.join(LOCALISATIONS)}", self.localisation in LOCALISATIONS),
             ("upsamplings", f"from 0 to {LARGEST}", 0 <= self.upsamplings <= LARGEST),
+            ("localisation_width", "4 or more", self.localisation_width >= 4),
             ("shape", f"one of {', '.join(SHAPES)}", self.shape in SHAPES),
             ("fit", f"one of {', '.join(FITS)}", self.fit in FITS),
             ("radius", "above 0 and below 1", 0 < self.radius < 1),

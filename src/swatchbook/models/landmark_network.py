@@ -24,7 +24,6 @@ from swatchbook.schema import Schema
 ATTRIBUTES, POINTS, WHOLE, MAPS, ATTENTION = "several", "points", "whole", "heat_maps", "attention"
 SWAPPED = (1, 0, 3, 2, 5, 4, 7, 6)  # the slots once left is right
 _CLOSING = ("global_pool", "pre_logits", "head", "fc", "classifier")  # of timm's models, after the features
-_WIDTHS = (64, 32, 16)  # channels after each transposed convolution
 
 
 def heat_maps(points: torch.Tensor, seen: torch.Tensor, side: int, design: Design) -> torch.Tensor:
@@ -80,7 +79,7 @@ def decoded(maps: torch.Tensor) -> Tensors:
 
 def localisation(design: Design, channels: int) -> nn.Sequential:
     """Features, shape (n, channels, h, h) → a heat-map a slot, of the side h · 2^upsamplings."""
-    deep, layers = design.localisation == "liu", []
+    deep, first, layers = design.localisation == "liu", design.localisation_width, []
 
     def add(layer: nn.Module, width: int) -> None:
         layers.extend([layer, *([nn.BatchNorm2d(width)] if design.norm else []), nn.ReLU()])
@@ -88,12 +87,13 @@ def localisation(design: Design, channels: int) -> nn.Sequential:
     def convolve(before: int, width: int, kernel: int = 3) -> None:
         add(nn.Conv2d(before, width, kernel, padding=kernel // 2), width)
 
-    convolve(channels, 64, 1)
+    convolve(channels, first, 1)
     for _ in range(2 * deep):
-        convolve(64, 64)
-    convolve(64, 128)
-    before = 128
-    for k, width in enumerate(_WIDTHS[: design.upsamplings], 1):
+        convolve(first, first)
+    convolve(first, 2 * first)
+    before = 2 * first
+    for k in range(1, design.upsamplings + 1):
+        width = 2 * first // 2**k
         add(nn.ConvTranspose2d(before, width, 4, 2, 1), width)
         for _ in range(2 * (deep and k < design.upsamplings)):
             convolve(width, width)

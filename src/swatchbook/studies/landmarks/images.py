@@ -59,6 +59,8 @@ def draw_images(trace: Trace) -> None:
     """A drawn set in DeepFashion's files, and its truth."""
     from swatchbook.drawn.deepfashion import write_deepfashion
 
+    if trace.setting("benchmark") == "challenge":
+        raise ValueError("benchmark = 'challenge' without a source; drawn are coarse and fine")
     folder = trace.folder("images")
     shutil.rmtree(folder, ignore_errors=True)
     names = ("n_train", "n_val", "coupling", "size")

@@ -95,8 +95,6 @@ class Config:
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
-        if self.benchmark == "challenge" and self.source is None:
-            raise ValueError("benchmark = 'challenge' without a source; drawn are coarse and fine")
         if not self.design.locates or self.design.guide != "predicted":
             raise ValueError(
                 "design = one without localisation or its attention; the systems leave these out"

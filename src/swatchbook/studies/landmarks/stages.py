@@ -5,7 +5,7 @@ from __future__ import annotations
 from swatchbook.pipeline.stage import Stage
 from swatchbook.studies.figures import figure
 from swatchbook.studies.landmarks.settings import Config
-from swatchbook.studies.landmarks.training import model_name
+from swatchbook.studies.landmarks.systems import model_name
 
 HERE = "swatchbook.studies.landmarks"
 IMAGES = ("data", "studies/landmarks/images.py", "studies/labelling.py", "evaluation/intervals.py")

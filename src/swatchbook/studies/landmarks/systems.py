@@ -53,6 +53,11 @@ SYSTEMS: dict[str, System] = {
 CONTROLS = ("mtl", "cat", "attention_only", "loss_only", "cat_large", "true_points", "shuffled")
 
 
+def model_name(system: str, seed: int) -> str:
+    """What a training's folder and predictions are called."""
+    return f"{system}_{seed}"
+
+
 def design_of(name: str, design: Design) -> Design:
     """A system's design: the run's own with the system's change."""
     changes = dict(SYSTEMS[name].design)

@@ -17,8 +17,8 @@ from swatchbook.evaluation.resample import image_weights
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.studies.landmarks.images import Truth, parts, schema_of, squares, truth_of
-from swatchbook.studies.landmarks.systems import SYSTEMS
-from swatchbook.studies.landmarks.training import OTHERS, REPORT, answered, model_name
+from swatchbook.studies.landmarks.systems import SYSTEMS, model_name
+from swatchbook.studies.landmarks.training import OTHERS, REPORT, answered
 
 NO_SEED = "none"  # in the place of a seed: what needs no training
 BASELINES = ("mtl", "cat")  # what every system is held against

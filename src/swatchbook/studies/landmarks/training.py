@@ -14,7 +14,7 @@ from swatchbook.models.recipe import Recipe
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.studies.landmarks.images import SQUARES, Truth, parts, schema_of, squares, truth_of
-from swatchbook.studies.landmarks.systems import SYSTEMS, design_of, recipe_of
+from swatchbook.studies.landmarks.systems import SYSTEMS, design_of, model_name, recipe_of
 from swatchbook.studies.training import FILES, on_all_processes, tower_content
 from swatchbook.studies.training import recipe_of as recipe_in
 
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from swatchbook.models.task import Tensors
 
 REPORT, OTHERS = "report", "others"  # parts of the images that are predicted
-
-
-def model_name(system: str, seed: int) -> str:
-    """What a training's folder and predictions are called."""
-    return f"{system}_{seed}"
 
 
 def backbone_content(trace: Trace, **_: object) -> dict[str, str]:
