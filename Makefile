@@ -41,8 +41,8 @@ report: ## open the last report (REPORT=path for another run's)
 	@test -f "$(REPORT)" || { echo "No report at $(REPORT) yet: ./run_all.sh makes it." >&2; exit 1; }
 	@python3 -m webbrowser -t "file://$$(pwd -P)/$(REPORT)" || echo "Open $(REPORT) in a browser."
 
-PUBLISHED ?= demo published challenge retrieval
-figures: ## publish the figures of the runs in runs/ below figures/ (PUBLISHED="demo published challenge retrieval")
+PUBLISHED ?= demo published challenge retrieval landmarks
+figures: ## publish the figures of the runs in runs/ below figures/ (PUBLISHED="demo published challenge retrieval landmarks")
 	@for profile in $(PUBLISHED); do \
 	  test -d runs/$$profile/figures || { echo "No figures in runs/$$profile yet: ./run_all.sh --profile $$profile" >&2; exit 1; }; \
 	  mkdir -p figures/$$profile && rm -f figures/$$profile/*.png figures/$$profile/*.csv && \

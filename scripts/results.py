@@ -18,30 +18,40 @@ from swatchbook.pipeline.provenance import provenance
 from swatchbook.store import Store
 from swatchbook.studies import spec_of
 
+Tables = dict[str, pd.DataFrame]
 RANKS = ["model", "stage", "direction", "item", "rank", "pool"]
 
 
-def challenge(store: Store, seed: str) -> dict[str, pd.DataFrame]:
-    """Scores, and what else there is of answers, operating points and agreement."""
+def challenge(store: Store, seed: str) -> Tables:
+    """Scores, with the seeds and hours of each model; those of ours are of all its members."""
     columns = ["model", "variant", "split", "group", "class", "metric"]
     columns += ["value", "low", "high", "n", "interval"]
     systems = store.read_table("tables/challenge_systems.csv")
     ours = systems[systems["model"].str.startswith("ours_")]
-    seeds = "; ".join(
-        str(
-            json.loads(store.path(f"models/{name}/config.json").read_text(encoding="utf-8"))["recipe"]["seed"]
-        )
-        for name in ours["model"]
-    )
+    configs = (store.path(f"models/{name}/config.json") for name in ours["model"])
+    seeds = "; ".join(str(json.loads(path.read_text(encoding="utf-8"))["recipe"]["seed"]) for path in configs)
     hours = systems.set_index("model")["hours"].to_dict() | {"ours": ours["hours"].sum()}
     scores = store.read_table("tables/challenge_scores.csv")[columns]
     scores["seeds"] = [seeds if model == "ours" else seed for model in scores["model"]]
     scores["hours"] = scores["model"].map(hours).round(2)
-    tables = ("val_predictions", "points", "agreement", "systems")
-    return {"challenge": scores, **_others(store, "challenge", tables)}
+    names = ("val_predictions", "points", "agreement", "systems")
+    return {"challenge": scores, **_others(store, "challenge", names)}
 
 
-def retrieval(store: Store, seed: str) -> dict[str, pd.DataFrame]:
+def landmarks(store: Store, _: str) -> Tables:
+    """Means over seeds, and what needs no training, with the seeds and hours of each system."""
+    scores = store.read_table("tables/landmark_scores.csv")
+    systems = store.read_table("tables/landmark_systems.csv").groupby("model", sort=False)
+    seeds, hours = systems["seed"].agg(lambda some: "; ".join(map(str, some))), systems["hours"].sum()
+    kept = scores[scores["seed"].astype(str).isin(["mean", "none"])]
+    kept = kept.assign(seeds=kept["model"].map(seeds), hours=kept["model"].map(hours).round(3))
+    others = _others(store, "landmark", ("predictions", "differences", "systems"))
+    named = {name.replace("landmark_", "landmarks_"): table for name, table in others.items()}
+    named["landmarks_val_predictions"] = named.pop("landmarks_predictions")
+    return {"landmarks": kept, **named}
+
+
+def retrieval(store: Store, seed: str) -> Tables:
     """Scores, the rank of each query's own pair, differences and what was trained."""
     systems = store.read_table("tables/retrieval_systems.csv").set_index(["model", "stage"])
     scores = store.read_table("tables/retrieval_scores.csv")
@@ -52,13 +62,14 @@ def retrieval(store: Store, seed: str) -> dict[str, pd.DataFrame]:
     return {"retrieval": scores, "retrieval_ranks": ranks, **others}
 
 
-STUDIES: dict[str, Callable[[Store, str], dict[str, pd.DataFrame]]] = {
+STUDIES: dict[str, Callable[[Store, str], Tables]] = {
     "challenge": challenge,
+    "landmarks": landmarks,
     "retrieval": retrieval,
 }
 
 
-def _others(store: Store, study: str, names: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+def _others(store: Store, study: str, names: tuple[str, ...]) -> Tables:
     files = {f"{study}_{name}": f"tables/{study}_{name}.csv" for name in names}
     return {name: store.read_table(path) for name, path in files.items() if store.path(path).is_file()}
 

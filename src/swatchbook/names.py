@@ -39,6 +39,16 @@ NAMES = {
     "probe": "linear probe",
     "probe_balanced": "linear probe, balanced",
     "zero_shot": "zero-shot labeller",
+    "mtl": "MTL",
+    "cat": "CAT",
+    "attention_only": "attention, no landmark loss",
+    "loss_only": "landmark loss, no attention",
+    "cat_large": "CAT, as many parameters",
+    "true_points": "attention from true points",
+    "shuffled": "shuffled landmarks",
+    "coarse_maps": "MTL, coarse heat-maps",
+    "landmarks_only": "landmarks alone",
+    "mean_position": "mean position",
     "majority": "most frequent class",
 }
 

@@ -25,7 +25,7 @@ from swatchbook.cli.main import main
         ),
         (
             ["run", "--source", "x"],
-            "--source with profile 'demo'; it is for published, folder, paper, best, labeller, challenge, challenge-best and challenge-paper",
+            "--source with profile 'demo'; it is for published, folder, paper, best, labeller, challenge, challenge-best, challenge-paper, landmarks, landmarks-best and landmarks-paper",
         ),
         (
             ["run", "--profile", "folder", "--images", "x", "--source", "y"],

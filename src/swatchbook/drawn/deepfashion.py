@@ -108,6 +108,19 @@ ATTRIBUTES: dict[str, tuple[int, Callable[[pd.DataFrame], pd.Series]]] = {
     "winter": (5, lambda t: t["fabric"].isin(["faux_fur", "knit"]) & (t["sleeve"] == "long")),
 }
 
+#: Group of attributes → the group of the world that it shows, and each attribute's class there.
+LABELS: dict[str, tuple[str, dict[str, str]]] = {
+    "texture": (
+        "pattern",
+        {"floral print": "floral", "graphic print": "graphic", "plaid": "lattice"}
+        | {name: name for name in ("embroidered", "pleated", "solid", "striped")},
+    ),
+    "fabric": (
+        "fabric",
+        {"faux fur": "faux"} | {name: name for name in ("chiffon", "cotton", "denim", "knit", "leather")},
+    ),
+}
+
 
 def write_deepfashion(
     out: Path,

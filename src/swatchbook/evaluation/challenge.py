@@ -16,6 +16,7 @@ from swatchbook.evaluation.intervals import wilson
 from swatchbook.evaluation.replicates import (
     NUMBERS,
     Replicates,
+    beside_others,
     differences,
     mean_of_defined,
     tidy,
@@ -216,19 +217,10 @@ def known_scores(
         kept = [
             key for key in found[0] if key[1] == "all" and key[2] in ("overall_accuracy", "aca", "accuracy")
         ]
-        here, there = ({key: some[key] for key in kept} for some in found)
-        rows = tidy(
-            {(*model, group, metric): d for (group, _, metric), d in differences([here], [there]).items()},
-            ["model", "variant", "group", "metric"],
-            level=level,
-            how=f"{HOW}, of the difference",
-        )
-        rows["known"] = [there[key].samples[0] for key in kept]
-        rows["value"] = [here[key].samples[0] for key in kept]
-        parts.append(rows)
-    table = pd.concat(parts, ignore_index=True)
-    table["covered"] = (table["low"] <= 0) & (table["high"] >= 0)
-    return table[["model", "variant", "group", "metric", "known", *NUMBERS, "covered"]]
+        here, there = ({(*model, *key[::2]): some[key] for key in kept} for some in found)
+        columns = ["model", "variant", "group", "metric"]
+        parts.append(beside_others([here], [there], columns, level=level, how=HOW))
+    return pd.concat(parts, ignore_index=True)
 
 
 def challenge_differences(

@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.evaluation.attributes import places, top_k
+from swatchbook.evaluation.challenge import challenge_statistics
 from swatchbook.evaluation.replicates import (
     NUMBERS,
     Replicates,
     Statistics,
+    beside_others,
     differences,
     mean_of_defined,
     over_seeds,
@@ -27,6 +29,8 @@ from swatchbook.evaluation.replicates import (
     weighted_means,
     with_ones,
 )
+from swatchbook.evaluation.scores import Codes
+from swatchbook.schema import Schema
 
 Trainings = Mapping[str, Mapping[int, Statistics]]  # model → seed → statistics
 COLUMNS = ["model", "seed", "task", "name", "metric", "k", *NUMBERS]
@@ -184,6 +188,43 @@ def group_recall(
     return found
 
 
+def answers(
+    scores: Mapping[str, np.ndarray], truth: Codes, schema: Schema, weights: np.ndarray
+) -> dict[tuple, Replicates]:
+    """All that is asked of the attributes, by what the schema has.
+
+    Args:
+        scores: Attribute → scores of its classes, shape (n, K).
+        truth: Attribute → codes, shape (n,), or memberships, shape (n, K).
+        schema: Gives attributes and classes.
+        weights: Bootstrap weights of the images, shape (B, n).
+
+    Returns:
+        Of a schema with one attribute of one class, `category`; with more of them, as in the challenge,
+        ("attributes", attribute or "all", metric, NaN), metrics as of `challenge_statistics`. Of attributes
+        with several classes at once, `group_recall`.
+    """
+    found: dict[tuple, Replicates] = {}
+    single = Schema(schema.name, tuple(a for a in schema if not a.multiple))
+    several = [a for a in schema if a.multiple]
+    if len(single.names) == 1:
+        found |= category(scores[single.names[0]], truth[single.names[0]], weights)
+    elif single.names:
+        given = {name: scores[name].argmax(1) for name in single.names}
+        by_group = challenge_statistics(truth, given, single, weights)
+        found |= {
+            ("attributes", name, metric, np.nan): value
+            for (name, label, metric), value in by_group.items()
+            if label == ALL
+        }
+    if several:
+        ends = np.cumsum([0, *(len(a) for a in several)])
+        groups = {a.name: np.arange(*ends[k : k + 2]) for k, a in enumerate(several)}
+        together = [np.concatenate([given[a.name] for a in several], axis=1) for given in (scores, truth)]
+        found |= group_recall(*together, groups, weights)
+    return found
+
+
 # ---- what needs no image ----------------------------------------------------------------------------------
 
 
@@ -270,3 +311,25 @@ def landmark_differences(trainings: Trainings, baseline: str, *, level: float = 
         pair = [[{key: each[seed][key] for key in shared} for seed in seeds] for each in (by_seed, base)]
         statistics |= {(model, baseline, *key): value for key, value in differences(*pair).items()}
     return tidy(statistics, DIFFERENCES[:6], level=level, how=f"paired {HOW}")
+
+
+def landmark_known(here: Trainings, there: Trainings, *, level: float = 0.95) -> pd.DataFrame:
+    """Every model's scores beside those on other images of the same world, of which there are more.
+
+    Args:
+        here: Model → seed → statistics of the images that are reported on.
+        there: The same of the others, under weights that were drawn apart.
+        level: Confidence level of the intervals.
+
+    Returns:
+        As `replicates.beside_others`, means over the seeds; its columns before ``known`` are ``model, task,
+        name, metric, k``.
+    """
+    parts = []
+    for model, by_seed in here.items():
+        pairs = [
+            [{(model, *key): value for key, value in found.items()} for found in each.values()]
+            for each in (by_seed, there[model])
+        ]
+        parts.append(beside_others(*pairs, ["model", *COLUMNS[2:6]], level=level, how=HOW))
+    return pd.concat(parts, ignore_index=True)

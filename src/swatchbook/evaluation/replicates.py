@@ -124,3 +124,26 @@ def differences(ours: Sequence[Statistics], theirs: Sequence[Statistics]) -> dic
             for a, b in zip(ours, theirs, strict=True)
         ]
     )
+
+
+def beside_others(
+    here: Sequence[Statistics], there: Sequence[Statistics], columns: Sequence[str], *, level: float, how: str
+) -> pd.DataFrame:
+    """Statistics of some items beside those of others of the same world, over trainings.
+
+    Args:
+        here: Statistics of each training on the items that are reported on.
+        there: The same on the others, under weights that were drawn apart.
+        columns: Names of the columns of their keys.
+        level: Confidence level of the intervals.
+        how: How the weights resample.
+
+    Returns:
+        `columns`, ``known`` (on the others), ``value`` (reported), ``low, high`` (of the difference, both
+        samples' errors counted), ``n, interval`` and ``covered``, whether it holds 0.
+    """
+    table = tidy(differences(here, there), columns, level=level, how=f"{how}, of the difference")
+    for column, some in (("known", there), ("value", here)):
+        table[column] = [float(value.samples[0]) for value in over_seeds(some).values()]
+    table["covered"] = (table["low"] <= 0) & (table["high"] >= 0)
+    return table[[*columns, "known", *NUMBERS, "covered"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -56,6 +56,10 @@ class Geometry:
     def mirrored(self) -> torch.Tensor:
         """Whether left and right are exchanged in a view, shape (n,); what is named by them must be too."""
         return torch.linalg.det(self.theta[:, :, :2]) < 0
+
+    def mirror(self) -> Geometry:
+        """Of the same views, left and right exchanged."""
+        return replace(self, theta=self.theta * self.theta.new_tensor([-1, 1, 1]))
 
     def points(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Carry points of the stored squares into the views.

@@ -10,12 +10,13 @@ from torch import nn
 
 from swatchbook.models.augment import STANDARD, Augmentation
 from swatchbook.models.backbones import create
+from swatchbook.models.geometry import Geometry
 from swatchbook.models.hardware import Hardware, choose, fixed_threads, placed
 from swatchbook.models.inputs import batches
 from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
 
-Inputs = Callable[[np.ndarray], Mapping[str, torch.Tensor]]
+Inputs = Callable[[np.ndarray, Geometry], Mapping[str, torch.Tensor]]
 
 
 @torch.no_grad()
@@ -40,7 +41,7 @@ def outputs_of(
         hardware: Where and how to compute.
         batch: Images a forward pass; the recipe's `eval_batch` by default.
         augmentation: Its evaluation views are used.
-        inputs: Rows → what the network takes beside the views.
+        inputs: Rows and where their views lie → what the network takes beside the views.
 
     Returns:
         Name → float32 on the CPU, the first dimension n. A network that has `mirrored` (outputs of mirrored
@@ -53,11 +54,12 @@ def outputs_of(
     for some, images in loader.ahead(
         batches(rows if len(rows) else np.zeros(1, int), batch or recipe.eval_batch)
     ):
-        views, _ = augmentation.evaluation(images, recipe)
-        further = inputs(some) if inputs else {}
+        views, geometry = augmentation.evaluation(images, recipe)
+        further = inputs(some, geometry) if inputs else {}
         with hardware.autocast():
             outputs = network(views, **further)
             if recipe.flip_test:
+                further = inputs(some, geometry.mirror()) if inputs else {}
                 back = getattr(network, "mirrored", dict)(network(views.flip(3), **further))
                 outputs = {name: (value + back[name]) / 2 for name, value in outputs.items()}
         parts.append({name: value.float() for name, value in outputs.items()})

@@ -75,10 +75,8 @@ class Network(nn.Module):
     def train(self, mode: bool = True) -> Network:
         """Set the mode of all but frozen layers, which stay as they are used later."""
         super().train(mode)
-        for module in self.backbone.modules() if mode else ():
-            own = list(module.parameters(recurse=False))
-            if own and not any(parameter.requires_grad for parameter in own):
-                module.eval()  # else batch normalisation would go on learning its statistics
+        if mode:
+            keep_frozen(self.backbone)
         return self
 
     def features(self, views: torch.Tensor) -> torch.Tensor:
@@ -103,6 +101,14 @@ class Network(nn.Module):
             "backbone": [parameter for parameter in trainable if id(parameter) in own],
             "heads": [parameter for parameter in trainable if id(parameter) not in own],
         }
+
+
+def keep_frozen(part: nn.Module) -> None:
+    """Set frozen layers as they are used later; batch normalisation would go on learning its statistics."""
+    for module in part.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(parameter.requires_grad for parameter in own):
+            module.eval()
 
 
 def build(

@@ -155,7 +155,7 @@ class Stepper:
 
     def _outputs(self, views: torch.Tensor, part: Batch) -> Tensors:
         with self._hardware.autocast():
-            return self.forward(views, **part.inputs)
+            return self.forward(views, **self._task.arguments(part.inputs, part.geometry))
 
     def _parts(
         self, images: torch.Tensor, draws: torch.Tensor, batch: Batch, size: int

@@ -101,6 +101,10 @@ class Task(Protocol):
         """
         return {}, {}
 
+    def arguments(self, inputs: Tensors, geometry: Geometry) -> Tensors:
+        """What the network takes beside the views, from `inputs` and where the views lie."""
+        return inputs
+
     def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
         """Part → loss: the sum over the labelled items at hand, divided by the batch's `counts`."""
 

@@ -282,7 +282,7 @@ class _Training:
             self.recipe,
             self.hardware,
             augmentation=self.task.augmentation,
-            inputs=lambda rows: self.task.inputs(rows, None)[0],
+            inputs=lambda rows, geometry: self.task.arguments(self.task.inputs(rows, None)[0], geometry),
         )
         return self.task.validate(self.processes.gathered(outputs))
 

@@ -7,7 +7,6 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -28,6 +27,7 @@ from swatchbook.report.tiles import (
     short_confidence,
     shortened,
     sign,
+    signed_map,
     write,
     write_label,
     write_sign,
@@ -43,7 +43,6 @@ TITLES = {
     "abstained": "from which the labeller abstained",
 }
 THUMB = 1.0
-GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
 
 
 def grid(table: pd.DataFrame, schema: Schema, pictures: np.ndarray, rule: str) -> Figure:
@@ -235,13 +234,7 @@ def _map(
     first, cells = own.iloc[0], int(own["cell_row"].max()) + 1
     fall = np.zeros((cells, cells))
     fall[own["cell_row"], own["cell_column"]] = own["value"].fillna(0)
-    # Lightened, so that the colour of the map and not the image decides how strong it looks.
-    grey = np.repeat((0.35 + 0.6 * (seen / 255) @ GREY)[:, :, None], 3, axis=2)
-    axes.imshow(grey, extent=(x, x + side, y + side, y), aspect="auto")
-    strength = 0.9 * np.clip(np.abs(fall) / most, 0, 1)[:, :, None]
-    hue = np.where(fall[:, :, None] > 0, to_rgb(PALETTE[3]), to_rgb(PALETTE[0]))
-    overlay = np.concatenate([hue, strength], axis=2)
-    axes.imshow(overlay, extent=(x, x + side, y + side, y), aspect="auto", interpolation="nearest")
+    signed_map(axes, fall, seen, x, y, side, most)
     write_sign(axes, x, y - 0.1, first["predicted"], first["reference_label"])
     largest = f"−{short_confidence(fall.max())}" if fall.max() >= 0.005 else "0"
     change = f"{short_confidence(first['probability'])} {largest}"

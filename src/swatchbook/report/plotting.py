@@ -80,9 +80,9 @@ def axis_start(values: pd.Series, step: float = 0.1) -> float:
     return 0.0 if np.isnan(least) else max(0.0, step * np.floor(least / step - 0.2))
 
 
-def panels_of(drawing: Drawing | SubFigure, count: int, across: int) -> list[Axes]:
-    """So many panels in rows, with one vertical axis for all; what a row has left over stays blank."""
-    panels = np.ravel(drawing.subplots(-(-count // across), across, sharey=True, squeeze=False)).tolist()
+def panels_of(drawing: Drawing | SubFigure, count: int, across: int, *, sharey: bool = True) -> list[Axes]:
+    """So many panels in rows, with one vertical axis for all unless not; what a row has left stays blank."""
+    panels = np.ravel(drawing.subplots(-(-count // across), across, sharey=sharey, squeeze=False)).tolist()
     for spare in panels[count:]:
         spare.set_axis_off()
     return panels[:count]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from swatchbook.evaluation.grids import SILVER
@@ -16,6 +17,7 @@ from swatchbook.schema import Attribute, Schema
 RIGHT, WRONG, OPEN = ("✓", PALETTE[0]), ("✗", PALETTE[3]), ("–", SOFT)
 LINE = 0.19  # inches a line of words
 LONGEST = 17  # letters of a label
+GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma
 
 
 def board(drawing: Drawing) -> Axes:
@@ -38,6 +40,29 @@ def picture(axes: Axes, pixels: np.ndarray, x: float, y: float, side: float, *, 
         pixels = np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX))
     smoothing = "nearest" if len(pixels) == size else None
     axes.imshow(pixels, extent=(x, x + side, y + side, y), aspect="auto", interpolation=smoothing)
+
+
+def signed_map(
+    axes: Axes, values: np.ndarray, seen: np.ndarray, x: float, y: float, side: float, most: float
+) -> None:
+    """A map over an image in grey, one colour above zero and one below, the stronger the further from it.
+
+    Args:
+        axes: As from `board`.
+        values: Shape (rows, columns).
+        seen: The image, uint8 of shape (S, S, 3).
+        x: Left edge in inches.
+        y: Upper edge.
+        side: Width and height.
+        most: The value that has full colour.
+    """
+    # Lightened, so that the colour of the map and not the image decides how strong it looks.
+    grey = np.repeat((0.35 + 0.6 * (seen / 255) @ GREY)[:, :, None], 3, axis=2)
+    axes.imshow(grey, extent=(x, x + side, y + side, y), aspect="auto")
+    strength = 0.9 * np.clip(np.abs(values) / most, 0, 1)[:, :, None]
+    hue = np.where(values[:, :, None] > 0, to_rgb(PALETTE[3]), to_rgb(PALETTE[0]))
+    overlay = np.concatenate([hue, strength], axis=2)
+    axes.imshow(overlay, extent=(x, x + side, y + side, y), aspect="auto", interpolation="nearest")
 
 
 def write(axes: Axes, x: float, y: float, text: str, **options: object) -> None:

@@ -20,6 +20,7 @@ PROFILES = {
     "labeller": "labeller",
     **dict.fromkeys(("challenge", "challenge-best", "challenge-paper"), "challenge"),
     **dict.fromkeys(("retrieval", "retrieval-best", "retrieval-paper"), "retrieval"),
+    **dict.fromkeys(("landmarks", "landmarks-best", "landmarks-paper"), "landmarks"),
 }
 
 

@@ -1,0 +1,130 @@
+"""What the report says of the landmarks study first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from swatchbook.data.landmarks import SLOTS
+from swatchbook.names import called
+from swatchbook.pipeline.stage import Trace
+from swatchbook.report.display import capital, estimate, joined, number, points, words
+from swatchbook.studies.documents import read_numbers
+from swatchbook.studies.landmarks.claims import ERROR, OPEN, WORDS, Evidence, sign
+from swatchbook.studies.landmarks.systems import SYSTEMS
+
+LEADS = {
+    True: "Garments drawn with known landmarks, category and attributes, in DeepFashion's files: the thesis' "
+    "network in small, trained with and without landmarks and against fair controls. No photograph is in it.",
+    False: "Photographs of garments with their landmarks: the thesis' network, trained with and without "
+    "landmarks and against fair controls. Everything was chosen on images that are not reported on.",
+}
+CHAPTER = "[Chapter 09](09_landmarks.ipynb)"
+
+
+def content(trace: Trace) -> dict[str, object]:
+    """What the report says of a run, as arguments of `report.page.write_page`."""
+    drawn = trace.location("source") is None
+    names = ("scores", "differences", "history", "systems", "counts")
+    evidence = Evidence({name: trace.table(f"tables/landmark_{name}.csv") for name in names})
+    claims = trace.table("tables/landmark_claims.csv")
+    shown = claims.assign(where="thesis, " + claims["place"])
+    return {
+        "lead": LEADS[drawn],
+        "findings": [*findings(evidence), *_counted(claims), *(_known(trace) if drawn else [])],
+        "figure": trace.path("figures/landmark_controls.png").with_suffix(""),
+        "headline": headline_table(evidence),
+        "headline_title": "Every system, means over its seeds, on images that nothing was chosen on",
+        "claims": shown[["printed", "verdict", "sentence", "where"]],
+        "claims_title": "What the thesis claims, and what this run says",
+    }
+
+
+def findings(evidence: Evidence) -> list[str]:
+    """What was found, a sentence each."""
+    error, mean = evidence.score("mtl", ERROR), evidence.score("mean_position", ERROR)
+    each = {slot: evidence.score("mtl", ("landmarks", slot, *ERROR[2:]))["value"] for slot in SLOTS}
+    each = {slot: value for slot, value in each.items() if not np.isnan(value)}
+    best, worst = min(each, key=each.get), max(each, key=each.get)
+    sentences = [
+        f"MTL places landmarks with an error of **{_estimate(error)}** of the box's side, on "
+        f"{error['n']:,.0f} visible points; putting each where it lies on average, **{_estimate(mean)}**. "
+        f"Easiest is the {words(best)} ({number(each[best])}), hardest the {words(worst)} "
+        f"({number(each[worst])}). {CHAPTER}"
+    ]
+    for key in evidence.answers:
+        constant = evidence.score("majority", key)
+        sentences.append(
+            f"{capital(WORDS[key])}: MTL **{_estimate(evidence.score('mtl', key))}**, CAT "
+            f"**{_estimate(evidence.score('cat', key))}**, constant answers {number(constant['value'])}; "
+            f"the paired difference is **{points(evidence.difference('mtl', 'cat', key))}**."
+        )
+    told = {
+        "attention_only": "Attention without landmark loss",
+        "loss_only": "Landmark loss without attention",
+        "cat_large": "As many parameters in wider branches",
+        "shuffled": "Other images' landmarks",
+        "true_points": "Attention from the true points",
+    }
+    key, parts = evidence.answers[0], []
+    for model in told:
+        if model in set(evidence.tables["differences"]["model"]):
+            row = evidence.difference(model, "cat", key)
+            parts.append(
+                f"{told[model]}: {points(row)} ({'no more than chance' if sign(row) == OPEN else 'proved'})"
+            )
+    if parts:
+        sentences.append(f"Less CAT, in {WORDS[key]}: {'; '.join(parts)}.")
+    published = read_numbers("landmarks").astype({"k": object})
+    printed = published[(published["task"] == "category") & (published["k"] == 3)].drop_duplicates("model")
+    top = printed.set_index("model")["text"]
+    sentences.append(
+        f"Printed, on DeepFashion's benchmark, top-3 category accuracy: MTL {top['mtl']}, CAT {top['cat']}, "
+        f"Liu and Lu {top['Liu et al.']}; always answering the three most frequent categories "
+        "reaches .462 there."
+    )
+    systems = evidence.tables["systems"]
+    sentences.append(
+        f"{len(systems)} trainings, {systems['seed'].nunique()} seeds of each system on the same batches, "
+        f"took {number(systems['hours'].sum(), 2)} hours."
+    )
+    return sentences
+
+
+def _counted(claims: pd.DataFrame) -> list[str]:
+    counts = claims["verdict"].value_counts()
+    told = joined([f"{n} {verdict}" for verdict, n in counts.items()])
+    return [f"Of {len(claims)} claims of the thesis: {told}."]
+
+
+def _known(trace: Trace) -> list[str]:
+    known = trace.table("tables/landmark_known.csv")
+    covered = int(known["covered"].sum())
+    return [f"The drawn world is known: {covered} of {len(known)} intervals hold what they should."]
+
+
+def _estimate(row: pd.Series) -> str:
+    return estimate(row["value"], row["low"], row["high"])
+
+
+def headline_table(evidence: Evidence) -> pd.DataFrame:
+    """What is asked first, and the error of landmarks, of every system and baseline, as text."""
+    scores, systems = evidence.tables["scores"], evidence.tables["systems"]
+    parameters = systems.drop_duplicates("model").set_index("model")["parameters"]
+    rows = []
+    for model in scores["model"].unique():
+        row: dict[str, object] = {"what": words(called(model))}
+        row["change"] = SYSTEMS[model].what if model in SYSTEMS else "sees no image"
+        for key in (*evidence.answers, ERROR):
+            own = _at_or_none(evidence, model, key)
+            row[WORDS[key]] = "" if own is None else _estimate(own)
+        row["parameters"] = f"{parameters[model]:,}" if model in parameters else ""
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _at_or_none(evidence: Evidence, model: str, key: tuple) -> pd.Series | None:
+    try:
+        return evidence.score(model, key)
+    except LookupError:
+        return None
