@@ -36,6 +36,7 @@ NAMES = {
     "vit_in21k": "ViT head, ImageNet-21k",
     "vit_in1k": "ViT head, ImageNet-1K",
     "vit_cnn": "ViT's head on SE-ResNet",
+    **{f"ours_{k}": f"ours, model {k + 1} alone" for k in range(4)},
     "probe": "linear probe",
     "probe_balanced": "linear probe, balanced",
     "zero_shot": "zero-shot labeller",

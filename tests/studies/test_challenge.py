@@ -17,7 +17,7 @@ from swatchbook.evaluation.challenge import (
 )
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.intervals import wilson
-from swatchbook.evaluation.operating_points import STRENGTHS, adjusted, operating_points
+from swatchbook.evaluation.operating_points import STRENGTHS, adjusted, chosen_strengths, operating_points
 from swatchbook.evaluation.replicates import Replicates
 from swatchbook.models import backbones
 from swatchbook.models.inference import features_of
@@ -266,19 +266,28 @@ def _random_answers(schema: Schema, n: int, seed: int = 3) -> tuple[dict, dict, 
     return truth, p, frequency
 
 
-def test_the_chosen_strength_has_the_highest_class_accuracy_that_overall_allows(schema: Schema) -> None:
+def test_each_groups_strength_has_the_highest_recall_that_its_accuracy_allows(schema: Schema) -> None:
     truth, p, frequency = _random_answers(schema, 300)
     weights = np.random.default_rng(1).poisson(1, (30, 300)).astype(float)
-    free = operating_points(truth, p, frequency, schema, weights)
-    values = free.pivot_table(index="strength", columns="metric", values="value")
-    assert list(values.index) == list(STRENGTHS)
-    assert free.loc[free["chosen"], "strength"].iloc[0] == values["aca"].idxmax() > 0
-    kept = operating_points(truth, p, frequency, schema, weights, may_lose=0.01)
-    chosen = kept.loc[kept["chosen"], "strength"].iloc[0]
-    allowed = values[values["overall_accuracy"] >= values["overall_accuracy"].iloc[0] - 0.01]
-    assert chosen == allowed["aca"].idxmax()
-    direct = challenge_statistics(truth, adjusted(p, frequency, chosen), schema, weights)
-    assert values.loc[chosen, "aca"] == pytest.approx(direct["all", "all", "aca"].samples[0])
+    for may_lose in (1.0, 0.01):
+        points = operating_points(truth, p, frequency, schema, weights, may_lose=may_lose)
+        own = chosen_strengths(points)
+        assert list(own) == list(schema.names)
+        for group, rows in points[points["group"] != "all"].groupby("group"):
+            values = rows.pivot_table(index="strength", columns="metric", values="value")
+            assert list(values.index) == list(STRENGTHS)
+            allowed = values[values["accuracy"] >= values["accuracy"].iloc[0] - may_lose]
+            assert own[group] == allowed["recall"].idxmax()
+        direct = challenge_statistics(truth, adjusted(p, frequency, own), schema, weights)[
+            "all", "all", "aca"
+        ]
+        (chosen,) = points[(points["group"] == "all") & points["chosen"] & (points["metric"] == "aca")][
+            "value"
+        ]
+        assert chosen == pytest.approx(direct.samples[0])
+        if may_lose == 1:
+            together = points[(points["group"] == "all") & (points["metric"] == "aca") & ~points["chosen"]]
+            assert chosen >= together["value"].max()
 
 
 def test_shares_of_images_get_wilsons_interval(schema: Schema) -> None:

@@ -31,7 +31,7 @@ SCORES = [
     "interval",
     "published",
 ]
-POINTS = ["strength", "chosen", "metric", "value", "low", "high", "n", "interval"]
+POINTS = ["group", "strength", "chosen", "metric", "value", "low", "high", "n", "interval"]
 CURVES = ["source", "model", "group", "epoch", "loss", "accuracy"]
 DIFFERENCES = ["model", "variant", "baseline", "baseline_variant", "group", "metric", "value", "low", "high",
                "n", "interval", "p", "p_holm"]  # fmt: skip
@@ -161,36 +161,32 @@ def challenge_points(table: pd.DataFrame, schema: Schema) -> Figure:
     rows = plotting.select(table, POINTS)
     if rows.empty:
         return empty_figure("Two operating points", "No strength was tried.", rows)
-    chosen = float(rows.loc[rows["chosen"].astype(bool), "strength"].iloc[0])
+    chosen, in_all = rows["chosen"].astype(bool), rows["group"] == "all"
+    own = rows[chosen & ~in_all].drop_duplicates("group").set_index("group")["strength"]
     drawing = sheet(
         2.6,
-        f"One training, two operating points: strength 0 for overall accuracy, {chosen:g} for average "
-        "class accuracy",
+        "One training, two operating points: none adjusted for overall accuracy, each group by its own "
+        "strength for average class accuracy",
         plotting.interval_note(rows, "Bands"),
         f"{count_of(rows)} images cut from the training part, each answered by a model that has not seen it. "
-        "Nothing was chosen on the validation images.",
+        "Nothing was chosen on the validation images. Lines: one strength for all groups; dashed: each "
+        "group's own, " + ", ".join(f"{words(group)} {strength:g}" for group, strength in own.items()) + ".",
         key=[(name, Line2D([], [], color=s.colour, linewidth=2)) for name, s in _lines()],
     )
-    axes = drawing.subplots()
-    for metric, (_, style) in zip(METRICS, _lines(), strict=True):
-        own = rows[rows["metric"] == metric]
+    axes, told = drawing.subplots(), []
+    for metric, (name, style) in zip(METRICS, _lines(), strict=True):
+        of_metric = in_all & (rows["metric"] == metric)
+        line, (best,) = rows[of_metric & ~chosen], rows.loc[of_metric & chosen, "value"]
         axes.fill_between(
-            own["strength"], own["low"], own["high"], color=style.colour, alpha=0.15, linewidth=0
+            line["strength"], line["low"], line["high"], color=style.colour, alpha=0.15, linewidth=0
         )
-        axes.plot(own["strength"], own["value"], color=style.colour, linewidth=1.8)
-        for at in (0.0, chosen):
-            axes.plot(at, own.loc[own["strength"] == at, "value"], style.marker, color=style.colour)
-    axes.axvline(chosen, color=INK, linewidth=0.8, linestyle=(0, (4, 2)))
+        axes.plot(line["strength"], line["value"], color=style.colour, linewidth=1.8)
+        axes.plot(0.0, line["value"].iloc[0], style.marker, color=style.colour)
+        axes.axhline(best, color=style.colour, linewidth=1, linestyle=(0, (4, 2)))
+        told.append(f"{name.lower()} goes from {number(line['value'].iloc[0])} to {number(best)}")
     axes.set(xlabel="Strength τ of logit adjustment", ylabel="Score on the cut parts")
     axes.grid(axis="y")
-    at = {
-        m: rows[(rows["metric"] == m) & rows["strength"].isin([0.0, chosen])]["value"].tolist()
-        for m in METRICS
-    }
-    alt = "; ".join(
-        f"{METRICS[m].lower()} goes from {number(v[0])} to {number(v[-1])}" for m, v in at.items()
-    )
-    return Figure(drawing, f"From strength 0 to {chosen:g}, {alt}.", rows)
+    return Figure(drawing, f"With each group's own strength {'; '.join(told)}.", rows)
 
 
 def _lines() -> list[tuple[str, Style]]:

@@ -41,7 +41,7 @@ RESULTS = {
     "challenge_counts": ("tables/challenge_counts.csv", "Images of each class by split."),
     "challenge_duplicates": ("tables/challenge_duplicates.csv", "Copies among the images, and their labels."),
     "challenge_answers": ("answers.parquet", "Every model's answers on validation and test images."),
-    "challenge_points": ("tables/challenge_points.csv", "Both scores at each strength of logit adjustment."),
+    "challenge_points": ("tables/challenge_points.csv", "Scores at each strength of logit adjustment."),
     "challenge_val_predictions": ("tables/challenge_val_predictions.csv", "Ours, image by image."),
     "challenge_scores": ("tables/challenge_scores.csv", "Scores by model, group and class, on validation."),
     "challenge_differences": ("tables/challenge_differences.csv", "Paired differences of models."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from swatchbook.evaluation.operating_points import chosen_strengths
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, words
@@ -45,8 +46,7 @@ def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bo
         row = whole.loc[(model, variant, metric)]
         return f"**{estimate(row['value'], row['low'], row['high'])}**"
 
-    points = trace.table("tables/challenge_points.csv")
-    strength = float(points.loc[points["chosen"].astype(bool), "strength"].iloc[0])
+    strengths = chosen_strengths(trace.table("tables/challenge_points.csv")).values()
     others = whole.xs("overall_accuracy", level="metric")["value"]
     published = others[
         [not name.startswith(("ours", "majority", "zero_shot", "probe")) for name, _ in others.index]
@@ -55,10 +55,10 @@ def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bo
         f"Our recipe reaches an overall accuracy of {scored('ours', 'plain', 'overall_accuracy')} on "
         f"{whole['n'].max():,.0f} images; always answering the most frequent class reaches "
         f"{scored('majority', 'constant', 'overall_accuracy')}. [Chapter 07](07_challenge.ipynb)",
-        f"At its other operating point, logit adjustment of strength {strength:g}, chosen on images cut "
-        "from the "
-        f"training part, average class accuracy rises from {scored('ours', 'plain', 'aca')} to "
-        f"{scored('ours', 'adjusted', 'aca')}, and overall accuracy falls to "
+        f"At its other operating point, logit adjustment with a strength of {min(strengths):g} to "
+        f"{max(strengths):g} by group, chosen on images cut from the training part, average class accuracy "
+        f"goes from {scored('ours', 'plain', 'aca')} to "
+        f"{scored('ours', 'adjusted', 'aca')}, and overall accuracy to "
         f"{scored('ours', 'adjusted', 'overall_accuracy')}.",
         f"A linear probe on frozen features reaches {scored('probe', 'plain', 'overall_accuracy')} and, "
         "balanced, "

@@ -111,8 +111,8 @@ class Config:
         limits: What all trainings share.
         side: Side of the stored squares, in pixels.
         cut: Training images in each of the parts that are cut out to choose epochs and operating points on.
-        may_lose: Of the overall accuracy on these parts, how much the second operating point may give up
-            for a higher average class accuracy, from 0 to 1.
+        may_lose: Of each group's accuracy on these parts, how much the second operating point may give up
+            for a higher mean recall of its classes, from 0 to 1.
         labelling: The zero-shot labeller.
         evaluation: How numbers get their intervals.
     """

@@ -19,7 +19,7 @@ from swatchbook.evaluation.challenge import (
     known_scores,
 )
 from swatchbook.evaluation.history import history_table
-from swatchbook.evaluation.operating_points import adjusted, operating_points
+from swatchbook.evaluation.operating_points import adjusted, chosen_strengths, operating_points
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table
 from swatchbook.pipeline.stage import Trace
@@ -88,7 +88,7 @@ def answer(trace: Trace, names: list[str], members: list[str]) -> None:
         level=level,
     )
     trace.write_table("tables/challenge_points.csv", points)
-    strength = float(points.loc[points["chosen"], "strength"].iloc[0])
+    strengths = chosen_strengths(points)
 
     parts = []
 
@@ -107,7 +107,7 @@ def answer(trace: Trace, names: list[str], members: list[str]) -> None:
     together = [_probabilities(seen[name], schema) for name in members]
     mean = {a.name: np.mean([p[a.name] for p in together], axis=0) for a in schema}
     for variant, model in OURS.items():
-        add(model, about, adjusted(mean, frequencies, strength if variant == "adjusted" else 0.0))
+        add(model, about, adjusted(mean, frequencies, strengths if variant == "adjusted" else 0.0))
     answers = pd.concat(parts, ignore_index=True)
     answers = answers[["model", "variant", "image_id", "split", *schema.names]]
     trace.write_table("answers.parquet", answers)
