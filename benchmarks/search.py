@@ -38,8 +38,8 @@ def main(given: Sequence[str] | None = None) -> None:
     print(machine("cpu"), file=sys.stderr)
     if asked.images:
         write_rows(asked.out, "index", indexing(asked), given)
-    if asked.vectors:
-        write_rows(asked.out, "answer", answering(asked), given)
+    for rows in answering(asked):
+        write_rows(asked.out, "answer", rows, given)
 
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -127,9 +127,8 @@ def work_through(turns: Turns, folder: Path, what: str) -> None:
 # ---- answers among made vectors ---------------------------------------------------------------------
 
 
-def answering(asked: argparse.Namespace) -> list[dict]:
-    """Seconds to build, bytes, milliseconds to answer and recall of each way, at each size."""
-    rows = []
+def answering(asked: argparse.Namespace) -> Iterator[list[dict]]:
+    """Seconds to build, bytes, milliseconds to answer and recall: of each size and way in turn."""
     for size in asked.vectors:
         given = {"size": size, "queries": asked.queries, "flat": asked.flat}
         for name in asked.ways:
@@ -137,7 +136,7 @@ def answering(asked: argparse.Namespace) -> list[dict]:
             if outcome.note:
                 _log(f"{name}: {outcome.note}")
                 continue
-            turn = outcome.found[0]
+            turn, rows = outcome.found[0], []
             what = f"{name}{', flat' if asked.flat else ''}"
             rows.append(_spread(what, size, "milliseconds to answer", turn["times"], "questions"))
             processor = [turn["processor"]]
@@ -145,7 +144,7 @@ def answering(asked: argparse.Namespace) -> list[dict]:
             rows.append(_mean(what, size, f"recall at {TOP}", turn["recalls"]))
             for metric in ("processor seconds to build", "bytes per vector", "peak_mib"):
                 rows.append(_spread(what, size, metric.replace("_mib", " MiB"), [turn[metric]], ""))
-    return rows
+            yield rows
 
 
 def made(rows: int, seed: int, flat: bool) -> Iterator[np.ndarray]:
