@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 
 from swatchbook.data.strict_csv import DataError
 from swatchbook.drawn.multimodal import write_multimodal
@@ -228,6 +229,12 @@ def test_the_published_recipes_are_the_documents(schema: Schema) -> None:
     config = configure(spec_of("retrieval"), "retrieval-paper", {"source": "x"})
     assert (config.networks.image[:20], config.networks.text) == ("vit_base_patch32_224", "bert_base")
     assert config.networks.embed == 512
+
+
+def test_the_published_encoders_have_weights_that_can_be_downloaded() -> None:
+    networks = configure(spec_of("retrieval"), "retrieval-paper", {"source": "x"}).networks
+    for name in (networks.image, networks.paper_image):
+        assert timm.get_pretrained_cfg(name).hf_hub_id, f"{name}: no weights as safetensors"
 
 
 class _Everything(Evidence):

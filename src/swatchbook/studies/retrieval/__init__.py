@@ -16,7 +16,7 @@ LAPTOP: dict[str, object] = {
     "networks.embed": 128,
     "systems": (
         "ours", "ours_frozen", "ours_tuned", "ours_kept", "ours_direct", "ours_short", "ours_random", "card",
-        "card_tuned", "paper", "paper_frozen",
+        "card_tuned",
     ),
     "side": 96,
     "limits.image_size": 64,
