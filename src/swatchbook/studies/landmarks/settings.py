@@ -47,10 +47,10 @@ class DrawnGarments:
         size: Longer side in pixels.
     """
 
-    n_train: Annotated[int, Field(ge=50)] = 1000
-    n_val: Annotated[int, Field(ge=20)] = 150
+    n_train: Annotated[int, Field(ge=50)] = 1600
+    n_val: Annotated[int, Field(ge=20)] = 100
     n_test: Annotated[int, Field(ge=20)] = 300
-    n_others: Annotated[int, Field(ge=20)] = 600
+    n_others: Annotated[int, Field(ge=20)] = 400
     coupling: Annotated[float, Field(ge=0, le=1)] = 0.7
     size: Annotated[int, Field(ge=64)] = 144
 
