@@ -157,7 +157,8 @@ def _indexes(measured: Mapping) -> Iterator[str]:
             build, answer, exact = (
                 _time(hours) for hours in (cost["build"], cost["answer"] / HOUR, cost["exact"] / HOUR)
             )
-            kind = "" if dimensions == measured["index"]["dimensions"] else ", **an estimate**"
+            known = dimensions == measured["index"]["dimensions"] and not cost["graphs"]
+            kind = "" if known else ", **an estimate**"
             made = f"{graphs} | {build}" if cost["graphs"] else "none | "
             yield (
                 f"| {scale['name']} | {name}, {dimensions} dimensions{kind} | {table} | {made} "

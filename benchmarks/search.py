@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -68,9 +69,8 @@ def write_rows(out: Path, part: str, rows: list[dict], given: Sequence[str] | No
     """Put rows into the file in the place of earlier ones of the same part, subject and size; print them."""
     from swatchbook.pipeline.provenance import provenance
 
-    command = " ".join(
-        [f"python benchmarks/{Path(sys.argv[0]).name}", *(sys.argv[1:] if given is None else given)]
-    )
+    asked = sys.argv[1:] if given is None else given
+    command = f"python benchmarks/{Path(sys.argv[0]).name} {shlex.join(map(str, asked))}"
     table = pd.DataFrame(rows).assign(part=part, command=command, commit=provenance()["commit"])[COLUMNS]
     if out.is_file():
         before = pd.read_csv(out)

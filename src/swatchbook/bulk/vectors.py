@@ -25,8 +25,8 @@ EMBEDDING = "embedding"
 FORMAT = 1
 #: Bytes of embeddings that one graph holds: those of 1,048,576 photographs at 128 dimensions.
 BLOCK = 2**28
-# Of the graphs: links of a node, candidates when it is put in, candidates when a query passes. With these 10⁶
-# embeddings are found again as docs/results/search.csv says.
+# Of the graphs: links of a node, candidates when it is put in, candidates when a query passes. What is missed
+# with these, by size: docs/results/search.csv.
 LINKS, EXPANSION_ADD, EXPANSION_SEARCH = 16, 128, 512
 _KEY = "swatchbook"
 _TYPE = np.float16
