@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from swatchbook.data.landmarks import SLOTS
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import capital, estimate, joined, number, points, words
@@ -43,7 +42,9 @@ def content(trace: Trace) -> dict[str, object]:
 def findings(evidence: Evidence) -> list[str]:
     """What was found, a sentence each."""
     error, mean = evidence.score("mtl", ERROR), evidence.score("mean_position", ERROR)
-    each = {slot: evidence.score("mtl", ("landmarks", slot, *ERROR[2:]))["value"] for slot in SLOTS}
+    names = evidence.tables["scores"].query("task == 'landmarks'")["name"].unique()
+    slots = [name for name in names if name != "mean"]
+    each = {slot: evidence.score("mtl", ("landmarks", slot, *ERROR[2:]))["value"] for slot in slots}
     each = {slot: value for slot, value in each.items() if not np.isnan(value)}
     best, worst = min(each, key=each.get), max(each, key=each.get)
     sentences = [
