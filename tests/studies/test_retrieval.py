@@ -207,6 +207,7 @@ def test_the_published_numbers_stand_beside_ours(study: Study) -> None:
 def test_every_system_has_a_recipe_and_every_pair_is_of_systems(schema: Schema) -> None:
     for name, system in SYSTEMS.items():
         recipe = recipe_of(name, schema, epochs=1, image_size=64, backbone_lr=1e-3, ema=0.5)
+        assert (recipe.epochs == 1) != system.frozen
         parts = 19 + system.contrastive if system.heads else 0
         assert len(recipe.part_weights) == parts
         assert system.start is None or SYSTEMS[system.start].tokens == system.tokens

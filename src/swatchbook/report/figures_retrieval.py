@@ -162,7 +162,8 @@ def retrieval_stages(table: pd.DataFrame, schema: Schema) -> Figure:
     keys.sort(key=lambda key: key[0] in TRIVIAL)
     group = plotting.Group("", "", [(key, _named(*key)) for key in keys])
     both = rows[(rows["direction"] == WAYS[1]) & ~rows["model"].isin(TRIVIAL)]
-    spread = f"{number(both['value'].min(), 2)} to {number(both['value'].max(), 2)}"
+    ends = dict.fromkeys(number(both["value"].agg(end), 2) for end in ("min", "max"))
+    spread = " to ".join(ends)
     drawing = sheet(
         0.7 + plotting.ROW * len(keys),
         f"What one checkpoint does: recall at 10 from text to image {spread}, by model and stage",
@@ -181,7 +182,7 @@ def retrieval_stages(table: pd.DataFrame, schema: Schema) -> Figure:
             style = Style("", SOFT if trivial else PALETTE[0], "D" if trivial else "o")
             plotting.intervals(axes, own.iloc[some], np.array(some, float), style, size=5, hollow=trivial)
         axes.set(xlim=(-0.02, max(0.1, min(1.0, np.nanmax(own["high"].to_numpy(float), initial=0.0) + 0.08))))
-        axes.set_title(title, weight="normal", size=SMALL + 1)
+        axes.set_title(title.replace(", ", "\n"), weight="normal", size=SMALL)
     told = [f"{_named(r['model'], r['stage'])} {number(r['value'], 2)}" for r in both.to_dict("records")]
     return Figure(drawing, f"Scores by model and stage. Recall at 10, text to image: {joined(told)}.", rows)
 
@@ -223,7 +224,7 @@ def retrieval_tiers(table: pd.DataFrame, schema: Schema) -> Figure:
             own = own.set_index("task").reindex([key for key, _ in group.rows])
             plotting.intervals(axes, own, np.arange(len(own)) + (k - 1) * 0.24, style, size=4)
         axes.set(xlim=(-0.02, 1.02))
-        axes.set_title(title, weight="normal", size=SMALL + 1)
+        axes.set_title(title.replace(", ", "\n"), weight="normal", size=SMALL)
     return Figure(drawing, f"Three tiers by attribute; the mean macro-F1 is {number(means[best])}.", rows)
 
 
@@ -256,7 +257,7 @@ def retrieval_differences(table: pd.DataFrame, schema: Schema) -> Figure:
         own = rows[rows["panel"] == title].set_index(columns).reindex(keys)[["value", "low", "high"]] * 100
         plotting.intervals(axes, own, np.arange(len(keys)), Style("", PALETTE[0], "o"), size=5)
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.set_title(title, weight="normal", size=SMALL + 1)
+        axes.set_title(title.replace(", ", "\n"), weight="normal", size=SMALL)
     largest = rows.loc[rows["value"].abs().idxmax()]
     alt = (
         f"Paired differences of {len(keys)} pairs. The largest: "

@@ -33,10 +33,10 @@ PIP: dict[str, object] = {
     "networks.text": "minilm",
     "networks.embed": 256,
     "systems": ("ours", "ours_frozen", "ours_kept", "ours_tuned"),
-    "side": 144,
-    "limits.image_size": 144,
-    "limits.text_blocks": 2,
-    "limits.tokens": 77,
+    "side": 128,
+    "limits.image_size": 128,
+    "limits.text_blocks": 1,
+    "limits.tokens": 64,
 }
 PAPER: dict[str, object] = {
     "systems": ("card", "card_tuned", "paper", "paper_frozen"),

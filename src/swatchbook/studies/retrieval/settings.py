@@ -76,7 +76,7 @@ class Limits:
     Attributes:
         image_size: Side of the models' input, in pixels.
         epochs: Passes over the training images in the first stage, and without one.
-        task_epochs: Passes over them in the second stage.
+        task_epochs: Passes over them in the second stage, where the encoders are not frozen.
         batch: Images an optimiser step.
         micro_batch: Images computed at once; a larger batch is computed in parts, with the same gradient.
         rate: Peak learning rate of everything that is not frozen, for networks that start from random
