@@ -20,12 +20,12 @@ LAPTOP: dict[str, object] = {
     ),
     "side": 96,
     "limits.image_size": 64,
-    "limits.epochs": 10,
-    "limits.task_epochs": 4,
+    "limits.epochs": 8,
+    "limits.task_epochs": 3,
     "limits.batch": 64,
     "limits.rate": 2e-3,
     "limits.ema": 0.95,
-    "limits.tokens": 77,
+    "limits.tokens": 64,
 }  # fmt: skip
 # Real photographs on two cores, with weights that install by pip.
 PIP: dict[str, object] = {

@@ -44,8 +44,8 @@ class DrawnOutfits:
         size: Height in pixels.
     """
 
-    n_items: Annotated[int, Field(ge=20)] = 600
-    n_known: Annotated[int, Field(ge=20)] = 300
+    n_items: Annotated[int, Field(ge=20)] = 420
+    n_known: Annotated[int, Field(ge=20)] = 250
     coupling: Annotated[float, Field(ge=0, le=1)] = 0.7
     size: Annotated[int, Field(ge=64)] = 144
 
