@@ -25,7 +25,8 @@ from swatchbook.cli.main import main
         ),
         (
             ["run", "--source", "x"],
-            "--source with profile 'demo'; it is for published, folder, paper, best, labeller, challenge, challenge-best, challenge-paper, landmarks, landmarks-best and landmarks-paper",
+            "--source with profile 'demo'; it is for published, folder, paper, best, labeller, challenge, challenge-best, challenge-paper, retrieval, retrieval-best, "
+            "retrieval-paper, landmarks, landmarks-best and landmarks-paper",
         ),
         (
             ["run", "--profile", "folder", "--images", "x", "--source", "y"],
