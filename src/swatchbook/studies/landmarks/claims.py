@@ -54,7 +54,8 @@ class Evidence:
     def require(self, key: Key) -> None:
         """Refuse a quantity that the data set does not have."""
         if not len(at(self.tables["scores"], key)):
-            raise NotAskedError(f"This data set has no {WORDS.get(key, f'{words(key[1])} attributes')}.")
+            what = "categories" if key[0] == "category" else f"{words(key[1])} attributes"
+            raise NotAskedError(f"This data set has no {what}.")
 
     def score(self, model: str, key: Key) -> pd.Series:
         """A model's score, the mean over its seeds."""
