@@ -196,7 +196,7 @@ def _write_answers(
         rows,
         recipe,
         hardware,
-        inputs=lambda some: {"texts": torch.from_numpy(texts[some]).to(hardware.device)},
+        inputs=lambda some, _: {"texts": torch.from_numpy(texts[some]).to(hardware.device)},
     )
     into = io.BytesIO()
     np.savez(into, ids=ids.astype(str), image=outputs["image"].numpy(), text=outputs["text"].numpy())
