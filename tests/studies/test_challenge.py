@@ -25,11 +25,11 @@ from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.settings import configure
 from swatchbook.schema import Schema
 from swatchbook.studies import spec_of
-from swatchbook.studies.challenge.claims import CLAIMS, UNASKED, Evidence, NotAskedError, verdicts
+from swatchbook.studies.challenge.claims import CLAIMS, Evidence
 from swatchbook.studies.challenge.settings import Networks
 from swatchbook.studies.challenge.systems import OURS, SE_RESNET, SYSTEMS, VIT, recipe_of
 from swatchbook.studies.challenge.tables import PAIRS
-from swatchbook.studies.documents import read_claims
+from swatchbook.studies.documents import UNASKED, NotAskedError, read_claims, verdicts
 from swatchbook.studies.study import Study
 
 SMALL = {
@@ -136,7 +136,7 @@ class _Asked(Evidence):
 
 def test_every_difference_that_a_claim_asks_for_is_computed(schema: Schema) -> None:
     asked = _Asked(schema)
-    table = verdicts(asked)
+    table = verdicts("challenge", CLAIMS, asked)
     assert UNASKED not in set(table["verdict"])
     assert asked.pairs <= set(PAIRS)
     said = table.set_index("claim")["verdict"]

@@ -15,8 +15,8 @@ from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.settings import configure
 from swatchbook.schema import Attribute, Schema
 from swatchbook.studies import spec_of
-from swatchbook.studies.documents import read_claims
-from swatchbook.studies.landmarks.claims import CLAIMS, UNASKED, Evidence, verdicts
+from swatchbook.studies.documents import UNASKED, read_claims, verdicts
+from swatchbook.studies.landmarks.claims import CLAIMS, Evidence
 from swatchbook.studies.landmarks.images import Truth, truth_of
 from swatchbook.studies.landmarks.systems import CONTROLS, SYSTEMS, design_of, recipe_of
 from swatchbook.studies.landmarks.tables import constant_statistics
@@ -227,7 +227,7 @@ def test_every_claim_is_answered_by_a_run_without_anything() -> None:
         for name in empty
     }
     tables["systems"] = pd.DataFrame({"model": ["mtl", "cat"], "parameters": [2, 1]})
-    table = verdicts(Evidence(tables))
+    table = verdicts("landmarks", CLAIMS, Evidence(tables))
     assert len(table) == len(CLAIMS)
     assert table["verdict"].eq(UNASKED).sum() >= 12
 

@@ -1,12 +1,18 @@
-"""What the documents behind a study claim and print: ``claims.yaml`` in the study's folder, as tables."""
+"""What the documents behind a study claim and print (``claims.yaml`` in the study's folder), and verdicts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import yaml
 
+HOLDS, NOT, OPEN, PART, UNASKED = "holds", "does not hold", "unresolved", "holds in part", "not asked"
+VERDICTS = ["claim", "document", "place", "printed", "verdict", "sentence"]
+Verdict = tuple[str, str]  # and one sentence
+Asked = TypeVar("Asked")
 CLAIMS = ["claim", "printed", "tested_by", "note", "document", "place", "title"]
 
 
@@ -24,6 +30,36 @@ def read_claims(study: str) -> pd.DataFrame:
     table = pd.DataFrame(content["claims"]).rename(columns={"id": "claim"})
     titles = {name: about["title"] for name, about in content["documents"].items()}
     return table.assign(title=table["document"].map(titles)).reindex(columns=CLAIMS).fillna({"note": ""})
+
+
+class NotAskedError(LookupError):
+    """A run cannot answer a claim; the message, a sentence, says why."""
+
+
+def verdicts(study: str, tests: Mapping[str, Callable[[Asked], Verdict]], evidence: Asked) -> pd.DataFrame:
+    """The claims of a study's documents, each with a verdict and one sentence from a run.
+
+    Args:
+        study: Name of the study.
+        tests: Claim → what decides it; it may raise `NotAskedError`.
+        evidence: What the tests are given.
+
+    Returns:
+        Columns `VERDICTS`, a row a claim, in the order of the documents.
+    """
+    rows = []
+    for claim in read_claims(study).to_dict("records"):
+        try:
+            verdict, sentence = tests[claim["claim"]](evidence)
+        except NotAskedError as error:
+            verdict, sentence = UNASKED, str(error)
+        rows.append({**claim, "verdict": verdict, "sentence": sentence})
+    return pd.DataFrame(rows)[VERDICTS]
+
+
+def sign(row: Mapping) -> str:
+    """Whether an interval proves a difference to be above zero."""
+    return HOLDS if row["low"] > 0 else NOT if row["high"] < 0 else OPEN
 
 
 def read_numbers(study: str) -> pd.DataFrame:

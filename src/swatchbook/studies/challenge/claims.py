@@ -13,17 +13,21 @@ from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import joined, number, p_value, points
 from swatchbook.schema import Schema
 from swatchbook.studies.challenge.systems import SYSTEMS
-from swatchbook.studies.documents import read_claims, read_curves
+from swatchbook.studies.documents import (
+    HOLDS,
+    NOT,
+    OPEN,
+    PART,
+    UNASKED,
+    NotAskedError,
+    Verdict,
+    read_curves,
+    sign,
+    verdicts,
+)
 
-HOLDS, NOT, OPEN, PART, UNASKED = "holds", "does not hold", "unresolved", "holds in part", "not asked"
-COLUMNS = ["claim", "document", "place", "printed", "verdict", "sentence"]
 ACA, OVERALL = "aca", "overall_accuracy"
 SPEED = 0.9  # of the way that a group's training loss falls
-Verdict = tuple[str, str]
-
-
-class NotAskedError(LookupError):
-    """Why a run says nothing of a claim, in a sentence."""
 
 
 class Evidence:
@@ -67,27 +71,10 @@ def claim_table(trace: Trace) -> None:
     names = ("systems", "differences", "history", "counts")
     tables = {f"challenge_{name}": trace.table(f"tables/challenge_{name}.csv") for name in names}
     evidence = Evidence(tables, trace.schema)
-    trace.write_table("tables/challenge_claims.csv", verdicts(evidence))
-
-
-def verdicts(evidence: Evidence) -> pd.DataFrame:
-    """Columns `COLUMNS`, a row a claim, in the order of the documents."""
-    claims = read_claims("challenge")
-    rows = []
-    for claim in claims.to_dict("records"):
-        try:
-            verdict, sentence = CLAIMS[claim["claim"]](evidence)
-        except NotAskedError as error:
-            verdict, sentence = UNASKED, str(error)
-        rows.append({**claim, "verdict": verdict, "sentence": sentence})
-    return pd.DataFrame(rows)[COLUMNS]
+    trace.write_table("tables/challenge_claims.csv", verdicts("challenge", CLAIMS, evidence))
 
 
 # ---- kinds of evidence ----------------------------------------------------------------------------------
-
-
-def _sign(row: pd.Series) -> str:
-    return HOLDS if row["low"] > 0 else NOT if row["high"] < 0 else OPEN
 
 
 WORDS = {OVERALL: "overall accuracy", ACA: "average class accuracy"}
@@ -98,7 +85,7 @@ def _better(*pairs: tuple[str, str], metrics: tuple[str, ...] = (OVERALL,)) -> C
 
     def judge(evidence: Evidence) -> Verdict:
         rows = [(a, b, m, evidence.difference(a, b, m)) for a, b in pairs for m in metrics]
-        found = [_sign(row) for *_, row in rows]
+        found = [sign(row) for *_, row in rows]
         verdict = found[0] if len(set(found)) == 1 else PART if HOLDS in found else OPEN
         if HOLDS not in found and NOT in found and len(set(found)) > 1:
             verdict = NOT
@@ -127,7 +114,7 @@ def _one_class_a_group(evidence: Evidence) -> Verdict:
 def _flips(evidence: Evidence) -> Verdict:
     own = evidence.difference("vit_mended_flip", "vit_mended", ACA)
     vertical = evidence.difference("vit", "vit_no_flip", ACA)
-    verdict = {HOLDS: NOT, NOT: HOLDS, OPEN: OPEN}[_sign(own)]
+    verdict = {HOLDS: NOT, NOT: HOLDS, OPEN: OPEN}[sign(own)]
     return verdict, (
         f"Horizontal flips change average class accuracy by {points(own)}, its own vertical ones by "
         f"{points(vertical)}."
@@ -270,7 +257,7 @@ def _more_layers(evidence: Evidence) -> Verdict:
                 continue
     if not rows:
         raise NotAskedError("This run has trained no network with added layers.")
-    found = [_sign(row) for *_, row in rows]
+    found = [sign(row) for *_, row in rows]
     verdict = (
         HOLDS
         if len(rows) == 6 and set(found) == {HOLDS}
@@ -284,7 +271,7 @@ def _more_layers(evidence: Evidence) -> Verdict:
 
 def _one_block(evidence: Evidence) -> Verdict:
     rows = {k: evidence.difference("vit", f"vit_k{k}", ACA) for k in ("0", "2", "4", "_all")}
-    found = [_sign(row) for row in rows.values()]
+    found = [sign(row) for row in rows.values()]
     verdict = HOLDS if set(found) == {HOLDS} else NOT if NOT in found else OPEN
     told = [f"{k.strip('_')}: {points(row)}" for k, row in rows.items()]
     return (

@@ -10,13 +10,10 @@ import pandas as pd
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, number, points, words
-from swatchbook.studies.documents import read_claims
+from swatchbook.studies.documents import HOLDS, NOT, OPEN, PART, NotAskedError, Verdict, sign, verdicts
 
-HOLDS, NOT, OPEN, PART, UNASKED = "holds", "does not hold", "unresolved", "holds in part", "not asked"
-COLUMNS = ["claim", "document", "place", "printed", "verdict", "sentence"]
 GROUPS = ("texture", "fabric", "shape", "part", "style")
 MARGIN = 0.03  # a difference that counts as little
-Verdict = tuple[str, str]
 Key = tuple[str, str, str, float]  # task, name, metric, k
 TOP_3: Key = ("category", "all", "accuracy", 3)
 RECALL: Key = ("attributes", "all", "recall", 3)
@@ -30,10 +27,6 @@ WORDS = {
     ACA: "average class accuracy",
     ERROR: "normalised error",
 }
-
-
-class NotAskedError(LookupError):
-    """Why a run says nothing of a claim, in a sentence."""
 
 
 class Evidence:
@@ -97,27 +90,10 @@ def claim_table(trace: Trace) -> None:
     """The thesis' claims, each with a verdict and one sentence from this run."""
     names = ("scores", "differences", "history", "systems", "counts")
     evidence = Evidence({name: trace.table(f"tables/landmark_{name}.csv") for name in names})
-    trace.write_table("tables/landmark_claims.csv", verdicts(evidence))
-
-
-def verdicts(evidence: Evidence) -> pd.DataFrame:
-    """Columns `COLUMNS`, a row a claim, in the order of the document."""
-    rows = []
-    for claim in read_claims("landmarks").to_dict("records"):
-        try:
-            verdict, sentence = CLAIMS[claim["claim"]](evidence)
-        except NotAskedError as error:
-            verdict, sentence = UNASKED, str(error)
-        rows.append({**claim, "verdict": verdict, "sentence": sentence})
-    return pd.DataFrame(rows)[COLUMNS]
+    trace.write_table("tables/landmark_claims.csv", verdicts("landmarks", CLAIMS, evidence))
 
 
 # ---- kinds of evidence ----------------------------------------------------------------------------------
-
-
-def sign(row: pd.Series) -> str:
-    """Whether a difference is proved to be above zero."""
-    return HOLDS if row["low"] > 0 else NOT if row["high"] < 0 else OPEN
 
 
 def _together(found: list[str]) -> str:

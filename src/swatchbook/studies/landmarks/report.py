@@ -8,8 +8,8 @@ import pandas as pd
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import capital, estimate, joined, number, points, words
-from swatchbook.studies.documents import read_numbers
-from swatchbook.studies.landmarks.claims import ERROR, OPEN, WORDS, Evidence, sign
+from swatchbook.studies.documents import OPEN, read_numbers, sign
+from swatchbook.studies.landmarks.claims import ERROR, WORDS, Evidence
 from swatchbook.studies.landmarks.systems import SYSTEMS
 
 LEADS = {

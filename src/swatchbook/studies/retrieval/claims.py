@@ -13,19 +13,23 @@ from swatchbook.evaluation.resample import z_value
 from swatchbook.evaluation.retrieval import DIRECTIONS, EXACT
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, number, points
-from swatchbook.studies.documents import read_claims, read_numbers
+from swatchbook.studies.documents import (
+    HOLDS,
+    NOT,
+    OPEN,
+    PART,
+    UNASKED,
+    NotAskedError,
+    Verdict,
+    read_numbers,
+    sign,
+    verdicts,
+)
 from swatchbook.studies.retrieval.systems import ITEM, RANDOM, SYSTEMS, shown
 from swatchbook.studies.retrieval.tables import VERSIONS
 
-HOLDS, NOT, OPEN, PART, UNASKED = "holds", "does not hold", "unresolved", "holds in part", "not asked"
-COLUMNS = ["claim", "document", "place", "printed", "verdict", "sentence"]
 POOL = 6383  # published
 PUBLISHED_IMAGES = (44096, 42544)  # with labels, and with captions
-Verdict = tuple[str, str]
-
-
-class NotAskedError(LookupError):
-    """Why a run says nothing of a claim, in a sentence."""
 
 
 class Evidence:
@@ -107,23 +111,7 @@ def claim_table(trace: Trace) -> None:
     names = ("scores", "differences", "systems", "counts")
     tables = {name: trace.table(f"tables/retrieval_{name}.csv") for name in names}
     evidence = Evidence(tables, trace.setting("systems"), drawn=trace.location("source") is None)
-    trace.write_table("tables/retrieval_claims.csv", verdicts(evidence))
-
-
-def verdicts(evidence: Evidence) -> pd.DataFrame:
-    """Columns `COLUMNS`, a row a claim, in the order of the document."""
-    rows = []
-    for claim in read_claims("retrieval").to_dict("records"):
-        try:
-            verdict, sentence = CLAIMS[claim["claim"]](evidence)
-        except NotAskedError as error:
-            verdict, sentence = UNASKED, str(error)
-        rows.append({**claim, "verdict": verdict, "sentence": sentence})
-    return pd.DataFrame(rows)[COLUMNS]
-
-
-def _sign(row: Mapping) -> str:
-    return HOLDS if row["low"] > 0 else NOT if row["high"] < 0 else OPEN
+    trace.write_table("tables/retrieval_claims.csv", verdicts("retrieval", CLAIMS, evidence))
 
 
 def _fact(verdict: str, sentence: str) -> Callable[[Evidence], Verdict]:
@@ -287,7 +275,7 @@ def _joint_space(evidence: Evidence) -> Verdict:
 
 def _cosine(evidence: Evidence) -> Verdict:
     row = evidence.row(*SYSTEMS[evidence.name].key, TASK, METRIC)
-    return _sign(row), (
+    return sign(row), (
         "Embeddings have length 1 here, so that their product is a cosine; over all other test "
         "images its rank "
         f"correlation with the share of equal attributes is {estimate_of(row)} on average."
@@ -300,7 +288,7 @@ def _two_stages(evidence: Evidence) -> Verdict:
         "category": evidence.difference(*pair, CATEGORY, "accuracy", 1),
         "macro-F1 of the attributes": evidence.difference(*pair, f"{TIERS} mean", "macro_f1"),
     }
-    found = [_sign(row) for row in rows.values()]
+    found = [sign(row) for row in rows.values()]
     verdict = found[0] if len(set(found)) == 1 else PART if HOLDS in found else NOT if NOT in found else OPEN
     told = joined([f"{what} {points(row)}" for what, row in rows.items()])
     return verdict, f"With the first stage less without it: {told}."
@@ -313,7 +301,7 @@ def _forty(evidence: Evidence) -> Verdict:
     if not {"ours", "ours_short"} <= set(evidence.systems):
         return UNASKED, f"{said}; no system was trained on shorter ones alone."
     rows = [evidence.difference("ours", "ours_short", EXACT, "recall", 10, way) for way in DIRECTIONS]
-    found = [_sign(row) for row in rows]
+    found = [sign(row) for row in rows]
     verdict = NOT if HOLDS in found else HOLDS if over < 0.05 else OPEN
     told = joined([f"{points(row)} {way}" for row, way in zip(rows, DIRECTIONS, strict=True)])
     return verdict, f"{said}; whole captions less captions cut to 40, recall at 10: {told}."

@@ -12,7 +12,8 @@ from swatchbook.evaluation.retrieval import DIRECTIONS, EXACT
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, number, words
-from swatchbook.studies.retrieval.claims import Evidence, NotAskedError, estimate_of
+from swatchbook.studies.documents import NotAskedError
+from swatchbook.studies.retrieval.claims import Evidence, estimate_of
 from swatchbook.studies.retrieval.systems import SYSTEMS
 
 LEADS = {
