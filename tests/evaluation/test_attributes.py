@@ -105,19 +105,39 @@ def test_three_tiers_equal_scikit_learn(rng):
 
 def test_three_tiers_by_hand():
     schema = Schema("one", (SCHEMA["hat"],))  # no_hat, hat, na
-    truth = {"hat": np.array([0, 0, 1, 2, 2])}
-    answers = {"hat": np.array([0, 2, 1, 2, 0])}
-    weights = np.ones((2, 5))
+    truth = {"hat": np.repeat([0, 0, 1, 2, 2], 5)}
+    answers = {"hat": np.repeat([0, 2, 1, 2, 0], 5)}
+    weights = np.ones((2, 25))
     table = table_of(attributes.three_tier_statistics(truth, {MODEL: answers}, schema, weights))
     assert found(table, "three tiers hat", "macro_f1")["value"] == pytest.approx((0.5 + 1 + 0.5) / 3)
     assert found(table, "three tiers hat", "na_f1")["value"] == pytest.approx(0.5)
-    # Of the three images where it applies no_hat is right once, missed once: F1 2/3.
+    # Of the three fifths where it applies no_hat is right once, missed once: F1 2/3.
     assert found(table, "three tiers hat", "visible_macro_f1")["value"] == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_an_attribute_that_always_applies_has_no_na_score(rng):
     schema = Schema("one", (SCHEMA["hat"],))
-    truth = {"hat": np.array([0, 1, 1])}
-    table = table_of(attributes.three_tier_statistics(truth, {MODEL: truth}, schema, np.ones((2, 3))))
+    truth = {"hat": np.repeat([0, 1, 1], 5)}
+    table = table_of(attributes.three_tier_statistics(truth, {MODEL: truth}, schema, np.ones((2, 15))))
     assert found(table, "three tiers hat", "na_f1")["interval"] == "not estimable"
     assert np.isnan(found(table, "three tiers mean", "na_f1")["value"])
+
+
+def test_the_f1_of_a_rare_class_is_not_scored():
+    schema = Schema("one", (SCHEMA["hat"],))
+    truth = {"hat": np.repeat([0, 1, 2], [10, 8, 4])}  # four have none, too few for an F1
+    answers = {"hat": np.where(np.arange(22) == 0, 1, truth["hat"])}
+    scored = attributes.three_tier_statistics(truth, {MODEL: answers}, schema, np.ones((2, 22)))
+    table = table_of(scored)
+    wanted = metrics.f1_score(truth["hat"], answers["hat"], average=None)
+    row = found(table, "three tiers hat", "macro_f1")
+    assert (
+        row["value"] == pytest.approx(wanted[:2].mean()) and "over 2 classes with 5 images" in row["interval"]
+    )
+    assert np.isnan(found(table, "three tiers hat", "na_f1")["value"])
+    # Other images decide: there only hats are common.
+    support = {"hat": np.repeat([0, 1], [4, 9])}
+    others = attributes.three_tier_statistics(
+        truth, {MODEL: answers}, schema, np.ones((2, 22)), support=support
+    )
+    assert found(table_of(others), "three tiers hat", "macro_f1")["value"] == pytest.approx(wanted[1])

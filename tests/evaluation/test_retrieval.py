@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import label_ranking_average_precision_score
 
 from swatchbook.evaluation import retrieval
-from swatchbook.evaluation.replicates import with_ones
+from swatchbook.evaluation.replicates import beside_others, with_ones
 from swatchbook.evaluation.resample import image_weights
 
 
@@ -206,7 +206,7 @@ def test_a_score_is_held_against_many_others_with_both_errors(rng):
     few, many = (rng.integers(1, 30, n) for n in (40, 200))
     here = retrieval.retrieval_statistics(ranks_of(few, np.arange(40)), drawn(range(40), rng, 400))
     there = retrieval.retrieval_statistics(ranks_of(many, np.arange(200)), drawn(range(200), rng, 400))
-    table = retrieval.known_table(here, there)
+    table = beside_others([here], [there], retrieval.COLUMNS[:6], level=0.95, how=retrieval.HOW)
     row = table[(table["task"] == "exact pair") & (table["k"] == 10)].iloc[0]
     p, q = (few <= 10).mean(), (many <= 10).mean()
     assert (row["value"], row["known"]) == (pytest.approx(p), pytest.approx(q))

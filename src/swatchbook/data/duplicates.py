@@ -224,7 +224,7 @@ def split_by_group(
     """Split at random, stratified by folder, so that each group stays together.
 
     A group belongs to the folder of its first image. In each folder the groups are shuffled, larger ones
-    first, and each goes to the split that lacks most of its share of images.
+    first, and dealt out in proportion to the shares, so that each split gets its part of the large ones.
 
     Args:
         manifest: With ``image_id, folder``.
@@ -235,6 +235,9 @@ def split_by_group(
 
     Returns:
         The manifest with a new ``split``.
+
+    Source:
+        The method of Sainte-Laguë, for groups of any size.
     """
     require(manifest, ("image_id", "folder"))
     share = np.array(list(shares.values()), dtype=float)
@@ -249,10 +252,10 @@ def split_by_group(
         rng = np.random.default_rng([seed, *str(folder).encode()])
         rows = rows.iloc[rng.permutation(len(rows))].sort_values("size", ascending=False, kind="stable")
         # Ties are broken by lot, or many small folders would all overlook the same split.
-        lacking = share * rows["size"].sum() + 1e-6 * rng.random(len(share))
+        taken = np.zeros(len(share))
         for name, size in rows["size"].items():
-            into = int(np.argmax(lacking))
+            into = int(np.argmin((taken + size / 2) / share + 1e-6 * rng.random(len(share))))
             chosen[name] = into
-            lacking[into] -= size
+            taken[into] += size
     names = np.array(list(shares), dtype=object)
     return manifest.assign(split=names[chosen.loc[group].to_numpy()])

@@ -11,10 +11,11 @@ import numpy as np
 
 from swatchbook.evaluation.replicates import Replicates, Statistics, mean_of_defined, weighted_means
 from swatchbook.evaluation.resample import tables
-from swatchbook.evaluation.scores import Codes, f1, macro_f1
+from swatchbook.evaluation.scores import Codes, f1
 from swatchbook.schema import Schema
 
 CATEGORY, ATTRIBUTES, TIERS = "category", "attributes", "three tiers"
+LEAST = 5  # images of a class, for its F1 to be scored
 
 
 def places(scores: np.ndarray) -> np.ndarray:
@@ -117,6 +118,7 @@ def three_tier_statistics(
     schema: Schema,
     weights: np.ndarray,
     na: str = "na",
+    support: Codes | None = None,
 ) -> Statistics:
     """Three questions of each attribute: all classes, does it apply, and which class where it does.
 
@@ -126,12 +128,14 @@ def three_tier_statistics(
         schema: Gives the attributes; those without a class `na` are left out.
         weights: As `replicates.with_ones` gives them, shape (1 + B, n).
         na: The class that says that an attribute does not apply.
+        support: Attribute → codes that decide which classes are scored, those with `LEAST` of them; None: the
+            truth's. The F1 of a rarer class is a matter of luck, and its class comes and goes in a bootstrap.
 
     Returns:
         Task ``three tiers <attribute>``, and ``three tiers mean`` over attributes; metrics ``macro_f1`` (all
         classes, `na` among them), ``na_f1`` (of that class alone) and ``visible_macro_f1`` (over the images
-        where the attribute applies; answering `na` there is wrong). Means are over the classes that the truth
-        holds.
+        where the attribute applies; answering `na` there is wrong). Means are over the classes that are
+        scored; NaN where there are none.
 
     Source:
         Shukla & Sonalkar (2026), arXiv 2601.15711.
@@ -141,14 +145,19 @@ def three_tier_statistics(
         over: dict[str, list[Replicates]] = {"macro_f1": [], "na_f1": [], "visible_macro_f1": []}
         for a in (a for a in schema if na in a.classes):
             counts = tables(truth[a.name], given[a.name], (len(a), len(a)), weights)
-            place = a.classes.index(na)
+            place, decide = a.classes.index(na), (truth if support is None else support)[a.name]
+            scored = np.bincount(decide[decide >= 0], minlength=len(a)) >= LEAST
             visible = counts.copy()
             visible[:, place] = 0
-            n = int(counts[0].sum())
+            every, where = (np.where(scored, f1(of), np.nan) for of in (counts, visible))
+            n, m = int(counts[0].sum()), int(visible[0].sum())
+            words = f"; over {{}} classes with {LEAST} images or more".format
             found = {
-                "macro_f1": Replicates(macro_f1(counts), n),
-                "na_f1": Replicates(f1(counts)[:, place], n),
-                "visible_macro_f1": Replicates(macro_f1(visible), int(visible[0].sum())),
+                "macro_f1": Replicates(mean_of_defined(every), n, words(scored.sum())),
+                "na_f1": Replicates(every[:, place], n),
+                "visible_macro_f1": Replicates(
+                    mean_of_defined(where), m, words(scored.sum() - scored[place])
+                ),
             }
             for metric, value in found.items():
                 over[metric].append(value)

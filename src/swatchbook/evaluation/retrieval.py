@@ -255,24 +255,3 @@ def difference_table(
         found = differences([{key: of[0][key] for key in both}], [{key: of[1][key] for key in both}])
         rows |= {(*ours, *theirs, *key): value for key, value in found.items()}
     return tidy(rows, DIFFERENCES[:8], level=level, how=f"paired {HOW}")
-
-
-def known_table(here: Statistics, there: Statistics, level: float = 0.95) -> pd.DataFrame:
-    """Statistics of the test images beside those of many others of the same world.
-
-    Args:
-        here: As for `score_table`.
-        there: Of the others, under weights drawn apart; ranks are those in pools of the same size.
-        level: Confidence level of the intervals.
-
-    Returns:
-        `COLUMNS` up to k, ``known`` (of the others), ``value``, ``low, high`` (of the difference, both
-        samples'
-        errors counted), ``n, interval`` and ``covered``, whether it holds 0.
-    """
-    both = [key for key in here if key in there]
-    found = differences([{key: here[key] for key in both}], [{key: there[key] for key in both}])
-    table = tidy(found, COLUMNS[:6], level=level, how=f"{HOW}, of the difference")
-    table["value"] = [here[key].samples[0] for key in both]
-    table.insert(6, "known", [there[key].samples[0] for key in both])
-    return table.assign(covered=(table["low"] <= 0) & (table["high"] >= 0))

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import accuracy, recall
+from swatchbook.models.probe import probe_probabilities
 from swatchbook.pipeline.stage import Trace
 from swatchbook.studies.challenge.images import SQUARES, squares
 from swatchbook.studies.challenge.systems import OURS, SYSTEMS, VIT, System, recipe_of
@@ -19,7 +19,6 @@ from swatchbook.studies.training import FILES, fit_heads, on_all_processes, towe
 
 LIMITS = ("image_size", "epochs", "batch", "threads")
 CUT = "cut"  # in the place of a split: the part of the training images that was cut out
-STRENGTHS = (0.001, 0.01, 0.1)  # of the probe's regularisation, C
 
 
 def backbone_of(trace: Trace, system: System) -> str:
@@ -112,9 +111,6 @@ def probe(trace: Trace) -> None:
 
     The plain one is chosen by accuracy, the balanced one by the mean recall of a group's classes.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
     from swatchbook.models.inference import features_of
 
     schema, manifest = classes_and_prompts(trace), trace.table("manifest.parquet")
@@ -128,25 +124,14 @@ def probe(trace: Trace) -> None:
         size,
         pretrained=trace.setting("networks.ours_pretrained"),
     )
-    first = len(fit_rows)
-    features = StandardScaler().fit(features[:first]).transform(features)
-    codes = schema.encode(manifest, "manifest.parquet")
+    known = np.concatenate([fit_rows, cut_rows])
+    codes = {name: values[known] for name, values in schema.encode(manifest, "manifest.parquet").items()}
     scores = {"probe": accuracy, "probe_balanced": lambda counts: np.nanmean(recall(counts))}
-    for name, score in scores.items():
-        columns: dict[str, np.ndarray] = {}
-        for a in schema:
-            truth, held = codes[a.name][fit_rows], codes[a.name][cut_rows]
-            weights = "balanced" if name == "probe_balanced" else None
-            tried = [
-                LogisticRegression(C=c, class_weight=weights, max_iter=300).fit(features[:first], truth)
-                for c in STRENGTHS
-            ]
-            cut = features[first : first + len(cut_rows)]
-            best = max(tried, key=lambda model: score(table(held, model.predict(cut), (len(a), len(a)))))
-            p = np.zeros((len(features) - first, len(a)))
-            p[:, best.classes_] = best.predict_proba(features[first:])
-            columns |= {f"{a.name}:{label}": p[:, k] for k, label in enumerate(a.classes)}
-        write_predictions(trace, name, pd.DataFrame(columns), manifest, rows[first:], cut_rows)
+    # Asked of the cut part, too, whose answers choose the operating points.
+    features = np.concatenate([features[: len(known)], features[len(fit_rows) :]])
+    cuts = len(fit_rows), len(cut_rows)
+    for name, found in probe_probabilities(features, cuts, codes, schema, scores):
+        write_predictions(trace, name, found, manifest, rows[len(fit_rows) :], cut_rows)
 
 
 def zero_shot(trace: Trace) -> None:

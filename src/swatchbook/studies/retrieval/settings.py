@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from swatchbook.models.towers import TEXTS
 from swatchbook.pipeline.settings import section
-from swatchbook.studies.retrieval.systems import SYSTEMS
+from swatchbook.studies.retrieval.systems import RANDOM, SYSTEMS
 from swatchbook.studies.settings import Evaluation
 
 Count = Annotated[int, Field(ge=1)]
@@ -20,6 +20,10 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in SYSTEMS]
     if unknown or len(set(names)) < len(names):
         raise ValueError(f"{', '.join(unknown) or 'a name twice'}; allowed, each once: {', '.join(SYSTEMS)}")
+    if all(SYSTEMS[name].split == RANDOM for name in names):
+        raise ValueError(
+            f"{', '.join(names)}, split at random; allowed: at least one split by item, such as ours"
+        )
     for name in names:
         start = SYSTEMS[name].start
         if start and start not in names:

@@ -14,15 +14,16 @@ from swatchbook.data.readers.multimodal import multi_hot
 from swatchbook.evaluation import attributes, retrieval
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.likeness import likeness_statistics
-from swatchbook.evaluation.replicates import Statistics, with_ones
+from swatchbook.evaluation.replicates import Statistics, beside_others, with_ones
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import Codes
+from swatchbook.models.probe import PROBES
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.studies.documents import read_numbers
 from swatchbook.studies.retrieval.images import KNOWN
 from swatchbook.studies.retrieval.systems import ITEM, RANDOM, SPLITS, SYSTEMS
-from swatchbook.studies.retrieval.training import PROBES, probed, rows_of
+from swatchbook.studies.retrieval.training import probed, rows_of
 
 Model = tuple[str, str]
 MAJORITY = ("majority", "")
@@ -83,7 +84,7 @@ class Answers:
         """Attribute → the most probable class."""
         return {a.name: _scores(table, a.name, a.classes).argmax(1) for a in schema}
 
-    def tasks(self) -> Statistics:
+    def tasks(self, support: Codes | None) -> Statistics:
         """Category, attributes and the three tiers of every model that reads them, and of the majority."""
         readers = dict(self.probabilities)
         asked = {m: t for m, t in readers.items() if m[0] not in PROBES}
@@ -100,12 +101,14 @@ class Answers:
             found |= attributes.attribute_statistics(truth, given, train, self.weights, task=task)
         constant = {name: np.full(n, counts.argmax()) for name, counts in frequent.items()}
         answers = {m: self.codes_of(t, self.schema) for m, t in asked.items()} | {MAJORITY: constant}
-        found |= attributes.three_tier_statistics(self.truth, answers, self.schema, self.weights)
+        found |= attributes.three_tier_statistics(
+            self.truth, answers, self.schema, self.weights, support=support
+        )
         narrow = probed(self.schema)
         answers |= {m: self.codes_of(t, narrow) for m, t in readers.items() if m[0] in PROBES}
         for what in ("fabric", "pattern"):
             some = Schema(what, tuple(self.schema[f"{garment}_{what}"] for garment in GARMENTS))
-            tiers = attributes.three_tier_statistics(self.truth, answers, some, self.weights)
+            tiers = attributes.three_tier_statistics(self.truth, answers, some, self.weights, support=support)
             mean = f"{attributes.TIERS} mean"
             found |= {
                 (*k[:2], f"{attributes.TIERS} {what}" if k[2] == mean else k[2], *k[3:]): v
@@ -113,11 +116,11 @@ class Answers:
             }
         return found
 
-    def statistics(self) -> Statistics:
-        """All of it."""
+    def statistics(self, support: Codes | None = None) -> Statistics:
+        """All of it; `support` as for `attributes.three_tier_statistics`."""
         found = {**retrieval.retrieval_statistics(self.ranks(), self.weights)}
         if self.probabilities:
-            found |= self.tasks()
+            found |= self.tasks(support)
         return found
 
     def references(self) -> Statistics:
@@ -255,13 +258,20 @@ def _comparable(row: Mapping, drawn: bool) -> str:
 
 
 def know(trace: Trace, names: list[str]) -> None:
-    """Scores of the test images beside those of many other drawn ones, searched in pools of the same size."""
-    tables = []
-    for split in _splits(names):
-        both = [answers_of(trace, names, split, part) for part in ("test", KNOWN)]
-        found = [_of_interest(answers.statistics()) for answers in both]
-        tables.append(retrieval.known_table(*found, trace.setting("evaluation.level")))
-    trace.write_table("tables/retrieval_known.csv", pd.concat(tables, ignore_index=True))
+    """Scores of the test images beside those of many other drawn ones, searched in pools of the same size.
+
+    Only of the split by item: the others are of items that no training showed, and so are its test images.
+    """
+    test, others = (answers_of(trace, names, ITEM, part) for part in ("test", KNOWN))
+    found = [_of_interest(answers.statistics(test.truth)) for answers in (test, others)]
+    table = beside_others(
+        found[:1],
+        found[1:],
+        retrieval.COLUMNS[:6],
+        level=trace.setting("evaluation.level"),
+        how=retrieval.HOW,
+    )
+    trace.write_table("tables/retrieval_known.csv", table)
 
 
 def _of_interest(found: Statistics) -> Statistics:

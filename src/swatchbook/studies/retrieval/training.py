@@ -14,8 +14,8 @@ import open_clip
 import pandas as pd
 
 from swatchbook.data import pixels
-from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import macro_f1
+from swatchbook.models.probe import PROBES, probe_probabilities
 from swatchbook.models.towers import OWN_WORDS, Towers
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
@@ -25,8 +25,6 @@ from swatchbook.studies.retrieval.systems import ITEM, SPLITS, SYSTEMS, System, 
 from swatchbook.studies.training import FILES, on_all_processes, tower_content
 
 LIMITS = ("image_size", "batch", "micro_batch", "ema", "threads")
-PROBES = {"probe": None, "probe_balanced": "balanced"}  # → how a logistic regression weighs the classes
-STRENGTHS = (0.001, 0.01, 0.1)  # of the probes' regularisation, C
 PUBLISHED_TOKENS = 40
 _LONGEST = 512  # tokens that are counted
 
@@ -216,39 +214,18 @@ def probe(trace: Trace) -> None:
 
     The validation images choose C of each attribute by macro-F1.
     """
-    from sklearn.dummy import DummyClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-
     from swatchbook.models.inference import features_of
 
     schema, manifest = probed(classes_and_prompts(trace)), trace.table("manifest.parquet")
     fit, held, asked = (rows_of(manifest, ITEM, *p) for p in (("train",), ("val",), ("test", KNOWN)))
     image_size = trace.setting("limits.image_size") or trace.setting("side")
     stored, pretrained = squares(trace, len(manifest)), trace.setting("networks.pretrained")
-    rows = np.concatenate([fit, held, asked])
+    known = np.concatenate([fit, held])
+    rows = np.concatenate([known, asked])
     features = features_of(trace.setting("networks.image"), stored, rows, image_size, pretrained=pretrained)
-    features = StandardScaler().fit(features[: len(fit)]).transform(features)
-    seen, choosing, rest = np.split(features, [len(fit), len(fit) + len(held)])
-    codes = schema.encode(manifest, "manifest.parquet")
-    for name, weights in PROBES.items():
-        columns: dict[str, np.ndarray] = {}
-        for a in schema:
-            classes = codes[a.name][fit]
-            tried = [
-                LogisticRegression(C=c, class_weight=weights, max_iter=200).fit(seen, classes)
-                if len(np.unique(classes)) > 1
-                else DummyClassifier().fit(seen, classes)
-                for c in STRENGTHS
-            ]
-
-            def score(model: LogisticRegression | DummyClassifier, a: object = a) -> float:
-                counts = table(codes[a.name][held], model.predict(choosing), (len(a), len(a)))
-                return float(macro_f1(counts))
-
-            best = max(tried, key=score)
-            p = np.zeros((len(rest), len(a)))
-            p[:, best.classes_] = best.predict_proba(rest)
-            columns |= {f"{a.name}:{label}": p[:, k] for k, label in enumerate(a.classes)}
-        ids = manifest["image_id"].to_numpy()[asked]
-        trace.write_table(f"predictions/{name}.parquet", pd.DataFrame({"image_id": ids, **columns}))
+    codes = {name: values[known] for name, values in schema.encode(manifest, "manifest.parquet").items()}
+    ids = manifest["image_id"].to_numpy()[asked]
+    parts, scores = (len(fit), len(held)), dict.fromkeys(PROBES, lambda counts: float(macro_f1(counts)))
+    for name, found in probe_probabilities(features, parts, codes, schema, scores):
+        found.insert(0, "image_id", ids)
+        trace.write_table(f"predictions/{name}.parquet", found)
