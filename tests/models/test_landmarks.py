@@ -12,34 +12,24 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from swatchbook.data.landmarks import OCCLUDED, SLOTS, TRUNCATED, VISIBLE
 from swatchbook.models.augment import STANDARD, random_draws
 from swatchbook.models.geometry import Geometry
+from swatchbook.models.heat_maps import POINTS, WHOLE, decoded, heat_maps, map_losses
+from swatchbook.models.landmark_answers import answer, carried, prediction_table
 from swatchbook.models.landmark_design import Design
 from swatchbook.models.landmark_network import (
     ATTENTION,
     ATTRIBUTES,
     MAPS,
-    POINTS,
     SWAPPED,
-    WHOLE,
     Attention,
     LandmarkNetwork,
     build,
     count,
-    decoded,
-    heat_maps,
     localisation,
 )
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.step import Stepper
 from swatchbook.models.task import Batch
-from swatchbook.models.tasks.landmarks import (
-    LANDMARKS,
-    Landmarks,
-    answer,
-    attribute_losses,
-    carried,
-    map_losses,
-    prediction_table,
-)
+from swatchbook.models.tasks.landmarks import LANDMARKS, Landmarks, attribute_losses
 from swatchbook.models.training import train
 from swatchbook.schema import Attribute, Schema
 
