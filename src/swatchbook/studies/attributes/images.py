@@ -10,7 +10,8 @@ import pandas as pd
 from swatchbook.data import duplicates, images, pixels
 from swatchbook.data.readers import textilenet
 from swatchbook.pipeline.stage import Trace
-from swatchbook.studies.labelling import classes_and_prompts, classes_content, digest, file_digest
+from swatchbook.studies.labelling import classes_and_prompts, classes_content
+from swatchbook.studies.source import digest, file_digest
 
 
 def draw_images(trace: Trace) -> None:

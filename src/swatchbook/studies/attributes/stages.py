@@ -10,9 +10,16 @@ HERE = "swatchbook.studies.attributes"
 LABELLING = "swatchbook.studies.labelling"
 PHOTOGRAPHS = "swatchbook.studies.photographs"
 # What the rooms of the functions rest on.
-DATA, DRAWN = ("data", "studies/labelling.py"), ("drawn",)
+DATA, DRAWN = ("data", "studies/labelling.py", "studies/source.py"), ("drawn",)
 PIXELS = tuple(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv"))
-LABELLER = ("labeller", "data", "evaluation/intervals.py", "evaluation/resample.py", "studies/labelling.py")
+LABELLER = (
+    "labeller",
+    "data",
+    "evaluation/intervals.py",
+    "evaluation/resample.py",
+    "studies/labelling.py",
+    "studies/source.py",
+)
 TABLES = (
     "data",
     "evaluation",
@@ -29,6 +36,7 @@ TRAINING = (
     "evaluation/intervals.py",
     "evaluation/scores.py",
     "studies/labelling.py",
+    "studies/source.py",
     "studies/training.py",
     *PIXELS,
 )
