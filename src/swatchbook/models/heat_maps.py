@@ -9,6 +9,9 @@ from swatchbook.models.landmark_design import Design
 from swatchbook.models.task import Tensors
 
 POINTS, WHOLE = "points", "whole"  # predicted: finer than a cell, and the middle of one
+SHARPNESS = (
+    3  # power of a distribution before its mean: chosen on validation images, drawn ones and photographs
+)
 
 
 def heat_maps(points: torch.Tensor, seen: torch.Tensor, side: int, design: Design) -> torch.Tensor:
@@ -30,24 +33,35 @@ def heat_maps(points: torch.Tensor, seen: torch.Tensor, side: int, design: Desig
     return values * seen[:, :, None, None]
 
 
-def decoded(maps: torch.Tensor) -> Tensors:
-    """Where heat-maps have their peaks, as shares of the side.
+def decoded(maps: torch.Tensor, fit: str) -> Tensors:
+    """Where heat-maps say that their points lie, as shares of the side.
 
     Args:
-        maps: Shape (n, S, side, side).
+        maps: Not negative, shape (n, S, side, side).
+        fit: How they were fitted; see `Design`.
 
     Returns:
-        `WHOLE`, the middle of the largest cell, and `POINTS`, moved from it to the top of the parabola
-        through the logarithm of this cell and its neighbours, in x and in y; both of shape (n, S, 2).
+        `WHOLE`, the middle of the largest cell, and `POINTS`, both of shape (n, S, 2). After a regression the
+        latter is moved from there to the top of the parabola through the logarithm of this cell and its
+        neighbours, in x and in y. Of a distribution it is the mean place, weighted by the `SHARPNESS`-th
+        power of the cells' probabilities: a broad one has no sharp top, and its plain mean is drawn towards
+        whatever else it holds to be possible.
 
     Source:
         The logarithm's Taylor series: Zhang et al. (2020), Distribution-aware coordinate representation,
-        CVPR, arXiv 1910.06278; here one axis at a time.
+        CVPR, arXiv 1910.06278; here one axis at a time. The mean: Sun et al. (2018), Integral human pose
+        regression, ECCV, arXiv 1711.08229.
     """
     side = maps.shape[-1]
     maps = maps.float()
     largest = maps.flatten(2).argmax(2)
     x, y = largest % side, largest // side
+    whole = (torch.stack([x, y], 2) + 0.5) / side
+    if fit == "distribution":
+        weights = maps**SHARPNESS
+        middles = (torch.arange(side, device=maps.device) + 0.5) / side
+        marginals = torch.stack([weights.sum(2), weights.sum(3)], 2)
+        return {WHOLE: whole, POINTS: (marginals * middles).sum(3) / marginals.sum(3)}
     logs = F.pad(maps.clamp(min=1e-6).log(), (1, 1, 1, 1), mode="replicate").flatten(2)
 
     def around(right: int, down: int) -> torch.Tensor:
@@ -58,8 +72,7 @@ def decoded(maps: torch.Tensor) -> Tensors:
         before, after = around(-right, -down), around(right, down)
         bend = (2 * middle - before - after).clamp(min=1e-6)
         moves.append(((after - before) / (2 * bend)).clamp(-0.5, 0.5))
-    cells = torch.stack([x, y], 2) + 0.5
-    return {WHOLE: cells / side, POINTS: (cells + torch.stack(moves, 2)) / side}
+    return {WHOLE: whole, POINTS: whole + torch.stack(moves, 2) / side}
 
 
 def map_losses(maps: torch.Tensor, points: torch.Tensor, seen: torch.Tensor, design: Design) -> torch.Tensor:

@@ -182,7 +182,7 @@ class LandmarkNetwork(nn.Module):
             outputs |= {MAPS: maps} if self.training else {}
             if self.design.fit == "distribution":
                 maps = (maps - maps.amax((2, 3), keepdim=True)).exp()  # 1 in the likeliest cell
-            outputs |= {} if self.training else decoded(maps)
+            outputs |= {} if self.training else decoded(maps, self.design.fit)
         if self.attention:
             if self.design.guide == "true":
                 guide = heat_maps(points, seen, features.shape[-1], self.design).to(features.dtype)

@@ -35,8 +35,9 @@ PIP: dict[str, object] = {
     "systems": ("ours", "ours_frozen", "ours_kept", "ours_tuned"),
     "side": 128,
     "limits.image_size": 128,
+    "limits.epochs": 8,
     "limits.text_blocks": 1,
-    "limits.tokens": 64,
+    "limits.tokens": 128,
 }
 PAPER: dict[str, object] = {
     "systems": ("card", "card_tuned", "paper", "paper_frozen"),
