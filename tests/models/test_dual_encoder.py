@@ -93,12 +93,12 @@ def test_frozen_text_blocks_computed_once_give_the_same_embeddings_and_gradients
     assert "computed once" in lines[0]
     rows, found = np.array([3, 0, 11]), []
     given, _ = task.inputs(rows, None)
-    for network in (network, copy.deepcopy(network)):  # the second is what averages of weights are
+    for model in (network, copy.deepcopy(network)):  # the second is what averages of weights are
         for asked in (given, {"texts": given["texts"]}):
-            network.zero_grad()
-            out = network.eval()(views_of(pixels[rows]), **asked)["text"]
+            model.zero_grad()
+            out = model.eval()(views_of(pixels[rows]), **asked)["text"]
             out[:, 0].sum().backward()
-            grads = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+            grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
             found.append((out.detach(), grads))
     first, grads = found[0]
     assert any(".layer.1." in name for name in grads) == (blocks == 1)
