@@ -212,17 +212,22 @@ def lower_states(text: nn.Module, texts: np.ndarray, trained: int, device: str) 
         device: Such as ``cpu``.
 
     Returns:
-        float16 on the CPU, shape (n, L, width).
+        float16 on the CPU, shape (n, L, width); 0 at the padding that follows a batch's longest text.
     """
     blocks, mode = text.transformer.encoder.layer, text.training
     lower = _with_blocks(text.transformer, blocks[: len(blocks) - trained]).eval()
-    parts = []
+    states = torch.zeros(*texts.shape, text.config.hidden_size, dtype=torch.float16)
+    lengths = (texts != text.config.pad_token_id).sum(1)
+    order = np.argsort(lengths, kind="stable")  # texts of a length together, without the padding after them
     for start in range(0, len(texts), 64):
-        some = torch.from_numpy(texts[start : start + 64]).to(device)
+        rows = order[start : start + 64]
+        longest = int(lengths[rows[-1]])
+        some = torch.from_numpy(texts[rows, :longest]).to(device)
         there = (some != text.config.pad_token_id).long()
-        parts.append(lower(input_ids=some, attention_mask=there).last_hidden_state.half().cpu())
+        found = lower(input_ids=some, attention_mask=there).last_hidden_state
+        states[torch.from_numpy(rows), :longest] = found.half().cpu()
     text.train(mode)
-    return torch.cat(parts)
+    return states
 
 
 def _with_blocks(bert: nn.Module, blocks: nn.ModuleList) -> nn.Module:

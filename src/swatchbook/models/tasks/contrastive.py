@@ -160,7 +160,7 @@ class Contrastive(Task):
         self._device, self._states = device, None
         if self.towers is None or self.towers.text_blocks is None:
             return
-        rows = np.concatenate([self.train_rows, self.val_rows])
+        rows = np.concatenate([self.train_rows, self.val_rows]) if self.coupled else self.val_rows
         width = self.network.model.text.config.hidden_size
         needed, free = 2 * width * len(rows) * self.texts.shape[1], free_memory("cpu")
         kept = needed <= SHARE * free

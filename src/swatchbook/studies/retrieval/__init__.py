@@ -32,12 +32,11 @@ PIP: dict[str, object] = {
     "networks.image": "efficientnet_lite0",
     "networks.text": "minilm",
     "networks.embed": 256,
-    "systems": ("ours", "ours_frozen", "ours_kept", "ours_tuned"),
+    "systems": ("ours", "ours_frozen", "ours_kept"),
     "side": 128,
     "limits.image_size": 128,
-    "limits.epochs": 8,
     "limits.text_blocks": 1,
-    "limits.tokens": 128,
+    "limits.tokens": 64,
 }
 PAPER: dict[str, object] = {
     "systems": ("card", "card_tuned", "paper", "paper_frozen"),
