@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from swatchbook.csv_io import write_csv
 from swatchbook.pipeline.provenance import provenance
 from swatchbook.store import Store
 from swatchbook.studies import spec_of
@@ -91,7 +92,7 @@ def main() -> None:
         if name == study:
             table = table.assign(command=given.command, commit=given.commit)
             table = table[[c for c in table if c not in ("seeds", "hours")] + ["seeds", "hours"]]
-        table.to_csv(given.out / f"{name}.csv", index=False, float_format="%.5g")
+        write_csv(table, given.out / f"{name}.csv", float_format="%.5g", numbers_as_text=True)
 
 
 if __name__ == "__main__":

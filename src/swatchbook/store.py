@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +16,13 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from swatchbook.atomic import TEMPORARY, StoreError, remove, write_file
+from swatchbook.atomic import TEMPORARY, StoreError, reason_of, remove, write_file
 from swatchbook.csv_io import unguarded, write_csv
 
 __all__ = ["RECORD", "Store", "StoreError", "sha256"]
 
 RECORD = "stages.json"
+HOLDER = ".holder.json"  # who holds the run folder
 FORMAT = 2  # of the record; a run of another format is computed anew
 _HOLDER = "SWATCHBOOK_RUN_LOCK"  # by it the kernels of a run know that their parent holds the lock for them
 
@@ -91,15 +94,24 @@ class Store:
                 f"{self.root} is in use by another run ({self._holder()}); wait for it"
             ) from None
         except OSError as error:
-            raise StoreError(f"run folder {self.root} cannot be written: {error.strerror or error}") from None
+            raise StoreError(
+                f"run folder {self.root} cannot be written: {reason_of(error, self.root)}"
+            ) from None
+        outermost = self._lock.lock_counter == 1
         try:
-            outermost = self._lock.lock_counter == 1
             if outermost:
+                if self.path(HOLDER).exists():  # who ends by itself takes it away
+                    line = (
+                        f"{self.root}: an earlier run ({self._holder()}) was killed; its lock is taken over"
+                    )
+                    print(line, file=sys.stderr, flush=True)
                 self._sweep()
                 holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
-                self.write_json(".holder.json", holder)
+                self.write_json(HOLDER, holder)
             yield
         finally:
+            if outermost:
+                remove(self.path(HOLDER))
             self._lock.release()
 
     def is_lent(self) -> bool:
@@ -118,9 +130,9 @@ class Store:
 
     def _holder(self) -> str:
         try:
-            held = json.loads(self.path(".holder.json").read_text(encoding="utf-8"))
+            held = json.loads(self.path(HOLDER).read_text(encoding="utf-8"))
             return f"PID {held['pid']} on {held['host']} since {held['since']}"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "PID unknown"
 
     def _sweep(self) -> None:
@@ -157,7 +169,7 @@ class Store:
     def _record(self) -> object:
         try:
             return json.loads(self.path(RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def record(self, stage: str, record: Mapping[str, object]) -> None:
@@ -174,7 +186,13 @@ class Store:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: If it cannot be read, or is no regular file: a pipe or a device would be read without end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -419,7 +419,7 @@ def test_a_folder_that_is_no_finished_model_is_refused(folder, schema, tmp_path,
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
     assert main(["predict", str(folder), "--model", str(model), *out]) == 1
-    assert "is not the file that config.json describes" in capsys.readouterr().err
+    assert "are not those that training wrote together" in capsys.readouterr().err
     other = small_model(tmp_path / "other", schema, side=64)
     assert main(["predict", str(folder), "--model", str(other), *out]) == 1
     assert "was trained on images stored at 64 pixels; allowed: 256" in capsys.readouterr().err

@@ -121,6 +121,8 @@ def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, 
     module.label_folder = label_folder
     monkeypatch.setitem(sys.modules, "swatchbook.bulk.folder", module)
     page = tmp_path / "sheet.html"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
     command = ["label", "in", "--out", "o.csv", "--schema", "textilenet", "--html", str(page)]
     assert main(command) == 0
     assert asked["html"] == page and asked["schema"] == "textilenet"

@@ -204,7 +204,7 @@ def test_more_than_one_percent_broken_stops_and_tells_the_first(tmp_path):
     assert len(manifest) == 99
     assert len(quarantine) == 1
     put(tmp_path, "011.png", b"<html>")
-    with pytest.raises(BrokenImagesError, match=r"^2 of 100 images are broken, and at most 0\.01") as stopped:
+    with pytest.raises(BrokenImagesError, match=r"^2 of 100 images are broken, and at most 1 % of them may be") as stopped:
         examine(find(tmp_path))
     assert "'007.png' (empty: 0 bytes); '011.png' (a page of HTML" in str(stopped.value)
     assert stopped.value.quarantine["image_id"].tolist() == ["007.png", "011.png"]
@@ -251,7 +251,7 @@ def test_exif_orientation_is_applied(kind, orientation):
     data = saved(picture(), kind, exif=exif)
     with Image.open(io.BytesIO(data)) as image:
         expected = ImageOps.exif_transpose(image).convert("RGB")
-    assert decode(data).size == measure(data) == ((20, 12) if orientation < 5 else (12, 20))
+    assert decode(data).size == measure(data)[:2] == ((20, 12) if orientation < 5 else (12, 20))
     assert np.array_equal(decode(data), expected)
 
 
@@ -392,10 +392,10 @@ def test_every_cut_of_a_file_is_either_refused_by_both_or_by_neither():
             for step in (decode, measure):
                 try:
                     found = step(data[:end])
-                    results.append(found if step is measure else found.size)
+                    results.append(found[:2] if step is measure else found.size)
                 except UnreadableError:
                     results.append(None)
             assert results[0] == results[1], (kind, end)
-        assert measure(data) == (64, 48)
+        assert measure(data)[:2] == (64, 48)
         with pytest.raises(UnreadableError):
             decode(data[: len(data) // 2])

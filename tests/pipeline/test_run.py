@@ -244,6 +244,7 @@ def test_a_run_of_an_earlier_version_says_so_and_is_computed_anew(tmp_path):
     assert "was made by an earlier version: every stage is computed anew" in store.foreign_record()
     assert run(tmp_path) == ["margin", "numbers", "page", "sum"]
     for damaged in (
+        "[" * 100_000,
         '{"format": 2, "stages": {"sum": {"reads": 5}}}',
         "[1]",
         '{"format": 2, "stages": 7}',
@@ -251,3 +252,13 @@ def test_a_run_of_an_earlier_version_says_so_and_is_computed_anew(tmp_path):
     ):
         store.path("stages.json").write_text(damaged)
         assert store.records() == {} and "cannot be read" in store.foreign_record()
+
+
+def test_a_record_that_read_what_no_stage_makes_is_no_record(tmp_path):
+    run(tmp_path)
+    store = Store(tmp_path)
+    record = store.records()["sum"]
+    store.record("sum", {**record, "reads": {"../elsewhere.csv": "1"}})
+    study = toy(tmp_path)
+    assert study.why_stale(STAGES[1]) == "no stage makes '../elsewhere.csv', which it read"
+    assert run(tmp_path) == ["sum"]

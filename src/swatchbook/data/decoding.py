@@ -103,22 +103,28 @@ def decode(data: bytes, short_side: int | None = None) -> Image.Image:
     return _reasoned(decoded, data)
 
 
-def measure(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of what ``decode`` would give, which it is sure to give.
+def measure(data: bytes) -> tuple[int, int, tuple[str, ...]]:
+    """Width and height in pixels of what ``decode`` is sure to give, and what it converts.
+
+    Returns:
+        Width, height, and in words each of the conversions above by which something is lost or moved.
 
     Raises:
         UnreadableError: As ``decode``.
     """
 
-    def measured() -> tuple[int, int]:
+    def measured() -> tuple[int, int, tuple[str, ...]]:
         image = _opened(data)
+        converted = _conversions(image)
         full = image.size if image.format == "JPEG" else None
         if full:
             image.draft(None, (1, 1))  # changes the size but still meets all bytes
         _loaded(image)
         width, height = full or image.size
+        if image.has_transparency_data:
+            converted += ("transparent",)
         _rgb(image)
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        return (*((height, width) if _orientation(image) >= 5 else (width, height)), converted)
 
     return _reasoned(measured, data)
 
@@ -166,6 +172,21 @@ def _opened(data: bytes) -> Image.Image:
             f"too long and thin: {image.width:,} × {image.height:,} pixels; at most 1 to {MAX_ASPECT}"
         )
     return image
+
+
+def _conversions(image: Image.Image) -> tuple[str, ...]:
+    """What else than transparency will be converted; asked before the pixels are loaded."""
+    try:
+        frames = getattr(image, "is_animated", False)
+    except Exception:  # a later frame is damaged: there are several all the same
+        frames = True
+    found = {
+        "16 bits a sample": any(";16" in str(tile[3]) for tile in image.tile),
+        "CMYK": image.mode == "CMYK",
+        "turned by EXIF": _orientation(image) != 1,
+        "several frames or pages": frames,
+    }
+    return tuple(name for name, holds in found.items() if holds)
 
 
 def _loaded(image: Image.Image) -> Image.Image:

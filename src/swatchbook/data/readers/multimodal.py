@@ -317,7 +317,10 @@ def _first_views(table: pd.DataFrame) -> pd.DataFrame:
 
 def _color_names(path: Path) -> pd.Series:
     """The colour's name of the items that have one name for all photographs."""
-    table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+    except ValueError as error:  # of pandas, and of bytes that are no UTF-8
+        raise DataError(f"{path.name} is no CSV file in UTF-8: {error}") from None
     if list(table) != ["image_name", "clothes_color"]:
         raise DataError(f"{path.name} has columns {', '.join(table)}; allowed: image_name, clothes_color")
     item = table["image_name"].str.extract(r"(id_\d{8})", expand=False)
