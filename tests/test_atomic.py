@@ -1,11 +1,13 @@
 """Files and folders appear whole or not at all, for those whom the umask lets read them."""
 
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 
-from swatchbook.atomic import StoreError, new_folder, write_file
+from swatchbook.atomic import PAGES, StoreError, new_folder, output_file, write_file
 from swatchbook.store import Store
 
 

@@ -163,7 +163,9 @@ def test_the_lock_of_a_killed_run_is_taken_over_and_that_is_said(tmp_path, capsy
         with Store(tmp_path).lock():
             pass
         line = capsys.readouterr().err
-        assert (re.search(r"an earlier run \(PID \d+ on .*\) was killed; its lock is taken", line) is not None) == said
+        assert (
+            re.search(r"an earlier run \(PID \d+ on .*\) was killed; its lock is taken", line) is not None
+        ) == said
     assert [p.name for p in tmp_path.iterdir()] == [".lock"]
 
 
@@ -171,7 +173,10 @@ def test_the_lock_of_a_killed_run_is_taken_over_and_that_is_said(tmp_path, capsy
 def test_a_damaged_note_of_the_holder_does_not_hide_that_the_folder_is_in_use(tmp_path, held):
     with Store(tmp_path).lock():
         (tmp_path / ".holder.json").write_text(held)
-        with pytest.raises(StoreError, match="in use by another run \\(PID unknown\\)"), Store(tmp_path).lock():
+        with (
+            pytest.raises(StoreError, match="in use by another run \\(PID unknown\\)"),
+            Store(tmp_path).lock(),
+        ):
             pass
 
 

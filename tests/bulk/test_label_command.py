@@ -28,7 +28,7 @@ from swatchbook.bulk import folder as predicting
 from swatchbook.cli.main import main
 from swatchbook.data import images, pixels
 from swatchbook.data.decoding import decode
-from swatchbook.labeller.cosines import cosine_table
+from swatchbook.labeller.cosines import CosineEncoder, cosine_table
 from swatchbook.labeller.files import CONFIG
 from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import silver_table
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = ("a.jpg", "shirts/b.jpg", "shirts/=1+1.jpg", "ü ñ/c d.jpg", "e.png", "f.jpg", "g.jpg", "h.jpg")
 
 
-def small_labeller(folder: Path) -> str:
+def small_labeller(folder: Path, seed: int = 0) -> str:
     """A random open_clip model, written to a folder; returns its name."""
     folder.mkdir(parents=True)
     config = {
@@ -66,7 +66,7 @@ def small_labeller(folder: Path) -> str:
     }
     (folder / CONFIG).write_text(json.dumps(config))
     write_tokenizer(["a red garment", "blue fabric"], folder)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     save_file(
         {k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors"
@@ -190,6 +190,40 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, labeller, schema, tm
     assert seen == [2]
     assert out.read_bytes() == whole.read_bytes()
     assert not Path(f"{out}.partial").exists()
+
+
+@pytest.mark.parametrize("other", ["labeller", "schema", "batch"])
+def test_shards_of_another_labeller_or_schema_are_not_taken(other, folder, labeller, schema, tmp_path):
+    out = tmp_path / "labels.csv"
+    label = ["label", str(folder), "--labeller", labeller, "--out"]
+    assert main([*label, str(tmp_path / "whole.csv")]) == 0
+    given = {"labeller": labeller, "schema": schema, "batch": 16}
+    if other == "labeller":
+        given["labeller"] = small_labeller(tmp_path / "other", seed=1)
+    elif other == "schema":
+        given["schema"] = Schema.load("wardrobe")
+    else:
+        given["batch"] = 2
+    model = Labeller.load(given["labeller"], device="cpu", log=lambda _: None)
+    encoder = CosineEncoder(model, given["schema"], predicting.short_side_for(model))
+    paths = images.find(folder)["path"].tolist()
+    left = list(encode_in_shards(encoder, paths, Path(f"{out}.partial") / "shards", batch=given["batch"]))
+    assert len(left) == 1
+    assert main([*label, str(out)]) == 0
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_model_whose_values_are_no_numbers_stops(folder, schema, tmp_path, monkeypatch, capsys):
+    model = small_model(tmp_path / "model", schema)
+    shape = len([label for a in schema for label in a.classes])
+    monkeypatch.setattr(
+        predicting.Classifier,
+        "encode",
+        lambda _, pictures: np.full((len(pictures), shape), np.nan, np.float32),
+    )
+    assert main(["predict", str(folder), "--model", str(model), "--out", str(tmp_path / "o.csv")]) == 1
+    assert "gives values that are not finite" in capsys.readouterr().err
+    assert not (tmp_path / "o.csv").exists()
 
 
 def test_a_part_is_written_before_the_next_is_encoded(folder, labeller, schema, tmp_path, monkeypatch):

@@ -204,7 +204,9 @@ def test_more_than_one_percent_broken_stops_and_tells_the_first(tmp_path):
     assert len(manifest) == 99
     assert len(quarantine) == 1
     put(tmp_path, "011.png", b"<html>")
-    with pytest.raises(BrokenImagesError, match=r"^2 of 100 images are broken, and at most 1 % of them may be") as stopped:
+    with pytest.raises(
+        BrokenImagesError, match=r"^2 of 100 images are broken, and at most 1 % of them may be"
+    ) as stopped:
         examine(find(tmp_path))
     assert "'007.png' (empty: 0 bytes); '011.png' (a page of HTML" in str(stopped.value)
     assert stopped.value.quarantine["image_id"].tolist() == ["007.png", "011.png"]
@@ -376,6 +378,29 @@ def test_strips_are_refused():
     assert decode(saved(Image.new("L", (MAX_ASPECT, 1)), "PNG")).size == (MAX_ASPECT, 1)
     with pytest.raises(UnreadableError, match=r"too long and thin: 1 × 201 pixels; at most 1 to 200"):
         decode(saved(Image.new("L", (1, MAX_ASPECT + 1)), "PNG"))
+
+
+def test_conversions_and_what_is_left_out_are_counted_in_a_line_each(tmp_path, capsys):
+    put(tmp_path, "a.png", saved(Image.fromarray(SIXTEEN), "PNG"))
+    put(tmp_path, "b.jpg", saved(picture().convert("CMYK"), "JPEG"))
+    for name in ("c.png", "d.png"):
+        put(tmp_path, name, saved(picture().convert("RGBA"), "PNG"))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    put(tmp_path, "e.jpg", saved(picture(), "JPEG", exif=exif))
+    put(tmp_path, "f.gif", saved(picture(), "GIF", save_all=True, append_images=[picture(seed=1)]))
+    put(tmp_path, "g.jpg", saved(picture(), "JPEG"))
+    examine(find(tmp_path), limit=0)
+    said = [line for line in capsys.readouterr().err.splitlines() if "converted" in line]
+    assert said == [
+        "  converted: 1 16 bits a sample, 1 CMYK, 1 several frames or pages, 2 transparent, 1 turned by EXIF"
+    ]
+    (tmp_path / "g.jpg").write_bytes(b"")
+    examine(find(tmp_path), limit=1)
+    assert (
+        "  1 of the files could not be read and are left out, such as g.jpg (empty: 0 bytes); "
+        "tables/quarantine.csv lists them.\n"
+    ) in capsys.readouterr().err
 
 
 def test_a_name_does_not_decide_what_a_file_is(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import field, replace
 
 import pandas as pd
@@ -143,6 +144,16 @@ def test_touching_a_file_redoes_nothing_but_one_changed_byte_is_noticed(tmp_path
     os.utime(table, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert table.stat().st_size == before.st_size
     assert run(tmp_path) == ["margin"]
+
+
+def test_a_clock_that_was_set_back_or_ahead_changes_nothing(tmp_path, monkeypatch):
+    run(tmp_path)
+    for year in (0, 4_000_000_000):
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (year, year))
+        assert run(tmp_path) == []
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert run(tmp_path, margin=0.05) == ["margin", "page"] and run(tmp_path, margin=0.05) == []
 
 
 def test_a_deleted_artefact_is_made_again(tmp_path):

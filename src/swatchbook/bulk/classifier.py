@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from swatchbook.data.pixels import SIZE, square
 from swatchbook.models import checkpoint
@@ -21,7 +21,11 @@ from swatchbook.schema import Attribute, Schema
 from swatchbook.store import sha256
 from swatchbook.validation import Label, Name, in_words
 
-_HEADS = TypeAdapter(list[tuple[Name, Annotated[list[Label], Field(min_length=1)]]])
+
+class _Answers(BaseModel):
+    """What a config says that its model answers."""
+
+    heads: list[tuple[Name, Annotated[list[Label], Field(min_length=1)]]]
 
 
 class Classifier:
@@ -90,12 +94,11 @@ def schema_of(model_dir: Path) -> Schema:
     """
     config = checkpoint.read_config(model_dir, heads.Heads.name)
     try:
-        answered = _HEADS.validate_python(config.get("heads"))
+        heads_of = _Answers.model_validate({"heads": config.get("heads")}).heads
     except ValidationError as error:
-        raise checkpoint.CheckpointError(
-            f"{model_dir / checkpoint.CONFIG}: heads: {in_words(error)}"
-        ) from None
+        raise checkpoint.CheckpointError(f"{model_dir / checkpoint.CONFIG}: {in_words(error)}") from None
     asked = (
-        Attribute(n, {c: c for c in classes}, ("{}",), "zero_shot", 0.0, "none") for n, classes in answered
+        Attribute(name, {label: label for label in classes}, ("{}",), "zero_shot", 0.0, "none")
+        for name, classes in heads_of
     )
     return Schema("model", tuple(asked))

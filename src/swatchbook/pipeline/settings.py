@@ -47,7 +47,7 @@ def configure(spec: Spec, profile: str, overrides: Mapping[str, object] | None =
         {_full_key(key, defaults): value for key, value in (overrides or {}).items()}, given, defaults
     )
     if "seed" in given and "training.seed" in defaults:  # one seed moves everything random
-        given = {"training.seed": given["seed"], **given}
+        given.setdefault("training.seed", given["seed"])
     tree: dict[str, Any] = {"profile": profile}
     for key, value in {**defaults, **{k: _read(spec.config, k, v) for k, v in given.items()}}.items():
         if key != "profile":
