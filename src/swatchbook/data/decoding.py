@@ -115,16 +115,23 @@ def measure(data: bytes) -> tuple[int, int, tuple[str, ...]]:
 
     def measured() -> tuple[int, int, tuple[str, ...]]:
         image = _opened(data)
-        converted = _conversions(image)
+        deep = any(";16" in str(tile[3]) for tile in image.tile)  # known only until the pixels are loaded
         full = image.size if image.format == "JPEG" else None
         if full:
             image.draft(None, (1, 1))  # changes the size but still meets all bytes
         _loaded(image)
         width, height = full or image.size
-        if image.has_transparency_data:
-            converted += ("transparent",)
         _rgb(image)
-        return (*((height, width) if _orientation(image) >= 5 else (width, height)), converted)
+        turned = _orientation(image)
+        found = {
+            "16 bits a sample": deep,
+            "CMYK": image.mode == "CMYK",
+            "transparent": image.has_transparency_data,
+            "turned by EXIF": turned != 1,
+            "several frames or pages": _animated(image),
+        }
+        converted = tuple(name for name, holds in found.items() if holds)
+        return (height, width, converted) if turned >= 5 else (width, height, converted)
 
     return _reasoned(measured, data)
 
@@ -174,19 +181,12 @@ def _opened(data: bytes) -> Image.Image:
     return image
 
 
-def _conversions(image: Image.Image) -> tuple[str, ...]:
-    """What else than transparency will be converted; asked before the pixels are loaded."""
+def _animated(image: Image.Image) -> bool:
+    """Whether there are several frames or pages; a damaged later one is one too."""
     try:
-        frames = getattr(image, "is_animated", False)
-    except Exception:  # a later frame is damaged: there are several all the same
-        frames = True
-    found = {
-        "16 bits a sample": any(";16" in str(tile[3]) for tile in image.tile),
-        "CMYK": image.mode == "CMYK",
-        "turned by EXIF": _orientation(image) != 1,
-        "several frames or pages": frames,
-    }
-    return tuple(name for name, holds in found.items() if holds)
+        return getattr(image, "is_animated", False)
+    except Exception:
+        return True
 
 
 def _loaded(image: Image.Image) -> Image.Image:
