@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ from swatchbook.models.recipe import Recipe
 from swatchbook.models.tasks.heads import predict
 from swatchbook.schema import Schema
 from swatchbook.store import Store
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -458,3 +460,28 @@ def test_a_folder_that_is_no_finished_model_is_refused(folder, schema, tmp_path,
     assert main(["predict", str(folder), "--model", str(other), *out]) == 1
     assert "was trained on images stored at 64 pixels; allowed: 256" in capsys.readouterr().err
     assert not (tmp_path / "o.csv").exists() and not (tmp_path / "o.csv.partial").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a home that nobody can write")
+def test_a_clone_under_any_path_labels_in_any_locale_with_a_home_that_cannot_be_written(
+    folder, labeller, tmp_path
+):
+    clone = tmp_path / """a clone, it's "mine" 🧥"""
+    shutil.copytree(ROOT / "src", clone / "src", ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+    shutil.move(folder, clone / "Ölbilder İıĞ 🧵")
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/proc/nobody",
+        "LC_ALL": "tr_TR.UTF-8",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "swatchbook", "label", "Ölbilder İıĞ 🧵", "--out", "labels.csv",
+         "--html", "sheet.html", "--labeller", labeller],
+        cwd=clone, env={**env, "PYTHONPATH": str(clone / "src")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(pd.read_csv(clone / "labels.csv")["path"].str.removeprefix("'")) == sorted(NAMES)
+    assert sorted(p.name for p in clone.iterdir()) == sorted(
+        ["labels.csv", "sheet.html", "src", "Ölbilder İıĞ 🧵"]
+    )

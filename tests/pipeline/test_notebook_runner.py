@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from swatchbook.pipeline.notebook_runner import NotebookError, execute
 from swatchbook.pipeline.notebook_source import discover, parameters_of
+from swatchbook.store import Store
 
 PARAMETERS = 'PROFILE: str | None = "demo"  # which profile, as in a = b\nSEED = -1\nSIZES = [1, 2]'
 
@@ -258,6 +259,28 @@ def test_an_interrupted_run_leaves_no_copy_and_no_kernel(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_run_killed_in_the_middle_of_a_notebook_leaves_the_earlier_copy_and_goes_on(tmp_path):
+    """The cell kills the process that runs it, so that it is killed in the middle of the cell."""
+    body = "import os, signal\nSIZES and {}"
+    kill = "os.kill(os.getppid(), signal.SIGKILL)"
+    source = write(tmp_path / "x.ipynb", body.format("1"), "print('last')")
+    output = tmp_path / "out" / "x.ipynb"
+    execute(source, output, {})
+    before = output.read_bytes()
+    write(source, body.format(kill), "print('last')")
+    command = "from swatchbook.pipeline.notebook_runner import execute\n"
+    command += f"execute({str(source)!r}, {str(output)!r}, {{}})"
+    done = subprocess.run([sys.executable, "-c", command], stderr=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert output.read_bytes() == before
+    write(source, body.format("1"), "print('last')")
+    with Store(tmp_path / "out").lock():  # as the next run has it
+        assert [p.name for p in output.parent.glob("*.ipynb")] == ["x.ipynb"]
+        execute(source, output, {})
+    assert printed(output) == "last\n"
 
 
 def test_notebooks_are_found_by_their_numbers(tmp_path):
