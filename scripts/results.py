@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--commit", default=provenance()["commit"], help="of the code that trained")
     given = parser.parse_args()
     store = Store(given.run)
-    settings = json.loads(store.path("config.json").read_text(encoding="utf-8"))["settings"]
+    settings = store.read_json("config.json")["settings"]
     study = spec_of(settings["profile"]).name
     for name, table in STUDIES[study](store, str(settings["seed"])).items():
         if name == study:

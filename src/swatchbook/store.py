@@ -67,6 +67,20 @@ class Store:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         self.write(artefact, lambda p: p.write_text(text, encoding="utf-8"))
 
+    def read_json(self, artefact: str) -> object:
+        """Read a JSON artefact.
+
+        Raises:
+            StoreError: If it is not there, or is no JSON; names the file.
+        """
+        path = self.path(artefact)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{path} is no JSON: {error}") from None
+
     def read_table(self, artefact: str) -> pd.DataFrame:
         """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word."""
         if artefact.endswith(".parquet"):
@@ -130,9 +144,9 @@ class Store:
 
     def _holder(self) -> str:
         try:
-            held = json.loads(self.path(HOLDER).read_text(encoding="utf-8"))
+            held = self.read_json(HOLDER)
             return f"PID {held['pid']} on {held['host']} since {held['since']}"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (StoreError, KeyError, TypeError):
             return "PID unknown"
 
     def _sweep(self) -> None:
@@ -168,8 +182,8 @@ class Store:
 
     def _record(self) -> object:
         try:
-            return json.loads(self.path(RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            return self.read_json(RECORD)
+        except StoreError:
             return None
 
     def record(self, stage: str, record: Mapping[str, object]) -> None:

@@ -210,3 +210,12 @@ def test_no_message_is_a_path_alone(error, said, monkeypatch, capsys):
     monkeypatch.setattr(cli, "_profiles", fail)
     assert main(["profiles"]) == 1
     assert capsys.readouterr().err == f"swatchbook: {said}\n"
+
+
+def test_an_interrupted_command_says_so_and_exits_with_130(monkeypatch, capsys):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_profiles", interrupt)
+    assert main(["profiles"]) == 130
+    assert capsys.readouterr().err.startswith("swatchbook: interrupted; what is finished is kept")

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"swatchbook: {error}", file=sys.stderr)
         return 2
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
         print(f"swatchbook: {_said(error)}", file=sys.stderr)
         return 1
 

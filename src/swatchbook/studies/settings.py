@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from swatchbook.pipeline.settings import section
 
-Draws = Annotated[int, Field(ge=20)]
+Draws = Annotated[int, Field(ge=20, le=10_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every library takes
 
 

@@ -153,7 +153,7 @@ def read_captions(paths: Sequence[Path]) -> tuple[pd.Series, list[tuple[str, str
     for path in paths:
         try:
             content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path.name} cannot be read: {error}") from None
         if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):
             raise DataError(f"{path.name} is no dictionary; allowed: image → caption")
