@@ -180,7 +180,7 @@ def _folder(config: Config) -> tuple[Stage, ...]:
             "notes",
             ("tables/notes.csv",),
             f"{HERE}.folder:take_notes",
-            code=("audit", "data/strict_csv.py"),
+            code=("audit", "data"),
         ),
         *_trainings(config),
     )
