@@ -71,9 +71,10 @@ def _shorter_warmup(
         return {}
     before = float(given.get(key, defaults[key]))
     after = min(before, max(int(epochs) - 1, 0))
-    if after < before:
-        line = f"training.epochs = {epochs}, so {key} is brought down from {before:g} to {after:g}"
-        print(line, file=sys.stderr, flush=True)
+    if after == before:
+        return {}
+    line = f"training.epochs = {epochs}, so {key} is brought down from {before:g} to {after:g}"
+    print(line, file=sys.stderr, flush=True)
     return {key: after}
 
 
