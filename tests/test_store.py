@@ -41,6 +41,15 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
     pd.testing.assert_frame_equal(store.read_table("t.parquet"), table)
 
 
+def test_a_table_that_is_not_there_or_damaged_is_named(tmp_path):
+    for name in ("t.csv", "t.parquet"):
+        with pytest.raises(StoreError, match=rf"{name}: No such file or directory"):
+            Store(tmp_path).read_table(name)
+        (tmp_path / name).write_bytes(b"PAR1\xff\x00")
+        with pytest.raises(StoreError, match=rf"{name} is damaged: "):
+            Store(tmp_path).read_table(name)
+
+
 def test_a_writer_that_fails_leaves_what_was_there(tmp_path):
     store = Store(tmp_path)
     store.write("note.txt", lambda p: p.write_text("before"))

@@ -82,12 +82,20 @@ class Store:
             raise StoreError(f"{path} is no JSON: {error}") from None
 
     def read_table(self, artefact: str) -> pd.DataFrame:
-        """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word."""
-        if artefact.endswith(".parquet"):
-            return pd.read_parquet(self.path(artefact))
-        table = pd.read_csv(
-            self.path(artefact), keep_default_na=False, na_values=[""], dtype={"image_id": str}
-        )
+        """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word.
+
+        Raises:
+            StoreError: If it is not there or is damaged; names the file.
+        """
+        path = self.path(artefact)
+        if not path.is_file():
+            raise StoreError(f"{path}: {os.strerror(errno.ENOENT)}")
+        try:
+            if artefact.endswith(".parquet"):
+                return pd.read_parquet(path)
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"image_id": str})
+        except ValueError as error:  # of pandas and of pyarrow, which name no file
+            raise StoreError(f"{path} is damaged: {error}") from None
         return unguarded(table)
 
     @contextmanager
