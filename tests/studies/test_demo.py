@@ -42,12 +42,9 @@ from safetensors.torch import load_file, save_file
 
 from swatchbook.data import pixels
 from swatchbook.data.images import BrokenImagesError
-from swatchbook.data.strict_csv import DataError
 from swatchbook.drawn import files, write_dataset
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.models.training import TrainingError
-from swatchbook.pipeline.stage import Trace
-from swatchbook.studies.attributes import training
 from swatchbook.studies.study import Study
 from tests.conftest import ROOT
 
@@ -406,7 +403,7 @@ def test_more_than_one_percent_broken_stops_the_run_and_says_which_and_why(copy,
         rerun(copy, labeller)
 
 
-def test_a_photograph_in_train_and_test_is_listed_and_not_learnt_from(copy, labeller, monkeypatch, capsys):
+def test_a_photograph_in_train_and_test_is_listed_and_left_out(copy, labeller):
     fabric = copy / "images" / "fabric"
     manifest = pd.read_parquet(copy / "manifest.parquet")
     learnt, tested = (manifest.loc[manifest["split"] == s, "image_id"].iloc[0] for s in ("train", "test"))
@@ -417,24 +414,6 @@ def test_a_photograph_in_train_and_test_is_listed_and_not_learnt_from(copy, labe
     assert {printed["image_id"], printed["other"]} == {learnt, tested}
     assert (printed["kind"], {printed["split"], printed["other_split"]}) == ("exact", {"train", "test"})
     assert pd.read_csv(copy / "tables" / "copies_left_out.csv")["image_id"].tolist() == [learnt]
-    left_out = "1 pairs of copies lie in two splits (tables/duplicates.csv): 1 images were left out of train"
-    assert left_out in capsys.readouterr().err
-
-    class StoppedError(Exception):
-        """Instead of a training."""
-
-    def stop(fit, **given):
-        raise StoppedError(given["train_rows"])
-
-    monkeypatch.setattr(training, "on_all_processes", stop)
-    row = manifest.index[manifest["image_id"] == learnt][0]
-    for decision, seen in (("drop", False), ("keep", True)):
-        with pytest.raises(StoppedError) as stopped:
-            training.train_and_predict(Trace(opened(copy, labeller, duplicates=decision)), "model")
-        assert (row in stopped.value.args[0]) == seen
-    assert pd.read_csv(copy / "tables" / "copies_left_out.csv").empty
-    with pytest.raises(DataError, match=r"are the same file \\(1 such pairs\\)"):
-        rerun(copy, labeller, "duplicates", duplicates="refuse")
 
 
 def test_a_head_without_any_label_costs_nothing_and_breaks_no_table(copy, labeller, change):

@@ -102,7 +102,7 @@ def list_copies(trace: Trace) -> None:
     lost = manifest.loc[~manifest["image_id"].isin(kept["image_id"]), ["image_id", "folder", "split"]]
     trace.write_table("tables/duplicates.csv", found)
     trace.write_table("tables/copies_left_out.csv", lost)
-    if len(found):
-        print(f"  {duplicates.said(len(found), lost, decision)}", file=sys.stderr, flush=True)
     if decision == "refuse":
         duplicates.refuse_straddling(found)
+    if len(found):
+        print(f"  {duplicates.said(len(found), lost, decision)}", file=sys.stderr, flush=True)
