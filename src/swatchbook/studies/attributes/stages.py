@@ -141,7 +141,12 @@ def _from_manifest(_: Config) -> tuple[Stage, ...]:
     listing = {"listing": "manifest.parquet"}
     return (
         Stage("pixels", ("pixels.npy",), f"{HERE}.images:decode", code=DATA, arguments=listing),
-        Stage("duplicates", ("tables/duplicates.csv",), f"{HERE}.images:list_copies", code=DATA),
+        Stage(
+            "duplicates",
+            ("tables/duplicates.csv", "tables/copies_left_out.csv"),
+            f"{HERE}.images:list_copies",
+            code=DATA,
+        ),
         *_labels(listing),
     )
 
@@ -183,7 +188,7 @@ def _folder(config: Config) -> tuple[Stage, ...]:
             "notes",
             ("tables/notes.csv",),
             f"{HERE}.folder:take_notes",
-            code=("audit", "data/strict_csv.py"),
+            code=("audit", "data"),
         ),
         *_trainings(config),
     )
