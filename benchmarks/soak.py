@@ -87,7 +87,7 @@ def write_photographs(folder: Path, images: int, broken: float, seed: int = 7) -
         folder.mkdir(parents=True)
         for number, path in enumerate(sorted(Path(drawn).rglob("*.jpg"))):
             shutil.move(path, folder / f"{number:05d}.jpg")
-    victims = random.Random(seed).sample(sorted(folder.iterdir()), round(images * broken))
+    victims = random.Random(seed).sample(sorted(folder.iterdir()), int(images * broken))
     for number, path in enumerate(victims):
         HARMS[number % len(HARMS)](path)
     return len(victims)
