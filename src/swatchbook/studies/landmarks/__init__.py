@@ -45,12 +45,13 @@ BEST: dict[str, object] = {
     **SMALL,
     "benchmark": "challenge",
     "backbone": "efficientnet_lite0",
-    "training.train_blocks": 8,
+    "training.train_blocks": 12,  # the last ones below the landmarks' features, too
     "training.batch": 32,
     "training.backbone_lr": 1e-3,
     "training.head_lr": 5e-3,
     "training.loss": "smooth",
     "training.smoothing": 0.05,
+    "training.flip_test": True,
     "loss_weights": (1.0, 5.0, 5.0),
 }
 SOURCE = {"source": "source"}
