@@ -6,15 +6,17 @@
 way of its own: 2 % for `label`, and under 1 % for `run`, which stops above that. Each command first runs
 undisturbed. Then it is killed (SIGKILL, with all that it started) at random moments, up to six times, and
 runs to its end; what it wrote is compared byte for byte. What a clock wrote is left out: a run's record, and
-the seconds in histories.
+the seconds of trainings in histories and in the one table that shows them.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -39,6 +41,7 @@ SMALL = (
     *("warmup_epochs=1", "image_size=32", "training.threads=1"),
 )
 TIMES = ("seconds", "images_per_s")  # columns of a training's history
+CAPTION = "Time of the trainings"  # of the table in a notebook that shows them
 
 
 @dataclass
@@ -139,11 +142,24 @@ def digests(folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if path.name in ("stages.json", ".lock") or name.startswith("run/audit/."):
             continue
-        content = path.read_bytes()
-        if path.name == "history.csv":
-            content = pd.read_csv(path).drop(columns=list(TIMES), errors="ignore").to_csv().encode()
-        found[name] = hashlib.sha256(content).hexdigest()
+        found[name] = hashlib.sha256(_without_times(path, path.read_bytes())).hexdigest()
     return found
+
+
+def _without_times(path: Path, content: bytes) -> bytes:
+    """A file's content without the seconds of trainings: in histories, and in the table that shows them."""
+    if path.name == "history.csv":
+        return pd.read_csv(path).drop(columns=list(TIMES), errors="ignore").to_csv().encode()
+    if path.suffix == ".ipynb":
+        notebook = json.loads(content)
+        for cell in notebook["cells"]:
+            outputs = cell.get("outputs", [])
+            cell["outputs"] = [output for output in outputs if CAPTION not in json.dumps(output)]
+        return json.dumps(notebook).encode()
+    if path.suffix == ".html":
+        table = rf"<table[^>]*>\s*<caption[^>]*>{CAPTION}.*?</table>"
+        return re.sub(table, "", content.decode("utf-8"), flags=re.DOTALL).encode()
+    return content
 
 
 def started(job: Job) -> subprocess.Popen:
