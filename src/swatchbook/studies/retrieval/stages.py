@@ -25,6 +25,7 @@ TRAINING = (
     *(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv")),
 )
 TABLES = (
+    "models/probe.py",
     "data",
     "evaluation",
     *(f"studies/retrieval/{name}.py" for name in ("systems", "images", "training", "tables")),
