@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from swatchbook.data import images
 from swatchbook.pipeline.stage import Trace
 from swatchbook.store import sha256
 
@@ -39,6 +38,8 @@ def source_content(trace: Trace, *lists: str) -> dict[str, str]:
         trace: Of the step.
         *lists: Patterns of the files beside the images, from the folder down, such as ``split/*.txt``.
     """
+    from swatchbook.data import images  # imports Pillow, which no check of freshness needs
+
     source = given_or_drawn(trace)
     if source.is_file():
         return {"images": file_digest(source)}

@@ -15,7 +15,7 @@ from swatchbook.studies.settings import Evaluation, Labelling, Quality, Seed
 HERE = "swatchbook.studies.labeller"
 PROMPTS = "swatchbook.studies.labelling:prompts_content"
 SETS = ("drawn", "photographs")
-CODE = ("data", "drawn", "evaluation", "labeller", "audit", "studies/labelling.py")
+CODE = ("data", "drawn", "evaluation", "labeller", "audit", "studies/labelling.py", "studies/source.py")
 
 
 @section
