@@ -130,3 +130,22 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError:  # such as below a file that stands where the folder should be
         return
+
+
+def refuse_inside(place: str | Path, root: str | Path, what: str) -> None:
+    """Refuse to write pictures where a later listing of images would find them.
+
+    Args:
+        place: A folder that is to be written.
+        root: A folder of images.
+        what: What the place is, for the message.
+
+    Raises:
+        ValueError: If the place is that folder or lies in it.
+    """
+    inside, outside = Path(place).resolve(), Path(root).resolve()
+    if outside.is_dir() and inside.is_relative_to(outside):
+        raise ValueError(
+            f"{what} {str(inside)!r} lies in {str(outside)!r}, so that its pictures would be taken for "
+            "photographs of that folder; allowed: a place outside it"
+        )

@@ -34,7 +34,8 @@ from swatchbook.models.task import Batch
 from swatchbook.models.tasks import contrastive, dual_encoder
 from swatchbook.models.tasks.contrastive import Contrastive, ImageText
 from swatchbook.models.tasks.dual_encoder import DualEncoder, DualNetwork, load
-from swatchbook.models.towers import TEXTS, Towers
+from swatchbook.models.text_towers import TEXTS
+from swatchbook.models.towers import Towers
 from swatchbook.models.training import train
 from swatchbook.schema import Schema
 from tests.models.test_contrastive import WORDS, assert_same

@@ -53,7 +53,7 @@ def test_a_place_that_is_not_there_is_named(package):
 def test_hashing_the_code_of_every_stage_imports_nothing_that_computes():
     code = (
         "import sys; from swatchbook.studies.study import Study\n"
-        "for profile in ('demo', 'published', 'labeller'):\n"
+        "for profile in ('demo', 'published', 'labeller', 'challenge', 'retrieval', 'landmarks'):\n"
         "    [stage.code_hash() for stage in Study.open(profile, '/nowhere').stages]\n"
         "heavy = {'torch', 'matplotlib', 'seaborn', 'scipy.stats', 'sklearn', 'PIL', 'open_clip'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.atomic import PAGES, output_file
+from swatchbook.atomic import PAGES, output_file, refuse_inside
 from swatchbook.audit.annotators import with_consensus
 from swatchbook.audit.answers import as_sheet, read_judgements
 from swatchbook.audit.designs import draw_audit
@@ -18,7 +18,6 @@ from swatchbook.audit.page import write_audit_page
 from swatchbook.audit.planner import next_strata, plan_table, progress_table
 from swatchbook.audit.run import JUDGEMENTS, Run
 from swatchbook.audit.sample import SAMPLE, read_sample, sample_id, write_sample
-from swatchbook.data.images import refuse_inside
 from swatchbook.data.strict_csv import DataError
 
 SHOWN = (100, 200, 300, 500, 1000, 2000)

@@ -84,25 +84,6 @@ def folder_of_images(root: str | Path) -> Path:
     return root
 
 
-def refuse_inside(place: str | Path, root: str | Path, what: str) -> None:
-    """Refuse to write pictures where a later listing of images would find them.
-
-    Args:
-        place: A folder that is to be written.
-        root: A folder of images.
-        what: What the place is, for the message.
-
-    Raises:
-        ValueError: If the place is that folder or lies in it.
-    """
-    inside, outside = Path(place).resolve(), Path(root).resolve()
-    if outside.is_dir() and inside.is_relative_to(outside):
-        raise ValueError(
-            f"{what} {str(inside)!r} lies in {str(outside)!r}, so that its pictures would be taken for "
-            "photographs of that folder; allowed: a place outside it"
-        )
-
-
 def _files(root: Path) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise DataError(f"folder {error.filename!r} cannot be read: {error.strerror}") from error

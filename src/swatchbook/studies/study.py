@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.data.images import refuse_inside
+from swatchbook.atomic import refuse_inside
 from swatchbook.pipeline.provenance import project_root
 from swatchbook.pipeline.run import Run, print_computed
 from swatchbook.pipeline.settings import configure, flat

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from swatchbook.models.towers import TEXTS
+from swatchbook.models.text_towers import TEXTS
 from swatchbook.pipeline.settings import section
 from swatchbook.studies.retrieval.systems import RANDOM, SYSTEMS
 from swatchbook.studies.settings import Evaluation, Seed
@@ -61,7 +61,7 @@ class Networks:
     Attributes:
         image: Image tower, as `models.backbones.create` names it.
         paper_image: That of the paper's notebook.
-        text: Text tower, a name of `models.towers.TEXTS`.
+        text: Text tower, a name of `models.text_towers.TEXTS`.
         pretrained: Whether towers start from published weights, where they have any.
         embed: Dimensions of the common space.
     """

@@ -16,7 +16,8 @@ import pandas as pd
 from swatchbook.data import pixels
 from swatchbook.evaluation.scores import macro_f1
 from swatchbook.models.probe import PROBES, probe_probabilities
-from swatchbook.models.towers import OWN_WORDS, Towers
+from swatchbook.models.text_towers import OWN_WORDS
+from swatchbook.models.towers import Towers
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.studies.labelling import classes_and_prompts
