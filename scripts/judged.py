@@ -1,0 +1,149 @@
+"""Which photographs are judged for the set of `swatchbook.labeller.judged`, and the sheets that are judged.
+
+    python scripts/judged.py draw clothing-dataset sample.csv --leave-out ids.txt
+    python scripts/judged.py again sample.csv again.csv
+    python scripts/judged.py sheets sample.csv clothing-dataset sheets
+
+`draw` leaves out the kinds that are no garment, the images named in the files given, and whatever is nearly the
+same picture as one of these; it draws from every kind in proportion to the square root of its size, so that
+rare kinds are seen too, and keeps a quarter of the images for validation, near-duplicates on one side. `again`
+draws those that are judged a second time, under new numbers in a new order. `sheets` writes contact sheets of numbered photographs, in the order of the sample, with thin lines at a quarter, a half
+and three quarters of each photograph to read a garment's box from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from swatchbook.audit.designs import allocate, draw_within
+from swatchbook.csv_io import write_csv
+from swatchbook.data import duplicates, images, pixels
+from swatchbook.data.strict_csv import read_csv
+
+NO_GARMENT = ("Not sure", "Skip", "Other")
+SHARES = {"train": 0.75, "val": 0.25}
+CELL, HEAD, GRID = (
+    (300, 400),
+    20,
+    (4, 3),
+)  # pixels of a photograph on a sheet and of its number; columns and rows
+
+
+def draw(root: Path, leave_out: Sequence[Path], n: int, seed: int) -> pd.DataFrame:
+    """The sample, in a random order of asking.
+
+    Args:
+        root: The data set, with ``images.csv`` and ``images``.
+        leave_out: Files with an image's id or file name in each line, or CSV files with a column ``path``.
+        n: Photographs to draw.
+        seed: Same seed, same sample.
+
+    Returns:
+        ``item`` from 1, ``image_id, file, kind, part`` (train or val), ``weight`` (photographs of its kind that
+        it stands for) and ``sha256`` of the file.
+    """
+    kinds = read_csv(root / "images.csv", ("image", "label")).set_index("image")["label"]
+    manifest, _ = images.examine(images.find(root / "images"))
+    names = manifest["image_id"].map(lambda name: Path(name).stem)
+    manifest = manifest.assign(file=manifest["image_id"], image_id=names, folder=names.map(kinds))
+    with tempfile.TemporaryDirectory() as folder:
+        array = Path(folder) / "pixels.npy"
+        pixels.build(manifest, array)
+        found = duplicates.pairs(manifest, pixels.read(array, len(manifest)))
+    group = duplicates.groups(manifest, found)
+    taken = manifest["image_id"].isin(_named(leave_out))
+    kept = ~np.isin(group, group[taken]) & ~manifest["folder"].isin(NO_GARMENT) & manifest["folder"].notna()
+    manifest, group = manifest[kept].reset_index(drop=True), group[kept]
+    stratum, kind = pd.factorize(manifest["folder"], sort=True)
+    population = np.bincount(stratum)
+    drawn = allocate(np.sqrt(population), population, n)
+    rng = np.random.default_rng(seed)
+    rows = draw_within(stratum, drawn, rng)
+    sample = manifest.iloc[rows].assign(weight=(population / drawn)[stratum[rows]], kind=kind[stratum[rows]])
+    sample = duplicates.split_by_group(sample, group[rows], SHARES, seed).rename(columns={"split": "part"})
+    sample = sample.iloc[rng.permutation(n)].assign(item=np.arange(1, n + 1))
+    return sample[["item", "image_id", "file", "kind", "part", "weight", "sha256"]]
+
+
+def again(sample: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Photographs of a sample that are judged a second time, numbered anew in a random order."""
+    rows = np.random.default_rng([seed, 2]).permutation(len(sample))[:n]
+    return sample.iloc[rows].assign(item=np.arange(1, n + 1))
+
+
+def _named(files: Sequence[Path]) -> set[str]:
+    """The ids in files of ids, file names or paths."""
+    given: list[str] = []
+    for file in files:
+        csv = file.suffix == ".csv"
+        given += read_csv(file, ("path",))["path"].tolist() if csv else file.read_text("utf-8").split()
+    return {Path(name).stem for name in given}
+
+
+def sheets(sample: pd.DataFrame, root: Path, out: Path) -> int:
+    """Write the contact sheets of a sample, a dozen photographs each, and say how many there are."""
+    out.mkdir(parents=True, exist_ok=True)
+    columns, rows = GRID
+    a_sheet = columns * rows
+    for start in range(0, len(sample), a_sheet):
+        sheet = Image.new("RGB", (columns * (CELL[0] + 8), rows * (CELL[1] + HEAD + 8)), "white")
+        for k, row in enumerate(sample.iloc[start : start + a_sheet].itertuples()):
+            left, top = k % columns * (CELL[0] + 8), k // columns * (CELL[1] + HEAD + 8)
+            cell = _ruled(Image.open(root / "images" / row.file).convert("RGB"))
+            ImageDraw.Draw(sheet).text((left + 4, top + 2), str(row.item), "black", font_size=16)
+            sheet.paste(cell, (left + (CELL[0] - cell.width) // 2, top + HEAD))
+        sheet.save(out / f"sheet_{start // a_sheet + 1:03d}.png")
+    return -(-len(sample) // a_sheet)
+
+
+def _ruled(picture: Image.Image) -> Image.Image:
+    """A photograph that fits a cell, with thin lines at its quarters."""
+    scale = min(CELL[0] / picture.width, CELL[1] / picture.height)
+    size = tuple(round(side * scale) for side in picture.size)
+    picture = picture.resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+    lines = Image.new("RGBA", size)
+    pen = ImageDraw.Draw(lines)
+    for share in (0.25, 0.5, 0.75):
+        x, y = round(size[0] * share), round(size[1] * share)
+        pen.line([(x, 0), (x, size[1])], (255, 0, 255, 90))
+        pen.line([(0, y), (size[0], y)], (255, 0, 255, 90))
+    return Image.alpha_composite(picture, lines).convert("RGB")
+
+
+def main() -> None:
+    """Draw a sample, or write its sheets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    drawing = commands.add_parser("draw", help="draw a sample")
+    drawing.add_argument("root", type=Path)
+    drawing.add_argument("out", type=Path)
+    drawing.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
+    drawing.add_argument("--n", type=int, default=1232)
+    drawing.add_argument("--seed", type=int, default=20261129)
+    repeating = commands.add_parser("again", help="draw those to judge a second time")
+    repeating.add_argument("sample", type=Path)
+    repeating.add_argument("out", type=Path)
+    repeating.add_argument("--n", type=int, default=150)
+    repeating.add_argument("--seed", type=int, default=20261129)
+    showing = commands.add_parser("sheets", help="write contact sheets")
+    showing.add_argument("sample", type=Path)
+    showing.add_argument("root", type=Path)
+    showing.add_argument("out", type=Path)
+    given = parser.parse_args()
+    if given.command == "draw":
+        write_csv(draw(given.root, given.leave_out, given.n, given.seed), given.out)
+    elif given.command == "again":
+        write_csv(again(read_csv(given.sample, ("item", "file")), given.n, given.seed), given.out)
+    else:
+        print(sheets(read_csv(given.sample, ("item", "file")), given.root, given.out), "sheets in", given.out)
+
+
+if __name__ == "__main__":
+    main()
