@@ -1,14 +1,16 @@
-"""Which photographs are judged for the set of `swatchbook.labeller.judged`, and the sheets that are judged.
+"""The judged set of `swatchbook.labeller.judged`: which photographs, the sheets to judge, and the agreement.
 
     python scripts/judged.py draw clothing-dataset sample.csv --leave-out ids.txt
     python scripts/judged.py again sample.csv again.csv
     python scripts/judged.py sheets sample.csv clothing-dataset sheets
+    python scripts/judged.py agreement
 
-`draw` leaves out the kinds that are no garment, the images named in the files given, and whatever is nearly the
-same picture as one of these; it draws from every kind in proportion to the square root of its size, so that
-rare kinds are seen too, and keeps a quarter of the images for validation, near-duplicates on one side. `again`
-draws those that are judged a second time, under new numbers in a new order. `sheets` writes contact sheets of numbered photographs, in the order of the sample, with thin lines at a quarter, a half
-and three quarters of each photograph to read a garment's box from.
+`draw` leaves out the kinds that are no garment, the images named in the files given, and whatever is nearly
+the same picture as one of these; it draws from every kind in proportion to the square root of its size, so
+that rare kinds are seen too, and keeps a quarter of the images for validation, near-duplicates on one side.
+`again` draws those that are judged a second time, under new numbers in a new order. `sheets` writes contact
+sheets of numbered photographs, in the order of the sample, with thin lines at a quarter, a half and three
+quarters of each photograph to read a garment's box from. `agreement` prints the tables of the set's card.
 """
 
 from __future__ import annotations
@@ -22,12 +24,17 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
+from swatchbook.audit.annotators import self_agreement_table
 from swatchbook.audit.designs import allocate, draw_within
 from swatchbook.csv_io import write_csv
 from swatchbook.data import duplicates, images, pixels
 from swatchbook.data.strict_csv import read_csv
+from swatchbook.evaluation.intervals import share_row
+from swatchbook.labeller.judged import BOX, CANNOT_TELL, read_judgements
+from swatchbook.schema import Schema
 
 NO_GARMENT = ("Not sure", "Skip", "Other")
+OVERLAP = 0.8  # of two boxes, intersection over union, that counts as the same
 SHARES = {"train": 0.75, "val": 0.25}
 CELL, HEAD, GRID = (
     (300, 400),
@@ -46,8 +53,8 @@ def draw(root: Path, leave_out: Sequence[Path], n: int, seed: int) -> pd.DataFra
         seed: Same seed, same sample.
 
     Returns:
-        ``item`` from 1, ``image_id, file, kind, part`` (train or val), ``weight`` (photographs of its kind that
-        it stands for) and ``sha256`` of the file.
+        ``item`` from 1, ``image_id, file, kind, part`` (train or val), ``weight`` (photographs of its kind
+        that it stands for) and ``sha256`` of the file.
     """
     kinds = read_csv(root / "images.csv", ("image", "label")).set_index("image")["label"]
     manifest, _ = images.examine(images.find(root / "images"))
@@ -117,8 +124,39 @@ def _ruled(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(picture, lines).convert("RGB")
 
 
+def agreement() -> str:
+    """How often each class was given, and how far the two rounds agree, as Markdown."""
+    schema = Schema.load("wardrobe")
+    first, second = read_judgements(1), read_judgements(2)
+    lines = ["| attribute | named | classes, most frequent first |", "|---|---|---|"]
+    for a in schema:
+        counts = first[a.name].value_counts()
+        classes = ", ".join(f"{name} {n}" for name, n in counts.items())
+        lines.append(f"| {a.name} | {counts.sum():,} | {classes} |")
+    both = [t.assign(repeat=k) for k, t in enumerate((first, second))]
+    answers = pd.concat(both, ignore_index=True).rename(columns={"judge": "annotator"})
+    answers = answers.assign(**{a.name: answers[a.name].fillna(CANNOT_TELL) for a in schema})
+    lines += ["", "| attribute | statistic | value | 95 % | n |", "|---|---|---|---|---|"]
+    rows = self_agreement_table(answers, schema).to_dict("records")
+    twice = first.set_index("image_id").loc[second["image_id"], list(BOX)].to_numpy()
+    near = int((_overlap(twice, second[list(BOX)].to_numpy()) >= OVERLAP).sum())
+    rows.append({"attribute": "box", "statistic": f"overlap_{OVERLAP:.2f}"} | share_row(near, len(second)))
+    for row in rows:
+        value, low, high = (f"{row[name]:.3f}" for name in ("value", "low", "high"))
+        lines.append(f"| {row['attribute']} | {row['statistic']} | {value} | {low}–{high} | {row['n']} |")
+    return "\n".join(lines)
+
+
+def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (left, top, right, bottom), shapes (n, 4)."""
+    sides = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
+    shared = sides.prod(axis=1)
+    areas = [(box[:, 2:] - box[:, :2]).prod(axis=1) for box in (a, b)]
+    return shared / (sum(areas) - shared)
+
+
 def main() -> None:
-    """Draw a sample, or write its sheets."""
+    """Draw a sample or its second round, write sheets, or print the agreement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     drawing = commands.add_parser("draw", help="draw a sample")
@@ -136,11 +174,14 @@ def main() -> None:
     showing.add_argument("sample", type=Path)
     showing.add_argument("root", type=Path)
     showing.add_argument("out", type=Path)
+    commands.add_parser("agreement", help="print classes and agreement as Markdown")
     given = parser.parse_args()
     if given.command == "draw":
         write_csv(draw(given.root, given.leave_out, given.n, given.seed), given.out)
     elif given.command == "again":
         write_csv(again(read_csv(given.sample, ("item", "file")), given.n, given.seed), given.out)
+    elif given.command == "agreement":
+        print(agreement())
     else:
         print(sheets(read_csv(given.sample, ("item", "file")), given.root, given.out), "sheets in", given.out)
 

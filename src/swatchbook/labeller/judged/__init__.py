@@ -1,8 +1,8 @@
 """The judged set: 1,232 CC0 photographs of garments, and what a vision-language model saw on them.
 
-The judgements are in ``judgements.csv``; ``README.md`` says how they were made and how far to trust them. The
-photographs are not part of the package: `with_photographs` finds them in a clone of the data set and makes sure
-that they are the ones that were judged.
+The judgements are in ``judgements.csv``; ``README.md`` says how they were made and how far to trust them.
+The photographs are not part of the package: `with_photographs` finds them in a clone of the data set and
+makes sure that they are the ones that were judged.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def read_judgements(number: int = 1) -> pd.DataFrame:
         number: 1 is the judgement of all photographs, 2 that of those that were judged a second time.
 
     Returns:
-        A row a photograph: ``image_id, file, kind, part`` (train or val), ``weight`` (photographs of its kind in
-        the data set that it stands for), a class of the schema ``wardrobe`` for each of `ATTRIBUTES` (null where
-        the judge could not tell), the garment's box as `BOX` in shares of width and height from the upper left
-        corner, ``judge, date`` and ``sha256`` of the file.
+        A row a photograph: ``image_id, file, kind, part`` (train or val), ``weight`` (photographs of its kind
+        in the data set that it stands for), a class of the schema ``wardrobe`` for each of `ATTRIBUTES` (null
+        where the judge could not tell), the garment's box as `BOX` in shares of width and height from the
+        upper left corner, ``judge, date`` and ``sha256`` of the file.
     """
     rows = read_csv(JUDGEMENTS, COLUMNS)
     rows = rows[rows["round"] == str(number)].reset_index(drop=True)
@@ -66,9 +66,9 @@ def with_photographs(judgements: pd.DataFrame, source: Path) -> pd.DataFrame:
     wrong = found != judgements["sha256"]
     if wrong.any():
         first = wrong.idxmax()
-        why = found[first] if found[first].startswith("unreadable") else "is not the file that was judged"
+        why = found[first] if found[first].startswith("unreadable") else "not the file that was judged"
         raise DataError(
-            f"{judgements['file'][first]} in {str(folder)!r}: {why} ({wrong.sum():,} of {len(wrong):,} such); "
+            f"{judgements['file'][first]} in {str(folder)!r}: {why} ({wrong.sum():,} of {len(wrong):,}); "
             f"allowed: a clone of {REPOSITORY} at commit {COMMIT[:12]}"
         )
     return judgements.assign(path=paths)
