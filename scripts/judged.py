@@ -1,6 +1,7 @@
 """The judged set of `swatchbook.labeller.judged`: which photographs, the sheets to judge, and the agreement.
 
     python scripts/judged.py draw clothing-dataset sample.csv --leave-out ids.txt
+    python scripts/judged.py more clothing-dataset sample.csv more.csv --leave-out ids.txt
     python scripts/judged.py again sample.csv again.csv
     python scripts/judged.py sheets sample.csv clothing-dataset sheets
     python scripts/judged.py agreement
@@ -8,6 +9,7 @@
 `draw` leaves out the kinds that are no garment, the images named in the files given, and whatever is nearly
 the same picture as one of these; it draws from every kind in proportion to the square root of its size, so
 that rare kinds are seen too, and keeps a quarter of the images for validation, near-duplicates on one side.
+`more` adds photographs that the labeller in the box gives a class of which a sample at random holds few.
 `again` draws those that are judged a second time, under new numbers in a new order. `sheets` writes contact
 sheets of numbered photographs, in the order of the sample, with thin lines at a quarter, a half and three
 quarters of each photograph to read a garment's box from. `agreement` prints the tables of the set's card.
@@ -35,6 +37,12 @@ from swatchbook.schema import Schema
 
 NO_GARMENT = ("Not sure", "Skip", "Other")
 OVERLAP = 0.8  # of two boxes, intersection over union, that counts as the same
+COLUMNS = ["item", "image_id", "file", "kind", "part", "weight", "sha256"]
+#: Classes of which a sample at random holds few.
+SOUGHT = [
+    *(("color", name) for name in ("orange", "purple", "yellow", "brown", "beige", "green", "pink")),
+    *(("pattern", name) for name in ("animal_print", "polka_dot", "geometric", "floral", "striped")),
+]
 SHARES = {"train": 0.75, "val": 0.25}
 CELL, HEAD, GRID = (
     (300, 400),
@@ -56,6 +64,52 @@ def draw(root: Path, leave_out: Sequence[Path], n: int, seed: int) -> pd.DataFra
         ``item`` from 1, ``image_id, file, kind, part`` (train or val), ``weight`` (photographs of its kind
         that it stands for) and ``sha256`` of the file.
     """
+    manifest, group = _eligible(root, _named(leave_out))
+    stratum, kind = pd.factorize(manifest["folder"], sort=True)
+    population = np.bincount(stratum)
+    drawn = allocate(np.sqrt(population), population, n)
+    rng = np.random.default_rng(seed)
+    rows = draw_within(stratum, drawn, rng)
+    sample = manifest.iloc[rows].assign(weight=(population / drawn)[stratum[rows]], kind=kind[stratum[rows]])
+    sample = duplicates.split_by_group(sample, group[rows], SHARES, seed).rename(columns={"split": "part"})
+    return sample.iloc[rng.permutation(n)].assign(item=np.arange(1, n + 1))[COLUMNS]
+
+
+def more(root: Path, leave_out: Sequence[Path], sample: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Photographs beside a sample that the labeller in the box gives one of `SOUGHT`, as many of each.
+
+    Args:
+        root: As in `draw`.
+        leave_out: As in `draw`.
+        sample: What was drawn before; neither it nor a near-duplicate of it is drawn again.
+        n: Photographs to draw.
+        seed: Same seed, same photographs.
+
+    Returns:
+        As `draw`, numbered on from the sample; ``weight`` is NaN, as they stand for nothing but themselves.
+    """
+    from swatchbook.labeller.silver import silver_table
+    from swatchbook.labeller.training.quality import cosines_of
+    from swatchbook.labeller.zero_shot import Labeller
+
+    manifest, group = _eligible(root, _named(leave_out) | set(sample["image_id"]))
+    labeller, schema = Labeller.load("bundled"), Schema.load("wardrobe")
+    given = silver_table(cosines_of(labeller, labeller.encode(manifest["path"].tolist()), schema), schema)
+    rng = np.random.default_rng([seed, 3])
+    waiting = [rng.permutation(np.flatnonzero(given[name] == label)).tolist() for name, label in SOUGHT]
+    rows: list[int] = []
+    while len(rows) < n and any(waiting):
+        for queue in waiting:
+            queue[:] = [row for row in queue if row not in rows]
+            rows += queue[:1] if len(rows) < n else []
+    chosen = np.array(rows)
+    drawn = duplicates.split_by_group(manifest.iloc[chosen], group[chosen], SHARES, seed)
+    drawn = drawn.rename(columns={"split": "part"}).assign(weight=np.nan, kind=drawn["folder"])
+    return drawn.iloc[rng.permutation(len(rows))].assign(item=len(sample) + 1 + np.arange(len(rows)))[COLUMNS]
+
+
+def _eligible(root: Path, taken: set[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """The garments of the data set but those taken and their near-duplicates, and their groups."""
     kinds = read_csv(root / "images.csv", ("image", "label")).set_index("image")["label"]
     manifest, _ = images.examine(images.find(root / "images"))
     names = manifest["image_id"].map(lambda name: Path(name).stem)
@@ -65,18 +119,9 @@ def draw(root: Path, leave_out: Sequence[Path], n: int, seed: int) -> pd.DataFra
         pixels.build(manifest, array)
         found = duplicates.pairs(manifest, pixels.read(array, len(manifest)))
     group = duplicates.groups(manifest, found)
-    taken = manifest["image_id"].isin(_named(leave_out))
-    kept = ~np.isin(group, group[taken]) & ~manifest["folder"].isin(NO_GARMENT) & manifest["folder"].notna()
-    manifest, group = manifest[kept].reset_index(drop=True), group[kept]
-    stratum, kind = pd.factorize(manifest["folder"], sort=True)
-    population = np.bincount(stratum)
-    drawn = allocate(np.sqrt(population), population, n)
-    rng = np.random.default_rng(seed)
-    rows = draw_within(stratum, drawn, rng)
-    sample = manifest.iloc[rows].assign(weight=(population / drawn)[stratum[rows]], kind=kind[stratum[rows]])
-    sample = duplicates.split_by_group(sample, group[rows], SHARES, seed).rename(columns={"split": "part"})
-    sample = sample.iloc[rng.permutation(n)].assign(item=np.arange(1, n + 1))
-    return sample[["item", "image_id", "file", "kind", "part", "weight", "sha256"]]
+    copies = np.isin(group, group[manifest["image_id"].isin(taken)])
+    kept = ~copies & ~manifest["folder"].isin(NO_GARMENT) & manifest["folder"].notna()
+    return manifest[kept].reset_index(drop=True), group[kept]
 
 
 def again(sample: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
@@ -156,34 +201,36 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Draw a sample or its second round, write sheets, or print the agreement."""
+    """Draw photographs, write their sheets, or print the agreement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    drawing = commands.add_parser("draw", help="draw a sample")
-    drawing.add_argument("root", type=Path)
-    drawing.add_argument("out", type=Path)
-    drawing.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
-    drawing.add_argument("--n", type=int, default=1232)
-    drawing.add_argument("--seed", type=int, default=20261129)
-    repeating = commands.add_parser("again", help="draw those to judge a second time")
-    repeating.add_argument("sample", type=Path)
-    repeating.add_argument("out", type=Path)
-    repeating.add_argument("--n", type=int, default=150)
-    repeating.add_argument("--seed", type=int, default=20261129)
-    showing = commands.add_parser("sheets", help="write contact sheets")
-    showing.add_argument("sample", type=Path)
-    showing.add_argument("root", type=Path)
-    showing.add_argument("out", type=Path)
-    commands.add_parser("agreement", help="print classes and agreement as Markdown")
+    for command, n, places in (
+        ("draw", 1232, ("root", "out")),
+        ("more", 240, ("root", "sample", "out")),
+        ("again", 150, ("sample", "out")),
+        ("sheets", None, ("sample", "root", "out")),
+        ("agreement", None, ()),
+    ):
+        asked = commands.add_parser(command)
+        for place in places:
+            asked.add_argument(place, type=Path)
+        if n is not None:
+            asked.add_argument("--n", type=int, default=n)
+            asked.add_argument("--seed", type=int, default=20261129)
+            asked.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
     given = parser.parse_args()
     if given.command == "draw":
         write_csv(draw(given.root, given.leave_out, given.n, given.seed), given.out)
-    elif given.command == "again":
-        write_csv(again(read_csv(given.sample, ("item", "file")), given.n, given.seed), given.out)
     elif given.command == "agreement":
         print(agreement())
     else:
-        print(sheets(read_csv(given.sample, ("item", "file")), given.root, given.out), "sheets in", given.out)
+        sample = read_csv(given.sample, ("item", "image_id", "file"))
+        if given.command == "more":
+            write_csv(more(given.root, given.leave_out, sample, given.n, given.seed), given.out)
+        elif given.command == "again":
+            write_csv(again(sample, given.n, given.seed), given.out)
+        else:
+            print(sheets(sample, given.root, given.out), "sheets in", given.out)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def test_a_sample_leaves_out_what_is_named_and_its_copies_and_kinds_that_are_no_
     # Of 24 dresses and 10 hats; nothing of the kind "Not sure".
     assert sample.groupby("kind")["weight"].sum().round(9).to_dict() == {"Dress": 24.0, "Hat": 10.0}
     pd.testing.assert_frame_equal(sample, script.draw(data_set, [data_set / "out.txt"], 20, 7))
-    with pytest.raises(ValueError, match="n must lie between 4 .* and 34; received 35"):
+    with pytest.raises(ValueError, match=r"n must lie between 4 .* and 34; received 35"):
         script.draw(data_set, [data_set / "out.txt"], 35, 7)
 
 
