@@ -217,6 +217,7 @@ def main() -> None:
         if n is not None:
             asked.add_argument("--n", type=int, default=n)
             asked.add_argument("--seed", type=int, default=20261129)
+        if "root" in places and n is not None:
             asked.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
     given = parser.parse_args()
     if given.command == "draw":

@@ -20,7 +20,7 @@ CARD = JUDGEMENTS.with_name("README.md")
 
 
 def test_every_judgement_is_a_class_of_the_schema_and_a_box_inside_the_photograph():
-    for number, n in ((1, 1232), (2, 150)):
+    for number, n in ((1, 1472), (2, 150)):
         rows = read_judgements(number)
         assert len(rows) == n and rows["image_id"].is_unique
         Schema.load("wardrobe").encode(rows)  # refuses whatever is no class
@@ -31,12 +31,19 @@ def test_every_judgement_is_a_class_of_the_schema_and_a_box_inside_the_photograp
         assert rows["sha256"].str.fullmatch("[0-9a-f]{64}").all()
 
 
-def test_the_second_round_is_of_photographs_of_the_first_and_a_quarter_is_for_validation():
+def test_the_second_round_is_of_the_first_and_a_quarter_of_each_draw_is_for_validation():
     first, second = read_judgements(1).set_index("image_id"), read_judgements(2).set_index("image_id")
     same = ["file", "kind", "part", "weight", "sha256"]
     pd.testing.assert_frame_equal(first.loc[second.index, same], second[same])
-    assert first["part"].value_counts().to_dict() == {"train": 926, "val": 306}
+    drawn = first.groupby(["drawn", "part"]).size().to_dict()
+    assert drawn == {
+        ("kind", "train"): 926,
+        ("kind", "val"): 306,
+        ("labeller", "train"): 180,
+        ("labeller", "val"): 60,
+    }
     # A photograph stands for N / n of its kind, so the weights of a kind add up to a whole number of photographs.
+    assert first["weight"].isna().equals(first["drawn"] == "labeller")
     totals = first.groupby("kind")["weight"].sum()
     assert np.allclose(totals, totals.round(), atol=0.01)
 
@@ -132,6 +139,33 @@ def test_copies_are_on_one_side_and_rare_kinds_are_drawn_more_often(data_set):
     drawn = few["kind"].value_counts()
     # √26 : √10 of 12 are 7.4 and 4.6; in proportion to size they were 8.7 and 3.3.
     assert drawn.to_dict() == {"Dress": 7, "Hat": 5}
+
+
+def test_more_of_each_class_are_drawn_but_no_photograph_of_the_sample_and_no_copy(data_set, monkeypatch):
+    zero_shot = pytest.importorskip("swatchbook.labeller.zero_shot", reason="needs the extra 'models'")
+    before = pd.DataFrame({"image_id": ["p00", "p05"]})  # p41 is a copy of p05
+
+    class Blind:
+        load = classmethod(lambda cls, name: cls())
+        encode = staticmethod(lambda paths: paths)
+
+    def answers(paths, schema):  # every third picture is orange, every third floral, p01 both
+        number = pd.Series(paths).str.extract(r"p(\d+)")[0].astype(int)
+        color = number.map(lambda k: "orange" if k % 3 == 0 or k == 1 else None)
+        return pd.DataFrame(
+            {"color": color, "pattern": number.map(lambda k: "floral" if k % 3 == 1 else None)}
+        )
+
+    monkeypatch.setattr(zero_shot, "Labeller", Blind)
+    monkeypatch.setattr("swatchbook.labeller.training.quality.cosines_of", lambda _, paths, schema: paths)
+    monkeypatch.setattr("swatchbook.labeller.silver.silver_table", answers)
+    added = script.more(data_set, [data_set / "out.txt"], before, 10, 7)
+    number = added["image_id"].str[1:].astype(int)
+    assert len(added) == 10 and added["image_id"].is_unique and added["weight"].isna().all()
+    assert not set(added["image_id"]) & {"p00", "p03", "p05", "p40", "p41"}
+    # As many of each: five of either class, unless p01 counts for both.
+    assert sorted(number[number != 1] % 3) in ([0] * 5 + [1] * 5, [0] * 5 + [1] * 4, [0] * 4 + [1] * 5)
+    assert added["item"].tolist() == list(range(3, 13)) and set(added["part"]) == {"train", "val"}
 
 
 def test_sheets_hold_a_dozen_photographs_each_and_the_second_round_has_new_numbers(data_set, tmp_path):

@@ -1,4 +1,4 @@
-"""The judged set: 1,232 CC0 photographs of garments, and what a vision-language model saw on them.
+"""The judged set: 1,472 CC0 photographs of garments, and what a vision-language model saw on them.
 
 The judgements are in ``judgements.csv``; ``README.md`` says how they were made and how far to trust them.
 The photographs are not part of the package: `with_photographs` finds them in a clone of the data set and
@@ -23,7 +23,7 @@ ATTRIBUTES = ("color", "pattern", "texture", "material")
 BOX = ("left", "top", "right", "bottom")
 CANNOT_TELL = "can't tell"
 COLUMNS = (
-    *("image_id", "file", "kind", "part", "weight"),
+    *("image_id", "file", "kind", "part", "drawn", "weight"),
     *(*ATTRIBUTES, "box", "judge", "date", "round", "sha256"),
 )
 
@@ -35,10 +35,11 @@ def read_judgements(number: int = 1) -> pd.DataFrame:
         number: 1 is the judgement of all photographs, 2 that of those that were judged a second time.
 
     Returns:
-        A row a photograph: ``image_id, file, kind, part`` (train or val), ``weight`` (photographs of its kind
-        in the data set that it stands for), a class of the schema ``wardrobe`` for each of `ATTRIBUTES` (null
-        where the judge could not tell), the garment's box as `BOX` in shares of width and height from the
-        upper left corner, ``judge, date`` and ``sha256`` of the file.
+        A row a photograph: ``image_id, file, kind, part`` (train or val), ``drawn`` ("kind" if at random by
+        kind, "labeller" if added by a labeller's answers), ``weight`` (photographs of its kind in the data
+        set that it stands for; NaN if added), a class of the schema ``wardrobe`` for each of `ATTRIBUTES`
+        (null where the judge could not tell), the garment's box as `BOX` in shares of width and height from
+        the upper left corner, ``judge, date`` and ``sha256`` of the file.
     """
     rows = read_csv(JUDGEMENTS, COLUMNS)
     rows = rows[rows["round"] == str(number)].reset_index(drop=True)
@@ -46,7 +47,8 @@ def read_judgements(number: int = 1) -> pd.DataFrame:
         raise ValueError(f"round {number!r} was not judged; allowed: 1 or 2")
     box = rows["box"].str.split(" ", expand=True).astype(float).set_axis(BOX, axis=1)
     named = {name: rows[name].where(rows[name] != CANNOT_TELL, None) for name in ATTRIBUTES}
-    about = rows[["image_id", "file", "kind", "part"]].assign(weight=rows["weight"].astype(float))
+    about = rows[["image_id", "file", "kind", "part", "drawn"]]
+    about = about.assign(weight=pd.to_numeric(rows["weight"]))
     return about.assign(**named).join(box).join(rows[["judge", "date", "sha256"]])
 
 
