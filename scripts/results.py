@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from swatchbook.csv_io import write_csv
 from swatchbook.pipeline.provenance import provenance
 from swatchbook.store import Store
 from swatchbook.studies import spec_of
@@ -85,13 +86,13 @@ def main() -> None:
     parser.add_argument("--commit", default=provenance()["commit"], help="of the code that trained")
     given = parser.parse_args()
     store = Store(given.run)
-    settings = json.loads(store.path("config.json").read_text(encoding="utf-8"))["settings"]
+    settings = store.read_json("config.json")["settings"]
     study = spec_of(settings["profile"]).name
     for name, table in STUDIES[study](store, str(settings["seed"])).items():
         if name == study:
             table = table.assign(command=given.command, commit=given.commit)
             table = table[[c for c in table if c not in ("seeds", "hours")] + ["seeds", "hours"]]
-        table.to_csv(given.out / f"{name}.csv", index=False, float_format="%.5g")
+        write_csv(table, given.out / f"{name}.csv", float_format="%.5g", numbers_as_text=True)
 
 
 if __name__ == "__main__":

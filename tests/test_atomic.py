@@ -1,11 +1,13 @@
 """Files and folders appear whole or not at all, for those whom the umask lets read them."""
 
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 
-from swatchbook.atomic import StoreError, new_folder, write_file
+from swatchbook.atomic import PAGES, StoreError, new_folder, output_file, write_file
 from swatchbook.store import Store
 
 
@@ -79,6 +81,24 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     ):
         write_file(tmp_path / "audit" / "a.csv", put("x"))
     assert [p.name for p in tmp_path.iterdir()] == ["audit"]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("a.txt", "page 'a.txt' ends in '.txt'; allowed: .html or .htm"),
+        ("none/a.html", "page 'none/a.html' lies in a folder that does not exist"),
+        ("there.html", "page 'there.html' is a folder; allowed: a file in a folder that exists"),
+        ("/proc/a.html", "page '/proc/a.html' cannot be written: "),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_any_work(tmp_path, monkeypatch, out, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.html").mkdir()
+    with pytest.raises((ValueError, StoreError), match=re.escape(message)):
+        output_file(out, PAGES, "page")
+    assert output_file("a.html", PAGES) == Path("a.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["there.html"]
 
 
 def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):

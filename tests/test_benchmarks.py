@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from scipy import stats
 
+from swatchbook.data.images import examine, find
 from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))  # as for a script in that folder
@@ -22,6 +23,7 @@ import growth
 import same_accuracy
 import scaling
 import search
+import soak
 import throughput
 import turns
 from turns import Contestant, NotHereError, Outcome, in_turn
@@ -337,3 +339,30 @@ def test_drawn_images_says_a_rate_of_both_worlds(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["TextileNet", "garments"]
     assert all("images/s of processor time" in line and "by the clock" in line for line in lines)
+
+
+def test_every_harm_of_the_soak_makes_a_file_that_is_listed_with_a_reason_of_its_own(tmp_path):
+    broken = soak.write_photographs(tmp_path / "photographs", 24, 0.5)
+    sound, quarantine = examine(find(tmp_path / "photographs"), limit=1)
+    assert (len(sound), len(quarantine), broken) == (12, 12, len(soak.HARMS))
+    assert quarantine["reason"].str.replace(r"[\d,]+", "", regex=True).nunique() >= 8
+
+
+def test_a_soak_finds_bytes_that_differ_and_commands_that_fail(tmp_path, monkeypatch):
+    def job(code: str) -> soak.Job:
+        made = soak.Job("toy", [], tmp_path / "out", lambda: (tmp_path / "out").mkdir(exist_ok=True))
+        script = [sys.executable, "-c", code, str(tmp_path / "out" / "x")]
+        monkeypatch.setattr(soak.subprocess, "Popen", lambda _, **more: popen(script, **more))
+        return made
+
+    popen = soak.subprocess.Popen
+    monkeypatch.setattr(soak, "jobs_in", lambda *_: [job("import sys; open(sys.argv[1], 'w').write('same')")])
+    counts = soak.soak(tmp_path, 0.001, 1, seed=0)
+    assert counts["toy: rounds"] == counts["toy: files compared"] >= 1
+    random = "import os, sys; open(sys.argv[1], 'wb').write(os.urandom(9))"
+    monkeypatch.setattr(soak, "jobs_in", lambda *_: [job(random)])
+    with pytest.raises(RuntimeError, match="toy: other bytes in x"):
+        soak.soak(tmp_path, 0.001, 1, seed=0)
+    monkeypatch.setattr(soak, "jobs_in", lambda *_: [job("raise SystemExit('no luck')")])
+    with pytest.raises(RuntimeError, match="toy failed: no luck"):
+        soak.soak(tmp_path, 0.001, 1, seed=0)

@@ -84,3 +84,16 @@ def test_publishing_leaves_out_what_the_machine_put_in(tmp_path):
     assert cells_hash(notebook) != cells_hash(without)
     with pytest.raises(ValueError, match="no executed notebook"):
         publish(tmp_path, tmp_path / "out")
+
+
+def test_every_fault_of_the_plan_has_a_row_and_every_row_a_test_that_is_there():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == [str(n) for n in range(1, 35)]
+    rows = re.findall(r"^\| (?!# |fault ).*", page, re.MULTILINE)
+    assert [row for row in rows if "::" not in row] == []
+    missing = []
+    for module, name in re.findall(r"`([\w/]*test_\w+)::(test_\w+)`", page):
+        text = (ROOT / "tests" / f"{module}.py").read_text(encoding="utf-8")
+        if not re.search(rf"^def {name}\(", text, re.MULTILINE):
+            missing.append(f"{module}::{name}")
+    assert missing == []

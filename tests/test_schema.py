@@ -255,6 +255,51 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "tone_confidence",
+            "an attribute cannot be called 'tone_confidence'; tables have a column of that name",
+        ),
+        ("true_tone", "an attribute cannot be called 'true_tone'; tables have a column of that name"),
+        ("image_id", "an attribute cannot be called 'image_id'"),
+        ("../evil", "name '../evil'; allowed: up to 64 letters"),
+        ("a:b", "name 'a:b'; allowed: "),
+        ("a\nb", "name 'a\\nb'; allowed: "),
+        (" a", "name ' a'; allowed: "),
+        ("a.", "name 'a.'; allowed: "),
+        ("x" * 65, "; allowed: up to 64 letters"),
+    ],
+)
+def test_an_attribute_that_cannot_name_a_file_or_a_column_is_refused(tmp_path, name, message):
+    """With `tone` and `tone_confidence` the classes of one would silently replace the other's confidences."""
+    content = small()
+    content["attributes"][name] = dict(content["attributes"]["tone"])
+    with pytest.raises(SchemaError, match=re.escape(message)):
+        load(tmp_path, content)
+
+
+@pytest.mark.parametrize("name", ["größe", "sleeve length", "top-2", "色"])
+def test_attributes_may_have_names_of_any_script(tmp_path, name):
+    content = small()
+    content["attributes"][name] = dict(content["attributes"]["tone"])
+    assert load(tmp_path, content).names == ("cloth", "tone", name)
+
+
+@pytest.mark.parametrize("label", ["a\nb", "a\x00", " a", "a\u202eb"])
+def test_a_class_that_cannot_be_printed_is_refused(tmp_path, label):
+    content = small()
+    content["attributes"]["tone"]["classes"][label] = "words"
+    with pytest.raises(SchemaError, match="allowed: signs that can be printed"):
+        load(tmp_path, content)
+
+
+def test_a_schema_that_is_nested_without_end_is_refused(tmp_path):
+    with pytest.raises(SchemaError, match=r"nested too deeply|not valid YAML"):
+        load(tmp_path, "name: " + "[" * 2_000)
+
+
 @pytest.mark.parametrize(("where", "value", "message"), WRONG, ids=[f"{w}={v}" for w, v, _ in WRONG])
 def test_a_schema_that_says_something_impossible_is_refused(tmp_path, where, value, message):
     content = small()

@@ -1,6 +1,7 @@
 """The store: nothing half-written, one writer at a time, and a record that notices every change."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,15 @@ def test_a_table_comes_back_as_it_was_written(tmp_path):
     ]
     store.write_table("t.parquet", table)
     pd.testing.assert_frame_equal(store.read_table("t.parquet"), table)
+
+
+def test_a_table_that_is_not_there_or_damaged_is_named(tmp_path):
+    for name in ("t.csv", "t.parquet"):
+        with pytest.raises(StoreError, match=rf"{name}: No such file or directory"):
+            Store(tmp_path).read_table(name)
+        (tmp_path / name).write_bytes(b"PAR1\xff\x00")
+        with pytest.raises(StoreError, match=rf"{name} is damaged: "):
+            Store(tmp_path).read_table(name)
 
 
 def test_a_writer_that_fails_leaves_what_was_there(tmp_path):
@@ -84,8 +94,10 @@ def test_a_folder_that_cannot_be_written_is_named_before_any_work():
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "run").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"), Store(tmp_path / "run").lock():
-        pass
+    for below in ("run", "run/below"):
+        refused = pytest.raises(StoreError, match=r"cannot be written: .*/run is a file and not a folder")
+        with refused, Store(tmp_path / below).lock():
+            pass
 
 
 def test_a_second_run_is_refused_and_told_the_first_ones_pid(tmp_path):
@@ -136,6 +148,45 @@ def test_the_lock_of_a_killed_run_is_free_and_its_leftovers_are_swept(tmp_path):
     with Store(tmp_path).lock():
         assert not leftovers(tmp_path)
     assert not (tmp_path / "tables" / "x.csv").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs a device")
+def test_only_regular_files_are_hashed(tmp_path):
+    """A pipe would hang and /dev/zero go on for ever; /dev/null merely ends at once."""
+    for path in (Path("/dev/null"), tmp_path):
+        with pytest.raises(OSError, match="not a regular file"):
+            sha256(path)
+    with pytest.raises(FileNotFoundError):
+        sha256(tmp_path / "none")
+
+
+def test_the_lock_of_a_killed_run_is_taken_over_and_that_is_said(tmp_path, capsys):
+    code = """
+        import os, signal, sys
+        from swatchbook.store import Store
+        with Store(sys.argv[1]).lock():
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert in_process(code, tmp_path).returncode == -signal.SIGKILL
+    for said in (True, False):
+        with Store(tmp_path).lock():
+            pass
+        line = capsys.readouterr().err
+        assert (
+            re.search(r"an earlier run \(PID \d+ on .*\) was killed; its lock is taken", line) is not None
+        ) == said
+    assert [p.name for p in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("held", ["[1]", "7", "{", '{"pid": 1}', "[" * 100_000])
+def test_a_damaged_note_of_the_holder_does_not_hide_that_the_folder_is_in_use(tmp_path, held):
+    with Store(tmp_path).lock():
+        (tmp_path / ".holder.json").write_text(held)
+        with (
+            pytest.raises(StoreError, match="in use by another run \\(PID unknown\\)"),
+            Store(tmp_path).lock(),
+        ):
+            pass
 
 
 def test_a_damaged_record_means_that_everything_is_redone(tmp_path):

@@ -4,7 +4,8 @@
     >>> with new_folder(Path("images")) as partial:  # doctest: +SKIP
     ...     draw_into(partial)
 
-Every file of a run, and every output of a command, is written by these two.
+Every file of a run, and every output of a command, is written by these two; `output_file` says before any
+work whether one can be.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+PAGES = (".html", ".htm")
+TABLES = (".parquet", ".csv")
 TEMPORARY = ".writing-"  # how the names of unfinished files and folders begin
 
 
@@ -65,6 +68,34 @@ def new_folder(out: str | Path) -> Iterator[Path]:
             out.rmdir()
 
 
+def output_file(out: str | Path, suffixes: Sequence[str], what: str = "out") -> Path:
+    """Where a command's output goes, if a file can go there: asked before anything is read or computed.
+
+    Args:
+        out: The file.
+        suffixes: What its name may end in.
+        what: The argument's name, for the message.
+
+    Raises:
+        ValueError: If it ends otherwise, is a folder or lies in none.
+        StoreError: If its folder cannot be written.
+    """
+    out = Path(out)
+    if out.suffix not in suffixes:
+        raise ValueError(f"{what} {str(out)!r} ends in {out.suffix!r}; allowed: {' or '.join(suffixes)}")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        reason = "is a folder" if out.is_dir() else "lies in a folder that does not exist"
+        raise ValueError(f"{what} {str(out)!r} {reason}; allowed: a file in a folder that exists")
+    trial = out.with_name(f"{TEMPORARY}{secrets.token_hex(4)}")
+    try:  # only a write shows whether a disk is full or mounted to be read
+        trial.open("xb").close()
+    except OSError as error:
+        raise StoreError(f"{what} {str(out)!r} cannot be written: {error.strerror or error}") from None
+    finally:
+        remove(trial)
+    return out
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, which it replaces if the block ends well."""
@@ -74,14 +105,20 @@ def _replacing(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        reason = error.strerror or error
-        if path.parent.exists() and not path.parent.is_dir():
-            reason = f"{path.parent} is a file and not a folder"
         raise StoreError(
-            f"cannot write {path.name} in {path.parent}: {reason}; what was there before is untouched"
+            f"cannot write {path.name} in {path.parent}: {reason_of(error, path.parent)}; what was there "
+            "before is untouched"
         ) from error
     finally:
         remove(partial)
+
+
+def reason_of(error: OSError, folder: Path) -> str:
+    """Why nothing can be written into a folder; of a file in its place the system says "File exists"."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        taken = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+        return f"{taken} is a file and not a folder"
+    return error.strerror or str(error)
 
 
 def remove(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from swatchbook.validation import Checked, in_words
+from swatchbook.validation import Checked, Label, Name, Text, in_words
 
 SEVERAL = ";"  # between the classes of one cell, where an image may have several
 RESERVED = (
@@ -20,12 +20,6 @@ RESERVED = (
 
 class SchemaError(ValueError):
     """A schema file that says something impossible; the message names the file and the key."""
-
-
-def _words(text: str) -> str:
-    if not text.strip():
-        raise ValueError(f"must be a text with words, not {text!r}")
-    return text
 
 
 def _one_gap(template: str) -> str:
@@ -41,13 +35,12 @@ def _no_null(label: str) -> str:
 
 
 def _no_column(name: str) -> str:
-    if name in RESERVED:
+    if name in RESERVED or name.endswith("_confidence") or name.startswith("true_"):
         raise ValueError(f"an attribute cannot be called {name!r}; tables have a column of that name")
     return name
 
 
-Text = Annotated[str, AfterValidator(_words)]
-Classes = Annotated[dict[Annotated[str, AfterValidator(_no_null)], Text], Field(min_length=1)]
+Classes = Annotated[dict[Annotated[Label, AfterValidator(_no_null)], Text], Field(min_length=1)]
 Template = Annotated[str, AfterValidator(_one_gap)]
 
 
@@ -89,7 +82,7 @@ class SchemaFile(Checked):
 
     name: Text
     attributes: Annotated[
-        dict[Annotated[str, AfterValidator(_no_column)], AttributeFile], Field(min_length=1)
+        dict[Annotated[Name, AfterValidator(_no_column)], AttributeFile], Field(min_length=1)
     ]
     description: str | None = None
     folder_maps: dict[str, RuleFile] | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +16,13 @@ from pathlib import Path
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from swatchbook.atomic import TEMPORARY, StoreError, remove, write_file
+from swatchbook.atomic import TEMPORARY, StoreError, reason_of, remove, write_file
 from swatchbook.csv_io import unguarded, write_csv
 
 __all__ = ["RECORD", "Store", "StoreError", "sha256"]
 
 RECORD = "stages.json"
+HOLDER = ".holder.json"  # who holds the run folder
 FORMAT = 2  # of the record; a run of another format is computed anew
 _HOLDER = "SWATCHBOOK_RUN_LOCK"  # by it the kernels of a run know that their parent holds the lock for them
 
@@ -64,13 +67,35 @@ class Store:
         text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         self.write(artefact, lambda p: p.write_text(text, encoding="utf-8"))
 
+    def read_json(self, artefact: str) -> object:
+        """Read a JSON artefact.
+
+        Raises:
+            StoreError: If it is not there, or is no JSON; names the file.
+        """
+        path = self.path(artefact)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{path} is no JSON: {error}") from None
+
     def read_table(self, artefact: str) -> pd.DataFrame:
-        """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word."""
-        if artefact.endswith(".parquet"):
-            return pd.read_parquet(self.path(artefact))
-        table = pd.read_csv(
-            self.path(artefact), keep_default_na=False, na_values=[""], dtype={"image_id": str}
-        )
+        """Read a CSV or Parquet artefact; in CSV only an empty field is null, and ``"none"`` is a word.
+
+        Raises:
+            StoreError: If it is not there or is damaged; names the file.
+        """
+        path = self.path(artefact)
+        if not path.is_file():
+            raise StoreError(f"{path}: {os.strerror(errno.ENOENT)}")
+        try:
+            if artefact.endswith(".parquet"):
+                return pd.read_parquet(path)
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"image_id": str})
+        except ValueError as error:  # of pandas and of pyarrow, which name no file
+            raise StoreError(f"{path} is damaged: {error}") from None
         return unguarded(table)
 
     @contextmanager
@@ -91,15 +116,24 @@ class Store:
                 f"{self.root} is in use by another run ({self._holder()}); wait for it"
             ) from None
         except OSError as error:
-            raise StoreError(f"run folder {self.root} cannot be written: {error.strerror or error}") from None
+            raise StoreError(
+                f"run folder {self.root} cannot be written: {reason_of(error, self.root)}"
+            ) from None
+        outermost = self._lock.lock_counter == 1
         try:
-            outermost = self._lock.lock_counter == 1
             if outermost:
+                if self.path(HOLDER).exists():  # who ends by itself takes it away
+                    line = (
+                        f"{self.root}: an earlier run ({self._holder()}) was killed; its lock is taken over"
+                    )
+                    print(line, file=sys.stderr, flush=True)
                 self._sweep()
                 holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
-                self.write_json(".holder.json", holder)
+                self.write_json(HOLDER, holder)
             yield
         finally:
+            if outermost:
+                remove(self.path(HOLDER))
             self._lock.release()
 
     def is_lent(self) -> bool:
@@ -118,9 +152,9 @@ class Store:
 
     def _holder(self) -> str:
         try:
-            held = json.loads(self.path(".holder.json").read_text(encoding="utf-8"))
+            held = self.read_json(HOLDER)
             return f"PID {held['pid']} on {held['host']} since {held['since']}"
-        except (OSError, ValueError, KeyError):
+        except (StoreError, KeyError, TypeError):
             return "PID unknown"
 
     def _sweep(self) -> None:
@@ -156,8 +190,8 @@ class Store:
 
     def _record(self) -> object:
         try:
-            return json.loads(self.path(RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return self.read_json(RECORD)
+        except StoreError:
             return None
 
     def record(self, stage: str, record: Mapping[str, object]) -> None:
@@ -174,7 +208,13 @@ class Store:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: If it cannot be read, or is no regular file: a pipe or a device would be read without end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

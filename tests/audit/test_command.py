@@ -1,6 +1,7 @@
 """`swatchbook audit`, from drawing to tables, on a run folder made by hand; no model runs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,22 @@ def test_each_step_shows_an_example(step, capsys):
         main(["audit", step, "--help"])
     assert done.value.code == 0
     assert f"example: swatchbook audit {step} " in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_export_among_the_photographs_is_refused(run, sample, capsys):
+    """Its copies would be taken for further photographs."""
+    images = run.parent / "images" / "denim"
+    before = sorted(images.iterdir())
+    export = ["audit", "export", "--to", "labelstudio", "--run-dir", str(run), "--out", str(images / "out")]
+    assert main(export) == 1
+    assert f"lies in {str(run.parent / 'images')!r}" in capsys.readouterr().err
+    assert sorted(images.iterdir()) == before
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"settings": [1]}', '{"settings": 7}', "[" * 50_000, "\xff"])
+def test_a_folder_whose_config_is_damaged_holds_no_run(run, text, tmp_path, capsys):
+    shutil.copytree(run, tmp_path / "run")
+    (tmp_path / "run" / "config.json").write_bytes(text.encode("latin-1"))
+    assert main(["audit", "plan", "--run-dir", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert "holds no run with photographs (" in error and error.count("\n") == 1

@@ -270,6 +270,6 @@ def test_nothing_is_written_without_every_picture_or_over_something(tool, sample
     assert not out.exists()
     out.mkdir()
     (out / "mine.txt").write_text("")
-    with pytest.raises(DataError, match="is there already and not an empty folder"):
+    with pytest.raises(ValueError, match="already holds something"):
         write_exchange(tool, sample, paths, schema, out)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from swatchbook.bulk import folder as predicting
 from swatchbook.cli.main import main
 from swatchbook.data import images, pixels
 from swatchbook.data.decoding import decode
-from swatchbook.labeller.cosines import cosine_table
+from swatchbook.labeller.cosines import CosineEncoder, cosine_table
 from swatchbook.labeller.files import CONFIG
 from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import silver_table
@@ -40,13 +41,14 @@ from swatchbook.models.recipe import Recipe
 from swatchbook.models.tasks.heads import predict
 from swatchbook.schema import Schema
 from swatchbook.store import Store
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 NAMES = ("a.jpg", "shirts/b.jpg", "shirts/=1+1.jpg", "ü ñ/c d.jpg", "e.png", "f.jpg", "g.jpg", "h.jpg")
 
 
-def small_labeller(folder: Path) -> str:
+def small_labeller(folder: Path, seed: int = 0) -> str:
     """A random open_clip model, written to a folder; returns its name."""
     folder.mkdir(parents=True)
     config = {
@@ -66,7 +68,7 @@ def small_labeller(folder: Path) -> str:
     }
     (folder / CONFIG).write_text(json.dumps(config))
     write_tokenizer(["a red garment", "blue fabric"], folder)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     save_file(
         {k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors"
@@ -190,6 +192,40 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, labeller, schema, tm
     assert seen == [2]
     assert out.read_bytes() == whole.read_bytes()
     assert not Path(f"{out}.partial").exists()
+
+
+@pytest.mark.parametrize("other", ["labeller", "schema", "batch"])
+def test_shards_of_another_labeller_or_schema_are_not_taken(other, folder, labeller, schema, tmp_path):
+    out = tmp_path / "labels.csv"
+    label = ["label", str(folder), "--labeller", labeller, "--out"]
+    assert main([*label, str(tmp_path / "whole.csv")]) == 0
+    given = {"labeller": labeller, "schema": schema, "batch": 16}
+    if other == "labeller":
+        given["labeller"] = small_labeller(tmp_path / "other", seed=1)
+    elif other == "schema":
+        given["schema"] = Schema.load("wardrobe")
+    else:
+        given["batch"] = 2
+    model = Labeller.load(given["labeller"], device="cpu", log=lambda _: None)
+    encoder = CosineEncoder(model, given["schema"], predicting.short_side_for(model))
+    paths = images.find(folder)["path"].tolist()
+    left = list(encode_in_shards(encoder, paths, Path(f"{out}.partial") / "shards", batch=given["batch"]))
+    assert len(left) == 1
+    assert main([*label, str(out)]) == 0
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_model_whose_values_are_no_numbers_stops(folder, schema, tmp_path, monkeypatch, capsys):
+    model = small_model(tmp_path / "model", schema)
+    shape = len([label for a in schema for label in a.classes])
+    monkeypatch.setattr(
+        predicting.Classifier,
+        "encode",
+        lambda _, pictures: np.full((len(pictures), shape), np.nan, np.float32),
+    )
+    assert main(["predict", str(folder), "--model", str(model), "--out", str(tmp_path / "o.csv")]) == 1
+    assert "gives values that are not finite" in capsys.readouterr().err
+    assert not (tmp_path / "o.csv").exists()
 
 
 def test_a_part_is_written_before_the_next_is_encoded(folder, labeller, schema, tmp_path, monkeypatch):
@@ -419,8 +455,33 @@ def test_a_folder_that_is_no_finished_model_is_refused(folder, schema, tmp_path,
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
     assert main(["predict", str(folder), "--model", str(model), *out]) == 1
-    assert "is not the file that config.json describes" in capsys.readouterr().err
+    assert "are not those that training wrote together" in capsys.readouterr().err
     other = small_model(tmp_path / "other", schema, side=64)
     assert main(["predict", str(folder), "--model", str(other), *out]) == 1
     assert "was trained on images stored at 64 pixels; allowed: 256" in capsys.readouterr().err
     assert not (tmp_path / "o.csv").exists() and not (tmp_path / "o.csv.partial").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a home that nobody can write")
+def test_a_clone_under_any_path_labels_in_any_locale_with_a_home_that_cannot_be_written(
+    folder, labeller, tmp_path
+):
+    clone = tmp_path / """a clone, it's "mine" 🧥"""
+    shutil.copytree(ROOT / "src", clone / "src", ignore=shutil.ignore_patterns("__pycache__", "bundled"))
+    shutil.move(folder, clone / "Ölbilder İıĞ 🧵")
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/proc/nobody",
+        "LC_ALL": "tr_TR.UTF-8",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "swatchbook", "label", "Ölbilder İıĞ 🧵", "--out", "labels.csv",
+         "--html", "sheet.html", "--labeller", labeller],
+        cwd=clone, env={**env, "PYTHONPATH": str(clone / "src")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(pd.read_csv(clone / "labels.csv")["path"].str.removeprefix("'")) == sorted(NAMES)
+    assert sorted(p.name for p in clone.iterdir()) == sorted(
+        ["labels.csv", "sheet.html", "src", "Ölbilder İıĞ 🧵"]
+    )

@@ -121,6 +121,8 @@ def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, 
     module.label_folder = label_folder
     monkeypatch.setitem(sys.modules, "swatchbook.bulk.folder", module)
     page = tmp_path / "sheet.html"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
     command = ["label", "in", "--out", "o.csv", "--schema", "textilenet", "--html", str(page)]
     assert main(command) == 0
     assert asked["html"] == page and asked["schema"] == "textilenet"
@@ -141,3 +143,79 @@ def test_help_names_the_commands_and_does_not_import_the_heavy_rooms():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "run the study" in done.stdout and done.stdout.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["audit", "draw", "--n", "1_000"],
+            "argument --n: '1_000'; a whole number in the digits 0 to 9 is needed",
+        ),
+        (["audit", "draw", "--seed", "１００"], "argument --seed: '１００'; a whole number"),
+        (["audit", "import", "a.csv", "--alpha", "٠.٥"], "argument --alpha: '٠.٥'; a number in the digits"),
+        (["label", "d", "--out", "o.csv", "--temperature", "1_0"], "argument --temperature: '1_0'; a number"),
+        (["search", "i.parquet", "x", "--top", "²"], "argument --top: '²'; a whole number"),
+    ],
+)
+def test_numbers_are_written_in_plain_digits(arguments, message, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["label", "in", "--out", "o.txt"], "out 'o.txt' ends in '.txt'"),
+        (["label", "none", "--out", "o.csv"], "none' is not a folder"),
+        (
+            ["label", "in", "--out", "o.csv", "--html", "/proc/o.html"],
+            "html '/proc/o.html' cannot be written",
+        ),
+        (["label", "in", "--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled"),
+        (["label", "in", "--out", "o.csv", "--temperature", "0"], "must be a number above 0; received 0.0"),
+        (["label", "in", "--out", "o.csv", "--schema", "textile"], "schema 'textile' is unknown"),
+        (["predict", "in", "--model", "m", "--out", "o.txt"], "out 'o.txt' ends in '.txt'"),
+        (["index", "in", "--out", "o.csv"], "out 'o.csv' ends in '.csv'; allowed: .parquet"),
+        (["search", "i.parquet", "x", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'"),
+    ],
+)
+def test_arguments_are_refused_before_anything_heavy_is_imported(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    monkeypatch.setitem(sys.modules, "swatchbook.bulk", None)  # to import it, and with it torch, would fail
+    for name in [name for name in sys.modules if name.startswith("swatchbook.bulk.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.csv"), "No such file or directory: a.csv"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (ValueError("/some/path"), "ValueError /some/path"),
+        (ValueError("in words already"), "in words already"),
+    ],
+)
+def test_no_message_is_a_path_alone(error, said, monkeypatch, capsys):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(cli, "_profiles", fail)
+    assert main(["profiles"]) == 1
+    assert capsys.readouterr().err == f"swatchbook: {said}\n"
+
+
+def test_an_interrupted_command_says_so_and_exits_with_130(monkeypatch, capsys):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_profiles", interrupt)
+    assert main(["profiles"]) == 130
+    assert capsys.readouterr().err.startswith("swatchbook: interrupted; what is finished is kept")

@@ -15,6 +15,7 @@ from swatchbook.data.duplicates import (
     pairs,
     perceptual_hash,
     refuse_straddling,
+    said,
     split_by_group,
     straddling,
 )
@@ -272,3 +273,14 @@ def test_impossible_splits_are_refused():
         pairs(manifest, np.zeros((1, 256, 256, 3), np.uint8))
     with pytest.raises(ValueError, match=r"pixels have shape \(2, 200, 200, 3\); .* a multiple of 32"):
         pairs(manifest, np.zeros((2, 200, 200, 3), np.uint8))
+
+
+def test_copies_in_two_splits_are_told_with_what_became_of_them():
+    lost = table(("a", "lace", "train", "1"), ("b", "lace", "train", "2"), ("c", "lace", "val", "3"))
+    assert said(4, lost, "drop") == (
+        "4 pairs of copies lie in two splits (tables/duplicates.csv): 2 images were left out of train and 1 out of "
+        "val."
+    )
+    assert said(4, lost[:0], "keep").endswith(
+        "scores on test are too high by as much as was learnt by heart."
+    )

@@ -316,6 +316,15 @@ archive.unpack(Path({str(source)!r}), Path({str(tmp_path / "fabric")!r}))
     assert nothing_but(tmp_path, "a.tar.gz", "fabric")
 
 
+def test_a_name_that_no_disk_can_hold_is_the_archives_fault_and_leaves_nothing(tmp_path):
+    """To try again would not help, so that is not what is said."""
+    source = zipped(tmp_path / "a.zip", {"train/x.jpg": b"x", f"train/{'y' * 300}.jpg": b"x"})
+    with pytest.raises(DataError, match=r"a.zip is damaged or cut off \(.*File name too long") as refused:
+        unpack(source, tmp_path / "out")
+    assert "next time" not in str(refused.value)
+    assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == ["a.zip"]
+
+
 def test_what_another_archive_left_is_not_mixed_in(tmp_path, monkeypatch):
     source = tarred(tmp_path / "a.tar.gz", {"train/x.jpg": b"old", "train/y.jpg": b"y"})
     real = archive._copy

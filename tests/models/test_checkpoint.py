@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from swatchbook.bulk.classifier import schema_of
 from swatchbook.models import checkpoint
 from swatchbook.models.checkpoint import CheckpointError
 from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import WeightAverage, optimizer_of
-from swatchbook.models.tasks.heads import load
+from swatchbook.models.tasks import heads
+from swatchbook.models.tasks.heads import load, predict
 from swatchbook.schema import Schema
 from swatchbook.store import Store, sha256
 
@@ -31,6 +33,15 @@ def finished(folder, schema, backbone="test_convnext", seed=0):
     config = {"network": network.info, "heads": heads, "recipe": asdict(RECIPE), "side": 36}
     checkpoint.finish(store, "resume/best.safetensors", config)
     return network
+
+
+def rewritten(folder, **changed):
+    """Change a finished model's config behind its seal, or, without changes, seal it as it is."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= changed
+    config["sha256"] = checkpoint.seal(config, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    return config
 
 
 def stepped(schema, steps, seed=0):
@@ -68,8 +79,7 @@ def test_equal_weights_give_equal_bytes_and_other_weights_do_not(schema, tmp_pat
 def test_normalisation_comes_from_the_checkpoint(schema, tmp_path):
     finished(tmp_path, schema)
     config = json.loads((tmp_path / "config.json").read_text())
-    config["network"]["mean"] = [0.1, 0.2, 0.3]
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    rewritten(tmp_path, network={**config["network"], "mean": [0.1, 0.2, 0.3]})
     assert load(tmp_path, schema)[0].mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
 
 
@@ -102,8 +112,7 @@ def test_keys_must_match_strictly(schema, tmp_path, change):
     else:
         weights["heads.9.bias"] = torch.zeros(2)
     save_file(weights, path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "sha256": sha256(path)}))
+    rewritten(tmp_path)
     with pytest.raises(CheckpointError, match=r"does not fit test_convnext: .*heads\.[19]\.bias"):
         load(tmp_path, schema)
 
@@ -119,12 +128,74 @@ def test_a_pickle_is_never_opened(schema, tmp_path):
     with pytest.raises(CheckpointError, match=r"model\.safetensors is missing; other formats are not opened"):
         load(tmp_path, schema)
     torch.save({"w": Trap()}, tmp_path / "model.safetensors")
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(
-        json.dumps({**config, "sha256": sha256(tmp_path / "model.safetensors")})
-    )
+    rewritten(tmp_path)
     with pytest.raises(CheckpointError, match="does not fit"):
         load(tmp_path, schema)
+
+
+def test_config_and_weights_are_sealed_together(schema, tmp_path):
+    """Classes in another order would give other labels without a word."""
+    finished(tmp_path, schema)
+    config = json.loads((tmp_path / "config.json").read_text())
+    name, classes = config["heads"][0]
+    config["heads"][0] = [name, classes[::-1]]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config.json and model.safetensors are not those .*SHA-256"):
+        schema_of(tmp_path)
+    finished(tmp_path / "other", schema, seed=1)
+    shutil.copy(tmp_path / "other" / "config.json", tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match="SHA-256 differs"):
+        load(tmp_path, schema)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (("network", "std"), [0.2, 0, 0.2], r"network.std.1 = 0; must be greater than 0"),
+        (("network", "std"), [0.2, float("nan"), 0.2], r"network.std.1 = nan; must be"),
+        (("network", "mean"), "grey", r"network.mean = 'grey'; must be a valid"),
+        (("network",), [1], r"network = \[1\]; must be"),
+        (("recipe", "image_size"), "32", r"recipe.image_size = '32'; must be a valid integer"),
+        (("recipe", "image_size"), 0, r"recipe.image_size = 0; must be from 1"),
+        (("recipe", "colour"), 1, r"unexpected keyword argument 'colour'"),
+        (("side",), "256", r"side = '256'; must be a valid integer"),
+        (("heads",), {"color": 3}, r"heads = \{'color': 3\}; must be a valid list"),
+        (("heads",), [["color", []]], r"heads.0.1 = \[\]; must have at least 1 item"),
+        (("heads",), [["../evil", ["a"]]], r"heads.0.0: name '../evil'; allowed"),
+    ],
+)
+def test_a_config_that_says_what_cannot_be_is_refused_though_it_is_sealed(
+    schema, tmp_path, where, value, message
+):
+    finished(tmp_path, schema)
+    config = json.loads((tmp_path / "config.json").read_text())
+    part = config
+    for key in where[:-1]:
+        part = part[key]
+    part[where[-1]] = value
+    rewritten(tmp_path, **config)
+    with pytest.raises(CheckpointError, match=message):
+        schema_of(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(schema, tmp_path):
+    finished(tmp_path, schema)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["heads.1.bias"][0] = torch.nan
+    save_file(weights, tmp_path / "model.safetensors")
+    rewritten(tmp_path)
+    with pytest.raises(CheckpointError, match=r"model.safetensors: heads.1.bias is not finite"):
+        load(tmp_path, schema)
+
+
+def test_predictions_that_are_no_numbers_stop(schema, tmp_path, monkeypatch):
+    finished(tmp_path, schema)
+    pixels = np.zeros((2, 36, 36, 3), np.uint8)
+    assert len(predict(tmp_path, pixels, np.arange(2), schema)) == 2
+    bad = {a.name: torch.full((2, len(a)), torch.inf if a.name == "color" else 0.0) for a in schema}
+    monkeypatch.setattr(heads, "outputs_of", lambda *_, **__: bad)
+    with pytest.raises(CheckpointError, match="predictions of color are not finite"):
+        predict(tmp_path, pixels, np.arange(2), schema)
 
 
 def test_an_unfinished_model_is_no_model(schema, tmp_path):

@@ -1,5 +1,6 @@
 """Both encoders and the heads: one folder does it all, in parts and over processes with one gradient."""
 
+import copy
 import json
 import math
 import shutil
@@ -81,6 +82,32 @@ def trained(tmp_path, recipe=RECIPE, **options):
 
 def views_of(pixels):
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+
+
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_frozen_text_blocks_computed_once_give_the_same_embeddings_and_gradients(tmp_path, blocks):
+    """Published weights need a network, so that a small BERT stands for one here."""
+    task, pixels = task_in(tmp_path, towers=replace(SMALL, text_blocks=blocks))
+    network, lines = task.build(RECIPE), []
+    task.prepare(RECIPE, "cpu", lines.append)
+    assert "computed once" in lines[0]
+    rows, found = np.array([3, 0, 11]), []
+    given, _ = task.inputs(rows, None)
+    for model in (network, copy.deepcopy(network)):  # the second is what averages of weights are
+        for asked in (given, {"texts": given["texts"]}):
+            model.zero_grad()
+            out = model.eval()(views_of(pixels[rows]), **asked)["text"]
+            out[:, 0].sum().backward()
+            grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+            found.append((out.detach(), grads))
+    first, grads = found[0]
+    assert any(".layer.1." in name for name in grads) == (blocks == 1)
+    assert not any(".layer.0." in name or "embeddings" in name for name in grads)
+    for out, others in found[1:]:
+        torch.testing.assert_close(out, first, atol=2e-3, rtol=0)  # states are kept in half precision
+        assert others.keys() == grads.keys()
+        for name, gradient in grads.items():
+            torch.testing.assert_close(others[name], gradient, atol=5e-3, rtol=2e-2)
 
 
 # ---- size ------------------------------------------------------------------------------------------------

@@ -59,5 +59,5 @@ def test_the_training_compiles_after_its_first_epoch_and_goes_on(schema, tmp_pat
 
 
 def test_an_unknown_setting_is_refused():
-    with pytest.raises(ValueError, match=r"recipe.compile = 'perhaps'; must be one of auto, yes, no"):
+    with pytest.raises(ValueError, match=r"compile = 'perhaps'; must be one of auto, yes, no"):
         replace(TINY, compile="perhaps")

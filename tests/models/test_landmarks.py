@@ -12,34 +12,24 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from swatchbook.data.landmarks import OCCLUDED, SLOTS, TRUNCATED, VISIBLE
 from swatchbook.models.augment import STANDARD, random_draws
 from swatchbook.models.geometry import Geometry
+from swatchbook.models.heat_maps import POINTS, WHOLE, decoded, heat_maps, map_losses
+from swatchbook.models.landmark_answers import answer, carried, prediction_table
 from swatchbook.models.landmark_design import Design
 from swatchbook.models.landmark_network import (
     ATTENTION,
     ATTRIBUTES,
     MAPS,
-    POINTS,
     SWAPPED,
-    WHOLE,
     Attention,
     LandmarkNetwork,
     build,
     count,
-    decoded,
-    heat_maps,
     localisation,
 )
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.step import Stepper
 from swatchbook.models.task import Batch
-from swatchbook.models.tasks.landmarks import (
-    LANDMARKS,
-    Landmarks,
-    answer,
-    attribute_losses,
-    carried,
-    map_losses,
-    prediction_table,
-)
+from swatchbook.models.tasks.landmarks import LANDMARKS, Landmarks, attribute_losses
 from swatchbook.models.training import train
 from swatchbook.schema import Attribute, Schema
 
@@ -151,19 +141,31 @@ def test_a_cone_and_a_bell_have_their_published_values():
 @pytest.mark.parametrize("shape", ["gaussian", "cone"])
 def test_points_between_cells_are_found_where_they_are(shape):
     points = torch.from_numpy(np.random.default_rng(0).uniform(0.15, 0.85, (200, 1, 2))).float()
-    found = decoded(heat_maps(points, torch.ones(200, 1), 24, Design(shape=shape, radius=0.08)))
+    maps = heat_maps(points, torch.ones(200, 1), 24, Design(shape=shape, radius=0.08))
+    found = decoded(maps, "regression")
     error, by_cell = ((found[name] - points).norm(dim=2).mean().item() for name in (POINTS, WHOLE))
     assert by_cell == pytest.approx(0.3826 / 24, rel=0.1)  # mean distance of a square's points to its middle
     assert error < (1e-4 if shape == "gaussian" else 0.5 * by_cell)
     assert (found[POINTS] - found[WHOLE]).abs().max() <= 0.5 / 24 + 1e-6
 
 
-def test_a_peak_on_the_rim_stays_in_the_picture():
+@pytest.mark.parametrize("fit", ["regression", "distribution"])
+def test_a_peak_on_the_rim_stays_in_the_picture(fit):
     maps = torch.zeros(1, 1, 8, 8)
     maps[0, 0, 0, 7] = 1
-    found = decoded(maps)
+    found = decoded(maps, fit)
     assert found[WHOLE].flatten().tolist() == [7.5 / 8, 0.5 / 8]
     assert ((found[POINTS] >= 0) & (found[POINTS] <= 1)).all()
+
+
+def test_a_distribution_is_decoded_by_the_mean_of_its_cube():
+    maps = torch.zeros(1, 1, 4, 4)
+    maps[0, 0, 1, 0], maps[0, 0, 1, 1] = 0.6, 0.4  # cubes: 27 to 8
+    found = decoded(maps, "distribution")
+    assert found[WHOLE].flatten().tolist() == [0.125, 0.375]
+    assert found[POINTS].flatten().tolist() == pytest.approx([0.125 + 8 / 35 / 4, 0.375])
+    # Whatever the scale: networks give 1 to the likeliest cell.
+    assert decoded(maps / 0.6, "distribution")[POINTS].equal(found[POINTS])
 
 
 # ---- losses, by hand ------------------------------------------------------------------------------------

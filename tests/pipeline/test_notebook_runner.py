@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from swatchbook.pipeline.notebook_runner import NotebookError, execute
 from swatchbook.pipeline.notebook_source import discover, parameters_of
+from swatchbook.store import Store
 
 PARAMETERS = 'PROFILE: str | None = "demo"  # which profile, as in a = b\nSEED = -1\nSIZES = [1, 2]'
 
@@ -56,13 +57,17 @@ def test_parameters_reach_the_notebook_and_it_runs_in_its_own_folder(tmp_path, c
 
 def test_the_same_run_gives_the_same_bytes_and_no_scripts(tmp_path):
     show = "from IPython.display import HTML, Javascript, display"
-    show += "\ndisplay(HTML('<p>a<SCRIPT>alert(1)</script >b</p><script src=x>'), Javascript('alert(1)'))"
+    show += "\ndisplay(HTML('<p>a<SCRIPT>alert(1)</script >b</p><script src=x>'), Javascript('alert(1)'),"
+    show += (
+        ' HTML(\'<p onclick="a()">b</p><img src=x onerror=a()><a href=" javascript:a()">c</a><b>a < b</b>\'))'
+    )
     source = write(tmp_path / "01_x.ipynb", "for k in range(3):\n    print(k, flush=True)", show)
     for name in ("a.ipynb", "b.ipynb"):
         execute(source, tmp_path / name, {"SEED": 5})
     assert (tmp_path / "a.ipynb").read_bytes() == (tmp_path / "b.ipynb").read_bytes()
     outputs = nbformat.read(tmp_path / "a.ipynb", as_version=4).cells[-1].outputs
-    assert [output.data.get("text/html") for output in outputs] == ["<p>ab</p>", None]
+    kept = ["<p>ab</p>", None, '<p>b</p><img src="x"/><a>c</a><b>a &lt; b</b>']
+    assert [output.data.get("text/html") for output in outputs] == kept
     assert not any("application/javascript" in output.data for output in outputs)
 
 
@@ -121,11 +126,14 @@ def test_a_notebook_that_stops_midway_fails_and_names_the_cell(tmp_path, body, m
 
 
 def test_exiting_in_the_last_cell_is_a_failure_too_and_success_clears_the_failed_copy(tmp_path):
-    source = write(tmp_path / "02_audit.ipynb", "raise SystemExit")
+    script = "from IPython.display import HTML, display\ndisplay(HTML('<script>a()</script>'))"
+    source = write(tmp_path / "02_audit.ipynb", script, "raise SystemExit")
     output = tmp_path / "out" / "02_audit.ipynb"
     with pytest.raises(NotebookError, match="SystemExit; a notebook ends with its last cell"):
         execute(source, output, {})
-    assert not output.exists()
+    assert not output.exists() and "script" not in json.dumps(
+        [cell.get("outputs") for cell in nbformat.read(output.with_name("02_audit.failed.ipynb"), 4).cells]
+    )
     write(source, "print('well')")
     execute(source, output, {})
     assert [p.name for p in output.parent.iterdir()] == ["02_audit.ipynb"]
@@ -251,6 +259,28 @@ def test_an_interrupted_run_leaves_no_copy_and_no_kernel(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_a_run_killed_in_the_middle_of_a_notebook_leaves_the_earlier_copy_and_goes_on(tmp_path):
+    """The cell kills the process that runs it, so that it is killed in the middle of the cell."""
+    body = "import os, signal\nSIZES and {}"
+    kill = "os.kill(os.getppid(), signal.SIGKILL)"
+    source = write(tmp_path / "x.ipynb", body.format("1"), "print('last')")
+    output = tmp_path / "out" / "x.ipynb"
+    execute(source, output, {})
+    before = output.read_bytes()
+    write(source, body.format(kill), "print('last')")
+    command = "from swatchbook.pipeline.notebook_runner import execute\n"
+    command += f"execute({str(source)!r}, {str(output)!r}, {{}})"
+    done = subprocess.run([sys.executable, "-c", command], stderr=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert output.read_bytes() == before
+    write(source, body.format("1"), "print('last')")
+    with Store(tmp_path / "out").lock():  # as the next run has it
+        assert [p.name for p in output.parent.glob("*.ipynb")] == ["x.ipynb"]
+        execute(source, output, {})
+    assert printed(output) == "last\n"
 
 
 def test_notebooks_are_found_by_their_numbers(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import field, replace
 
 import pandas as pd
@@ -145,6 +146,16 @@ def test_touching_a_file_redoes_nothing_but_one_changed_byte_is_noticed(tmp_path
     assert run(tmp_path) == ["margin"]
 
 
+def test_a_clock_that_was_set_back_or_ahead_changes_nothing(tmp_path, monkeypatch):
+    run(tmp_path)
+    for year in (0, 4_000_000_000):
+        for path in tmp_path.rglob("*"):
+            os.utime(path, (year, year))
+        assert run(tmp_path) == []
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert run(tmp_path, margin=0.05) == ["margin", "page"] and run(tmp_path, margin=0.05) == []
+
+
 def test_a_deleted_artefact_is_made_again(tmp_path):
     run(tmp_path)
     (tmp_path / "numbers.parquet").unlink()
@@ -244,6 +255,7 @@ def test_a_run_of_an_earlier_version_says_so_and_is_computed_anew(tmp_path):
     assert "was made by an earlier version: every stage is computed anew" in store.foreign_record()
     assert run(tmp_path) == ["margin", "numbers", "page", "sum"]
     for damaged in (
+        "[" * 100_000,
         '{"format": 2, "stages": {"sum": {"reads": 5}}}',
         "[1]",
         '{"format": 2, "stages": 7}',
@@ -251,3 +263,13 @@ def test_a_run_of_an_earlier_version_says_so_and_is_computed_anew(tmp_path):
     ):
         store.path("stages.json").write_text(damaged)
         assert store.records() == {} and "cannot be read" in store.foreign_record()
+
+
+def test_a_record_that_read_what_no_stage_makes_is_no_record(tmp_path):
+    run(tmp_path)
+    store = Store(tmp_path)
+    record = store.records()["sum"]
+    store.record("sum", {**record, "reads": {"../elsewhere.csv": "1"}})
+    study = toy(tmp_path)
+    assert study.why_stale(STAGES[1]) == "no stage makes '../elsewhere.csv', which it read"
+    assert run(tmp_path) == ["sum"]

@@ -17,8 +17,10 @@ from swatchbook.labeller.silver import abstention_table, coverage_table
 from swatchbook.models.recipe import Recipe
 from swatchbook.report import figures_labels, figures_training
 from swatchbook.report.display import number
+from swatchbook.report.figure import draw, empty_figure
 from swatchbook.report.recipes import OTHERS, recipe_table
 from swatchbook.schema import Schema
+from swatchbook.store import Store
 from tests.conftest import ROOT
 from tests.report.drawings import HOSTILE, check_words, drawn, files_of, made_up_schema, marks_on, texts_on
 
@@ -319,3 +321,13 @@ def test_the_recipe_says_whose_each_value_is_as_its_source_does():
     assert table.loc["head_lr"].tolist() == ["0.0001", "0.0001", "published", False]
     assert table.loc["dropout", ["here", "paper", "changed"]].tolist() == ["0.3", "0", True]
     assert table["changed"].sum() == 2
+
+
+def test_the_table_behind_a_figure_runs_no_formula_and_is_read_back_as_it_was(tmp_path, schema):
+    named = pd.DataFrame({"class": ["=1+1", "a\n@x", "＝2"], "value": [0.5, -0.25, np.nan]})
+    for suffix, write in draw(lambda *_: empty_figure("title", "reason", named), named, schema):
+        write(tmp_path / f"figure{suffix}")
+    text = (tmp_path / "figure.csv").read_text(encoding="utf-8")
+    assert text == "class,value\n'=1+1,0.5\n\"a\n'@x\",-0.25\n'＝2,\n"
+    back = Store(tmp_path).read_table("figure.csv")
+    pd.testing.assert_frame_equal(back, named)

@@ -65,7 +65,31 @@ def test_a_config_cannot_be_changed_in_place():
         ("published", {"seed": -1}, "setting seed = -1; must be greater than or equal to 0"),
         ("published", {"power_sizes": 100}, "setting evaluation.power_sizes = 100; must be a valid tuple"),
         ("published", {"power_sizes": "5"}, "must be greater than or equal to 20"),
-        ("demo", {"warmup_epochs": 30}, "setting training: "),
+        ("demo", {"warmup_epochs": 30}, "setting training.warmup_epochs = 30.0; must be below the epochs"),
+        (
+            "demo",
+            {"training.epochs": "2", "warmup_epochs": "2"},
+            "setting training.warmup_epochs = 2.0; must be",
+        ),
+        ("demo", {"image_size": 10**9}, "setting training.image_size = 1000000000; must be from 1 to 4,096"),
+        ("demo", {"hidden": str(10**12)}, "setting training.hidden = (1000000000000,); must be widths of"),
+        ("demo", {"model": "../../evil"}, "setting model: name '../../evil'; allowed: up to 64 letters"),
+        ("demo", {"baseline": "a/b"}, "setting baseline: name 'a/b'; allowed: "),
+        ("demo", {"model": ""}, "setting model: name ''; allowed: "),
+        (
+            "demo",
+            {"duplicates": "perhaps"},
+            "setting duplicates = 'perhaps'; must be 'refuse', 'drop' or 'keep'",
+        ),
+        ("demo", {"seed": "1_000"}, "setting seed = '1_000'; must be written in the digits 0 to 9"),
+        (
+            "demo",
+            {"bootstrap": "１００"},
+            "setting evaluation.bootstrap = '１００'; must be written in the digits",
+        ),
+        ("demo", {"level": "٠.٥"}, "setting evaluation.level = '٠.٥'; must be written in the digits 0 to 9"),
+        ("demo", {"power_sizes": "20,4_0"}, "setting evaluation.power_sizes = '20,4_0'; must be written in"),
+        ("demo", {"seed": "12345678901234567890123"}, "must be less than 4294967296"),
         ("published", {"profile": "x"}, "setting 'profile' is unknown"),
     ],
 )
@@ -78,6 +102,17 @@ def test_a_wrong_setting_is_refused_naming_what_is_allowed(profile, overrides, m
 def test_settings_that_bound_each_other_change_together():
     config = configure("demo", {"warmup_epochs": "1", "training.epochs": "2"})
     assert (config.training.warmup_epochs, config.training.epochs) == (1, 2)
+
+
+def test_fewer_epochs_bring_down_a_warm_up_that_nobody_asked_for_and_say_so(capsys):
+    training = configure("paper", {"training.epochs": "2"}).training
+    assert (training.epochs, training.warmup_epochs) == (2, 1)
+    line = "training.epochs = 2, so training.warmup_epochs is brought down from 2 to 1\n"
+    assert capsys.readouterr().err == line
+    assert configure("paper", {"training.epochs": 1}).training.warmup_epochs == 0
+    capsys.readouterr()
+    assert configure("paper", {"training.epochs": 3}).training.warmup_epochs == 2
+    assert capsys.readouterr().err == ""
 
 
 def test_one_seed_moves_the_training_too_unless_it_has_its_own():

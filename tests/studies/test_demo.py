@@ -403,7 +403,7 @@ def test_more_than_one_percent_broken_stops_the_run_and_says_which_and_why(copy,
         rerun(copy, labeller)
 
 
-def test_a_photograph_in_train_and_test_is_listed(copy, labeller):
+def test_a_photograph_in_train_and_test_is_listed_and_left_out(copy, labeller):
     fabric = copy / "images" / "fabric"
     manifest = pd.read_parquet(copy / "manifest.parquet")
     learnt, tested = (manifest.loc[manifest["split"] == s, "image_id"].iloc[0] for s in ("train", "test"))
@@ -413,6 +413,7 @@ def test_a_photograph_in_train_and_test_is_listed(copy, labeller):
     printed = pd.read_csv(copy / "tables" / "duplicates.csv").iloc[0]
     assert {printed["image_id"], printed["other"]} == {learnt, tested}
     assert (printed["kind"], {printed["split"], printed["other_split"]}) == ("exact", {"train", "test"})
+    assert pd.read_csv(copy / "tables" / "copies_left_out.csv")["image_id"].tolist() == [learnt]
 
 
 def test_a_head_without_any_label_costs_nothing_and_breaks_no_table(copy, labeller, change):

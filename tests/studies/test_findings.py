@@ -1,6 +1,7 @@
 """What a report says first: sentences whose numbers are those of the tables, and none where there is no estimate."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -147,3 +148,19 @@ def test_each_notebook_has_the_sentence_that_stands_beside_its_fold(path):
     needs_of(path)
     summary = json.loads(path.read_text(encoding="utf-8"))["metadata"]["swatchbook"]["summary"]
     assert summary.endswith(".") and 5 < len(summary.split()) < 25
+
+
+def test_copies_in_two_splits_and_broken_files_are_told_first():
+    tables = {
+        "tables/duplicates.csv": pd.DataFrame({"image_id": ["a", "b"]}),
+        "tables/copies_left_out.csv": pd.DataFrame({"image_id": ["a"], "split": ["train"]}),
+        "tables/quarantine.csv": pd.DataFrame({"image_id": ["c"], "reason": ["empty: 0 bytes"]}),
+    }
+    trace = SimpleNamespace(table=tables.get, setting=lambda _: "drop")
+    copies, broken = map(plain, attributes.facts_of_images(trace))
+    assert (
+        copies.startswith("2 pairs of copies lie in two splits")
+        and "1 images were left out of train" in copies
+    )
+    assert broken.startswith("1 of the files could not be read and are left out, such as c (empty: 0 bytes)")
+    assert attributes.facts_of_images(SimpleNamespace(table=lambda n: tables[n][:0], setting=str)) == []

@@ -17,7 +17,12 @@ from swatchbook.data.strict_csv import DataError
 from swatchbook.drawn import write_dataset
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.page import write_page
-from swatchbook.studies.attributes.folder import SHARES, _notes_of_labels, split_with_audit
+from swatchbook.studies.attributes.folder import (
+    SHARES,
+    _notes_of_labels,
+    _notes_of_quarantine,
+    split_with_audit,
+)
 from swatchbook.studies.attributes.report import content
 from swatchbook.studies.study import Study
 from tests.bulk.test_label_command import small_labeller
@@ -314,6 +319,25 @@ def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run
         write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **printed)
         assert words in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert set(printed["headline"]["against"]) == {"silver labels"} and len(printed["headline"]) >= 16
+
+
+@pytest.mark.parametrize("below", [".", "run", "deep/er/run"])
+def test_a_run_folder_among_the_photographs_is_refused_naming_both(photographs, opened, below):
+    images = photographs[0] / "images"
+    with pytest.raises(ValueError, match=r"run folder .* lies in .* allowed: a place outside it") as refused:
+        opened(images / below)
+    assert str((images / below).resolve()) in str(refused.value) and f"lies in {str(images)!r}" in str(
+        refused.value
+    )
+    assert not (images / "run").exists() and not (images / "deep").exists()
+
+
+def test_photographs_that_cannot_be_read_are_told_on_the_first_screen():
+    quarantine = pd.DataFrame({"image_id": ["x.jpg"], "reason": ["empty: 0 bytes"]})
+    said = "1 of the files could not be read and are left out, such as x.jpg (empty: 0 bytes); "
+    said += "tables/quarantine.csv lists them."
+    assert _notes_of_quarantine(quarantine) == [("broken files", said)]
+    assert _notes_of_quarantine(quarantine[:0]) == []
 
 
 def test_an_attribute_that_got_one_label_only_is_told(schema):

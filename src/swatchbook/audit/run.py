@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from swatchbook.audit.answers import read_judgements
 from swatchbook.audit.sample import SAMPLE
 from swatchbook.data.strict_csv import DataError
 from swatchbook.schema import Schema
-from swatchbook.store import Store
+from swatchbook.store import Store, StoreError
 
 JUDGEMENTS = "audit/judgements.csv"
 ANSWERS = "audit/answers.csv"
@@ -97,9 +96,9 @@ def open_run(run_dir: str | Path) -> Run:
     store, silver = Store(run_dir), None
     try:
         manifest = store.read_table("manifest.parquet")
-        settings = json.loads(store.path("config.json").read_text(encoding="utf-8"))["settings"]
+        settings = dict(store.read_json("config.json")["settings"])
         schema = Schema.load(settings["schema"], settings["material_map"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, StoreError) as error:
         raise DataError(
             f"{str(store.root)!r} holds no run with photographs ({error}); allowed: --run-dir DIR of a run, "
             "such as swatchbook run --profile folder --images DIR makes"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from swatchbook.atomic import PAGES, output_file
 from swatchbook.audit.annotators import with_consensus
 from swatchbook.audit.answers import as_sheet, read_judgements
 from swatchbook.audit.designs import draw_audit
@@ -17,6 +18,7 @@ from swatchbook.audit.page import write_audit_page
 from swatchbook.audit.planner import next_strata, plan_table, progress_table
 from swatchbook.audit.run import JUDGEMENTS, Run
 from swatchbook.audit.sample import SAMPLE, read_sample, sample_id, write_sample
+from swatchbook.data.images import refuse_inside
 from swatchbook.data.strict_csv import DataError
 
 SHOWN = (100, 200, 300, 500, 1000, 2000)
@@ -134,6 +136,7 @@ def _number(row: tuple) -> str:
 
 def write_page(run: Run, out: str | Path, title: str = "Audit") -> list[str]:
     """Write the page on which a person judges the drawn sample; see `audit.page`."""
+    output_file(out, PAGES)
     sample = read_sample(run.folder)
     made = write_audit_page(sample, run.paths, run.schema, out, title=title)
     return [
@@ -154,7 +157,9 @@ def export(run: Run, tool: str, out: str | Path, answers: bool = False) -> list[
 
     Raises:
         DataError: If nothing was drawn, there are no answers to write, or as `audit.exchange`.
+        ValueError: If `out` lies among the run's photographs.
     """
+    refuse_inside(out, run.root, "out")
     sample, judgements, out = read_sample(run.folder), None, Path(out)
     if answers:
         judgements = run.judgements(sample_id(sample))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from pydantic import BaseModel, Field, ValidationError
 
 from swatchbook.data.pixels import SIZE, square
 from swatchbook.models import checkpoint
@@ -18,6 +19,13 @@ from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.tasks import heads
 from swatchbook.schema import Attribute, Schema
 from swatchbook.store import sha256
+from swatchbook.validation import Label, Name, in_words
+
+
+class _Answers(BaseModel):
+    """What a config says that its model answers."""
+
+    heads: list[tuple[Name, Annotated[list[Label], Field(min_length=1)]]]
 
 
 class Classifier:
@@ -51,7 +59,7 @@ class Classifier:
         self.threads = self.recipe.threads
         self.network = placed(network, self.hardware.device)
         self.device, self.precision = self.hardware.device, self.hardware.precision
-        # The config names the weights' SHA-256, which loading has compared.
+        # The config holds a SHA-256 over itself and the weights, which loading has compared.
         self.identity = {"model": sha256(folder / checkpoint.CONFIG)}
         self.columns = [f"{a.name}:{label}" for a in self.schema for label in a.classes]
 
@@ -84,15 +92,13 @@ def schema_of(model_dir: Path) -> Schema:
     Raises:
         CheckpointError: If the folder holds no finished model.
     """
+    config = checkpoint.read_config(model_dir, heads.Heads.name)
     try:
-        config = json.loads((model_dir / checkpoint.CONFIG).read_text(encoding="utf-8"))
-        asked = tuple(
-            Attribute(name, {label: label for label in classes}, ("{}",), "zero_shot", 0.0, "none")
-            for name, classes in config["heads"]
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise checkpoint.CheckpointError(
-            f"{model_dir}: no finished model ({checkpoint.CONFIG} gives {error!r}); allowed: a folder that "
-            "training has finished, such as runs/demo/models/resnet"
-        ) from None
-    return Schema("model", asked)
+        heads_of = _Answers.model_validate({"heads": config.get("heads")}).heads
+    except ValidationError as error:
+        raise checkpoint.CheckpointError(f"{model_dir / checkpoint.CONFIG}: {in_words(error)}") from None
+    asked = (
+        Attribute(name, {label: label for label in classes}, ("{}",), "zero_shot", 0.0, "none")
+        for name, classes in heads_of
+    )
+    return Schema("model", tuple(asked))

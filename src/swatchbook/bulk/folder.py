@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from swatchbook.atomic import PAGES, TABLES, output_file
 from swatchbook.bulk.classifier import Classifier, most_probable, schema_of
 from swatchbook.bulk.ray_cluster import Machines, encode_on_cluster
-from swatchbook.bulk.table import PAGES, Encoded, Job, answer_folder, checked
+from swatchbook.bulk.table import Encoded, Job, answer_folder
 from swatchbook.labeller.cosines import CosineEncoder
 from swatchbook.labeller.shards import encode_in_shards
-from swatchbook.labeller.silver import silver_table
+from swatchbook.labeller.silver import checked_scale, silver_table
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.models.hardware import fixed_threads
 from swatchbook.schema import Schema
@@ -80,7 +81,7 @@ def label_folder(
             or a worker fails; the shards that are done are kept.
     """
     job = Labelling(schema, found_from_anywhere(labeller), logit_scale, abstain)
-    html = None if html is None else checked(html, PAGES, "html")
+    html = None if html is None else output_file(html, PAGES, "html")
     facts = {"labeller": labeller, "schema": schema.name}
     return answered(job, folder, out, machines, None, log, html=html, facts=facts)
 
@@ -138,7 +139,7 @@ def answered(
         log: Called with a line about the model.
         **more: Further arguments of `table.answer_folder`.
     """
-    out, folder = checked(out), Path(folder)
+    out, folder = output_file(out, TABLES), Path(folder)
 
     def here(paths: list[str], shards: Path) -> Iterator[Encoded]:
         encoder = job.encoder(device, log)
@@ -167,10 +168,7 @@ class Labelling:
     abstain: bool
 
     def __post_init__(self) -> None:
-        if not self.logit_scale > 0 or not np.isfinite(self.logit_scale):
-            raise ValueError(
-                f"logit_scale (--temperature) must be a number above 0; received {self.logit_scale}"
-            )
+        checked_scale(self.logit_scale)
 
     def encoder(self, device: str | None, log: Callable[[str], object]) -> CosineEncoder:
         """The model, with the classes' prompts embedded."""

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from swatchbook.atomic import TABLES, output_file
 from swatchbook.bulk.folder import Labelling, answered, found_from_anywhere, short_side_for
 from swatchbook.bulk.ray_cluster import Machines
-from swatchbook.bulk.table import Extra, checked
+from swatchbook.bulk.table import Extra
 from swatchbook.bulk.vectors import EMBEDDING, Graphs, about, field_of, packed
 from swatchbook.labeller.cosines import CosineEncoder
 from swatchbook.labeller.zero_shot import Labeller
@@ -105,7 +106,7 @@ def index_folder(
     Raises:
         ValueError, LabellerError, StoreError, ClusterError: As `label_folder`.
     """
-    out = checked(out, (".parquet",))
+    out = output_file(out, TABLES[:1])
     job = Indexing(schema, found_from_anywhere(labeller), 100.0, True)
     encoder = job.encoder("cpu", lambda _: None)
     record = {

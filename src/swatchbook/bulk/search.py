@@ -18,10 +18,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from swatchbook.atomic import write_file
+from swatchbook.atomic import PAGES, output_file, write_file
 from swatchbook.bulk.folder import found_from_anywhere, short_side_for
 from swatchbook.bulk.index import facts_of
-from swatchbook.bulk.table import PAGES, checked
 from swatchbook.bulk.vectors import IndexFileError, VectorTable
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes
 from swatchbook.labeller.silver import silver_table
@@ -323,7 +322,7 @@ def search_folder(
         LabellerError: If the model cannot be loaded.
         StoreError: If the sheet cannot be written.
     """
-    html = None if html is None else checked(html, PAGES, "html")
+    html = None if html is None else output_file(html, PAGES, "html")
     search = index if isinstance(index, Search) else Search(index, labeller=labeller, log=log)
     if folder is not None:
         search.folder = Path(folder).absolute()

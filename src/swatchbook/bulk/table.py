@@ -25,8 +25,6 @@ from swatchbook.labeller.shards import Encoder
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 
-SUFFIXES = (".parquet", ".csv")
-PAGES = (".html", ".htm")
 _SHOWN = 3
 
 #: Values of some photographs, indexed by their place in the listing, and those of them that are broken
@@ -65,21 +63,6 @@ class Extra:
     about: Callable[[], Mapping[str, str]]
 
 
-def checked(out: str | Path, suffixes: Sequence[str] = SUFFIXES, what: str = "out") -> Path:
-    """Where a file goes, if one can go there.
-
-    Raises:
-        ValueError: If it ends otherwise, is a folder or lies in none.
-    """
-    out = Path(out)
-    if out.suffix not in suffixes:
-        raise ValueError(f"{what} {str(out)!r} ends in {out.suffix!r}; allowed: {' or '.join(suffixes)}")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        reason = "is a folder" if out.is_dir() else "lies in a folder that does not exist"
-        raise ValueError(f"{what} {str(out)!r} {reason}; allowed: a file in a folder that exists")
-    return out
-
-
 def answer_folder(
     folder: Path,
     out: Path,
@@ -94,7 +77,7 @@ def answer_folder(
 
     Args:
         folder: The photographs, nested or flat.
-        out: As ``checked`` gives it.
+        out: As `atomic.output_file` gives it.
         job: What is asked.
         encode: Files and the folder of shards → their values, in the order of the files.
         html: Where a contact sheet goes, if one is wanted.

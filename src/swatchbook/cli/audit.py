@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swatchbook.cli import number, whole
+
 if TYPE_CHECKING:  # pandas takes a while to import, and --help needs none of it
     from swatchbook.audit.run import Run
 
@@ -76,17 +78,17 @@ def _draw_parser(steps: argparse._SubParsersAction) -> None:
         help="fabric: the same number from each folder; neyman: more where the labeller is less sure, which "
         "needs fewer photographs for the same interval (default: fabric)",
     )
-    parser.add_argument("--n", type=int, default=210, metavar="N", help="photographs (default: 210)")
+    parser.add_argument("--n", type=whole, default=210, metavar="N", help="photographs (default: 210)")
     parser.add_argument(
         "--repeats",
-        type=int,
+        type=whole,
         default=20,
         metavar="R",
         help="how many of them come a second time, unannounced, to see how far a person agrees with "
         "themselves (default: 20)",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="same seed, same sample (default: 0)"
+        "--seed", type=whole, default=0, metavar="S", help="same seed, same sample (default: 0)"
     )
     parser.add_argument("--replace", action="store_true", help="give up a sample that was drawn before")
     parser.set_defaults(run=_draw)
@@ -157,11 +159,7 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
 
 def _inside(text: str) -> float:
     """A number between 0 and 1, or the command line is wrong."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
+    if not 0 < (value := number(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; a number between 0 and 1 is needed")
     return value
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swatchbook.atomic import PAGES, TABLES, output_file
+from swatchbook.cli import number, whole
 from swatchbook.pipeline import ConfigError
 
 if TYPE_CHECKING:  # torch takes a while to import, and --help needs none of it
     from swatchbook.bulk.ray_cluster import Machines
+    from swatchbook.schema import Schema
 
 
 def label_parser(commands: argparse._SubParsersAction) -> None:
@@ -45,7 +49,7 @@ def label_parser(commands: argparse._SubParsersAction) -> None:
     label.add_argument("--no-abstain", action="store_true", help="label every photograph, sure or not")
     label.add_argument(
         "--temperature",
-        type=float,
+        type=number,
         default=100.0,
         metavar="T",
         help="factor on the cosines before the softmax; higher is surer (default: 100)",
@@ -85,10 +89,10 @@ def table_options(
         action="store_true",
         help="work by the machines of a Ray cluster, to the same table; all see DIR and FILE on one disk",
     )
-    many.add_argument("--workers", type=int, metavar="N", help="models at work at a time (default: 1)")
+    many.add_argument("--workers", type=whole, metavar="N", help="models at work at a time (default: 1)")
     many.add_argument(
         "--cpus",
-        type=int,
+        type=whole,
         metavar="N",
         help="CPU cores of each worker (default: as many as torch uses here, or as the model's recipe says)",
     )
@@ -109,10 +113,34 @@ def machines_of(arguments: argparse.Namespace) -> Machines | None:
     return Machines(**given)
 
 
+def schema_asked(arguments: argparse.Namespace, suffixes: Sequence[str] = TABLES) -> Schema | None:
+    """The schema that is asked for, and all else checked that needs no model: to import torch takes long.
+
+    Args:
+        arguments: Of a command over a folder.
+        suffixes: What the name of its table may end in.
+    """
+    from swatchbook.data.images import folder_of_images
+    from swatchbook.labeller import kind_and_place
+    from swatchbook.labeller.silver import checked_scale
+    from swatchbook.schema import Schema
+
+    given = vars(arguments)
+    output_file(arguments.out, suffixes)
+    folder_of_images(arguments.folder)
+    if given.get("html") is not None:
+        output_file(arguments.html, PAGES, "html")
+    if "labeller" not in given:
+        return None
+    kind_and_place(arguments.labeller)
+    checked_scale(given.get("temperature", 1.0))
+    return Schema.load(arguments.schema)
+
+
 def _label(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
+    schema = schema_asked(arguments)
     from swatchbook.bulk.folder import label_folder
-    from swatchbook.schema import Schema
 
     given = {
         "labeller": arguments.labeller,
@@ -121,7 +149,6 @@ def _label(arguments: argparse.Namespace) -> int:
         "html": None if arguments.html is None else Path(arguments.html),
         "log": to_stderr,
     }
-    schema = Schema.load(arguments.schema)
     written, broken = label_folder(arguments.folder, arguments.out, schema, machines=machines, **given)
     tell(written, len(broken), arguments.out)
     if arguments.html is not None:
@@ -131,6 +158,7 @@ def _label(arguments: argparse.Namespace) -> int:
 
 def _predict(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
+    schema_asked(arguments)
     from swatchbook.bulk.folder import predict_folder
 
     asked = (arguments.folder, arguments.out, arguments.model)

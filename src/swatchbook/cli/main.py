@@ -43,9 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"swatchbook: {error}", file=sys.stderr)
         return 2
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"swatchbook: {error}", file=sys.stderr)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        print(f"swatchbook: {_said(error)}", file=sys.stderr)
         return 1
+
+
+def _said(error: Exception) -> str:
+    """An error in words: of some, the text alone would be a path or a key."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) if " " in str(error).strip() else f"{type(error).__name__} {error}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from swatchbook.cli.label import machines_of, table_options, tell, to_stderr
+from swatchbook.atomic import PAGES, TABLES, output_file
+from swatchbook.cli import whole
+from swatchbook.cli.label import machines_of, schema_asked, table_options, tell, to_stderr
 from swatchbook.pipeline import ConfigError
 
 
@@ -62,7 +64,7 @@ def search_parser(commands: argparse._SubParsersAction) -> None:
         help="what goes with --like: photographs of another KIND (an attribute, or `folder`) that agree "
         "otherwise",
     )
-    search.add_argument("--top", type=int, default=20, metavar="K", help="how many (default: 20)")
+    search.add_argument("--top", type=whole, default=20, metavar="K", help="how many (default: 20)")
     search.add_argument("--html", metavar="FILE", help="also write a page of the photographs")
     search.add_argument("--folder", metavar="DIR", help="where the photographs lie now, if they were moved")
     search.add_argument("--labeller", metavar="NAME", help="the model that made the index, if it was moved")
@@ -74,11 +76,10 @@ def search_parser(commands: argparse._SubParsersAction) -> None:
 
 def _index(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
+    schema = schema_asked(arguments, TABLES[:1])
     from swatchbook.bulk.index import index_folder
-    from swatchbook.schema import Schema
 
     given = {"labeller": arguments.labeller, "machines": machines, "log": to_stderr}
-    schema = Schema.load(arguments.schema)
     written, broken = index_folder(arguments.folder, arguments.out, schema, **given)
     tell(written, len(broken), arguments.out)
     return 0
@@ -91,6 +92,8 @@ def _search(arguments: argparse.Namespace) -> int:
         if not equals or not name or not classes:
             raise ConfigError(f"--where {pair!r}; must be ATTRIBUTE=CLASS, such as pattern=striped")
         where.setdefault(name, []).extend(classes.split(","))
+    if arguments.html is not None:
+        output_file(arguments.html, PAGES, "html")
     from swatchbook.bulk.search import Search, search_folder
     from swatchbook.report.contact_sheet import labels_in_words, plain
 

@@ -9,6 +9,7 @@ into ``etc/x``.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -34,6 +35,8 @@ MAX_RATIO = 20  # photographs are compressed already; a text may shrink to a hun
 _ANY_RATIO = 100_000_000  # bytes that may come of any archive, however small
 _CHUNK = 2**20
 _OPENERS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
+# What a disk says of a member's name that it cannot hold: to unpack again would not help.
+_NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.EILSEQ)
 # bz2 says it by an OSError without a number, zipfile by NotImplementedError if it meets nonsense.
 _DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, NotImplementedError)
 
@@ -170,7 +173,7 @@ def _unpack_or_clear(archive: Path, folder: Path, limit: int, max_files: int) ->
     try:
         _unpack_all(archive, folder, limit, max_files)
     except (*_DAMAGED, DataError, OSError) as error:
-        if getattr(error, "errno", None) is not None:
+        if getattr(error, "errno", None) not in (None, *_NAMES):
             raise
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, DataError):

@@ -103,22 +103,35 @@ def decode(data: bytes, short_side: int | None = None) -> Image.Image:
     return _reasoned(decoded, data)
 
 
-def measure(data: bytes) -> tuple[int, int]:
-    """Width and height in pixels of what ``decode`` would give, which it is sure to give.
+def measure(data: bytes) -> tuple[int, int, tuple[str, ...]]:
+    """Width and height in pixels of what ``decode`` is sure to give, and what it converts.
+
+    Returns:
+        Width, height, and in words each of the conversions above by which something is lost or moved.
 
     Raises:
         UnreadableError: As ``decode``.
     """
 
-    def measured() -> tuple[int, int]:
+    def measured() -> tuple[int, int, tuple[str, ...]]:
         image = _opened(data)
+        deep = any(";16" in str(tile[3]) for tile in image.tile)  # known only until the pixels are loaded
         full = image.size if image.format == "JPEG" else None
         if full:
             image.draft(None, (1, 1))  # changes the size but still meets all bytes
         _loaded(image)
         width, height = full or image.size
         _rgb(image)
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        turned = _orientation(image)
+        found = {
+            "16 bits a sample": deep,
+            "CMYK": image.mode == "CMYK",
+            "transparent": image.has_transparency_data,
+            "turned by EXIF": turned != 1,
+            "several frames or pages": _animated(image),
+        }
+        converted = tuple(name for name, holds in found.items() if holds)
+        return (height, width, converted) if turned >= 5 else (width, height, converted)
 
     return _reasoned(measured, data)
 
@@ -166,6 +179,14 @@ def _opened(data: bytes) -> Image.Image:
             f"too long and thin: {image.width:,} × {image.height:,} pixels; at most 1 to {MAX_ASPECT}"
         )
     return image
+
+
+def _animated(image: Image.Image) -> bool:
+    """Whether there are several frames or pages; a damaged later one is one too."""
+    try:
+        return getattr(image, "is_animated", False)
+    except Exception:
+        return True
 
 
 def _loaded(image: Image.Image) -> Image.Image:

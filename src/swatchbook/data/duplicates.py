@@ -198,6 +198,21 @@ def leave_out_copies(manifest: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFra
     return manifest[(rank == rank.groupby(group).transform("min")).to_numpy()].reset_index(drop=True)
 
 
+def said(found: int, lost: pd.DataFrame, decision: str) -> str:
+    """A sentence on copies in two splits.
+
+    Args:
+        found: How many pairs.
+        lost: The images that are left out, with ``split``.
+        decision: ``drop``, if images were left out for it, or ``keep``.
+    """
+    pairs = f"{found:,} pairs of copies lie in two splits (tables/duplicates.csv)"
+    if decision == "drop":
+        counts = {split: int((lost["split"] == split).sum()) for split in ("train", "val")}
+        return f"{pairs}: {counts['train']:,} images were left out of train and {counts['val']:,} out of val."
+    return f"{pairs} and stayed there: scores on test are too high by as much as was learnt by heart."
+
+
 def groups(manifest: pd.DataFrame, copies: pd.DataFrame) -> np.ndarray:
     """Number the groups of images that are linked by pairs; an image without a copy is a group.
 

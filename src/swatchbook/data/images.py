@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -58,9 +60,7 @@ def find(root: Path) -> pd.DataFrame:
     Raises:
         DataError: If the root is no folder, a folder cannot be read, or there is no image.
     """
-    root = Path(root).absolute()
-    if not root.is_dir():
-        raise DataError(f"root {str(root)!r} is not a folder; allowed: a folder of images")
+    root = folder_of_images(root)
     listed = []
     for below in _files(root):
         parts = below.split("/")
@@ -70,6 +70,37 @@ def find(root: Path) -> pd.DataFrame:
         raise DataError(f"root {str(root)!r} holds no image; allowed: files in {', '.join(SUFFIXES)}")
     rows = [tuple(part and _utf8(part) for part in row) for row in sorted(listed)]
     return pd.DataFrame(rows, columns=["image_id", "path", "folder", "split"])
+
+
+def folder_of_images(root: str | Path) -> Path:
+    """A folder's absolute path.
+
+    Raises:
+        DataError: If it is no folder.
+    """
+    root = Path(root).absolute()
+    if not root.is_dir():
+        raise DataError(f"root {str(root)!r} is not a folder; allowed: a folder of images")
+    return root
+
+
+def refuse_inside(place: str | Path, root: str | Path, what: str) -> None:
+    """Refuse to write pictures where a later listing of images would find them.
+
+    Args:
+        place: A folder that is to be written.
+        root: A folder of images.
+        what: What the place is, for the message.
+
+    Raises:
+        ValueError: If the place is that folder or lies in it.
+    """
+    inside, outside = Path(place).resolve(), Path(root).resolve()
+    if outside.is_dir() and inside.is_relative_to(outside):
+        raise ValueError(
+            f"{what} {str(inside)!r} lies in {str(outside)!r}, so that its pictures would be taken for "
+            "photographs of that folder; allowed: a place outside it"
+        )
 
 
 def _files(root: Path) -> Iterator[str]:
@@ -127,15 +158,24 @@ def examine(
     Raises:
         BrokenImagesError: If more than ``limit`` are broken; holds the quarantine.
         ValueError: If a column is missing or an image occurs twice.
+
+    What is left out, and how many are converted in which way (see `decoding`), is said in a line each on
+    standard error.
     """
     require(listing, ("image_id", "path", "folder", "split"))
     examined = in_parallel(_examined, listing["path"].tolist(), workers, "reading images")
-    seen = pd.DataFrame(examined, columns=["sha256", "width", "height", "reason"], index=listing.index)
+    columns = ["sha256", "width", "height", "conversions", "reason"]
+    seen = pd.DataFrame(examined, columns=columns, index=listing.index)
     broken = seen["reason"].notna()
     quarantine = listing[["image_id", "path", "folder", "split"]].assign(reason=seen["reason"])[broken]
     quarantine = quarantine.reset_index(drop=True)
     if len(quarantine) > limit * len(listing):
         raise BrokenImagesError(_too_many(quarantine, len(listing), limit), quarantine)
+    counts = Counter(name for names in seen.loc[~broken, "conversions"] for name in names)
+    converted = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
+    for line in (left_out(quarantine), f"converted: {converted}" if converted else ""):
+        if line:
+            print(f"  {line}", file=sys.stderr, flush=True)
     sound = seen.loc[~broken, ["sha256", "width", "height"]].astype({"width": "int64", "height": "int64"})
     return listing[~broken].join(sound).reset_index(drop=True), quarantine
 
@@ -156,17 +196,28 @@ def _too_many(quarantine: pd.DataFrame, images: int, limit: float) -> str:
     first = [f"{row.image_id!r} ({row.reason})" for row in quarantine.head(_TOLD).itertuples()]
     more = f" and {len(quarantine) - _TOLD:,} more" if len(quarantine) > _TOLD else ""
     return (
-        f"{len(quarantine):,} of {images:,} images are broken, and at most {limit:.2g} of them may be: "
-        f"{'; '.join(first)}{more}. Mend or remove them, or fetch the data again"
+        f"{len(quarantine):,} of {images:,} images are broken, and at most {100 * limit:.3g} % of them may "
+        f"be: {'; '.join(first)}{more}. Mend or remove them, or fetch the data again"
     )
 
 
-def _examined(path: str) -> tuple[str | None, int | None, int | None, str | None]:
+def left_out(quarantine: pd.DataFrame) -> str:
+    """A sentence on the files that could not be read; empty where there are none."""
+    if quarantine.empty:
+        return ""
+    first = quarantine.iloc[0]
+    return (
+        f"{len(quarantine):,} of the files could not be read and are left out, such as {first['image_id']} "
+        f"({first['reason']}); tables/quarantine.csv lists them."
+    )
+
+
+def _examined(path: str) -> tuple[str | None, int | None, int | None, tuple[str, ...], str | None]:
     try:
         data = read_bytes(path)
         return hashlib.sha256(data).hexdigest(), *measure(data), None
     except UnreadableError as error:
-        return None, None, None, str(error)
+        return None, None, None, (), str(error)
 
 
 def require(table: pd.DataFrame, columns: Sequence[str]) -> None:

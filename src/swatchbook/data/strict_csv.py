@@ -58,6 +58,19 @@ def read_csv(path: Path, columns: tuple[str, ...], *, mark: bool = False) -> pd.
     return pd.DataFrame(rows, columns=header, index=lines)
 
 
+def utf8_text(data: bytes, name: str) -> str:
+    """The content of a text file.
+
+    Raises:
+        DataError: If it is not UTF-8; names the file and the line.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{name}, line {line} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+
+
 def refuse(wrong: pd.Series, name: str, column: pd.Series, allowed: str) -> None:
     """Raise for the first line where ``wrong`` holds, saying what was received and what is allowed.
 
@@ -88,6 +101,8 @@ def refuse_different(received: pd.Series, expected: pd.Series, name: str, reason
 
 
 def _text(path: Path, columns: tuple[str, ...], mark: bool) -> str:
+    if not path.is_file():  # a pipe would block
+        raise DataError(f"{str(path)!r} is no file; allowed: a CSV file")
     data = path.read_bytes()
     data = data.removeprefix(BYTE_ORDER_MARKS[0]) if mark else data
     if data.startswith(BYTE_ORDER_MARKS):
@@ -95,11 +110,7 @@ def _text(path: Path, columns: tuple[str, ...], mark: bool) -> str:
             f"{path.name} starts with a byte-order mark, which would become part of its first column's name; "
             'save it as plain UTF-8 (in a spreadsheet "CSV", not "CSV UTF-8" or "Unicode text")'
         )
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path.name}, line {line} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+    text = utf8_text(data, path.name)
     if not text.strip():
         raise DataError(f"{path.name} is empty; allowed: a header with {', '.join(columns)}, and rows")
     if not text.endswith(("\n", "\r")):

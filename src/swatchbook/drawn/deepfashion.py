@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from swatchbook.atomic import new_folder
+from swatchbook.csv_io import write_csv
 from swatchbook.drawn.files import require_drawable
 from swatchbook.drawn.garment_files import (
     corners_of,
@@ -170,7 +171,7 @@ def write_deepfashion(
         truth = draw_garments(folder, truth, seed, size, workers)
         _write_coarse(folder, truth)
         _write_fine(folder / "Anno_fine", truth)
-        truth.to_csv(folder / "truth.csv", index=False)
+        write_csv(truth, folder / "truth.csv")
         write_world(folder / "world.json", world, seed=seed, size=size)
     return truth
 

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.atomic import new_folder
+from swatchbook.csv_io import write_csv
 from swatchbook.drawn.files import require_drawable
 from swatchbook.drawn.garment_files import draw_garments, write_lines, write_world
 from swatchbook.drawn.garment_truth import companion, sample_garments
@@ -157,7 +158,7 @@ def write_multimodal(
         ):
             lines = zip(names, map(codes, rows), strict=True)
             write_lines(path, [" ".join([name, *map(str, line)]) for name, line in lines])
-        truth.to_csv(folder / "truth.csv", index=False)
+        write_csv(truth, folder / "truth.csv")
         write_world(folder / "world.json", world, seed=seed, size=size)
     return truth
 

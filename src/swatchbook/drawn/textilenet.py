@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.atomic import new_folder
+from swatchbook.csv_io import write_csv
 from swatchbook.drawn.drawing import draw_row
 from swatchbook.drawn.files import draw_files, require_drawable
 from swatchbook.drawn.latent import truth_stream
@@ -61,7 +62,7 @@ def write_dataset(
     with new_folder(out) as folder:
         rows = truth.drop(columns=["split"]).to_dict("records")
         draw_files(folder, rows, partial(draw_row, size=size), seed, workers)
-        truth.to_csv(folder / "truth.csv", index=False)
+        write_csv(truth, folder / "truth.csv")
         _write_world(folder / "world.json", coupling, seed, size, schema, orphans)
     return truth
 

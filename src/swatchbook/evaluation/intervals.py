@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+import pandas as pd
 from scipy import special
 
 
@@ -48,3 +51,19 @@ def share_row(hits: int, n: int, level: float = 0.95, otherwise: str = "not esti
     low, high = wilson(hits / n, n, level)
     ends = {"low": float(low), "high": float(high)}
     return {"value": hits / n, **ends, "n": int(n), "interval": f"{level:.0%} Wilson score interval"}
+
+
+def share_table(counts: Mapping[tuple, tuple[int, int]], columns: Sequence[str]) -> pd.DataFrame:
+    """Counts as shares with their intervals.
+
+    Args:
+        counts: What is counted, a value a column → how many, of how many.
+        columns: Names of the first columns.
+
+    Returns:
+        ``columns, count, n, value, low, high, interval``; NaN where nothing is counted.
+    """
+    table = pd.DataFrame([(*key, *of) for key, of in counts.items()], columns=[*columns, "count", "n"])
+    table["value"] = table["count"] / table["n"].replace(0, np.nan)
+    table["low"], table["high"] = wilson(table["value"], table["n"])
+    return table.assign(interval="95% Wilson")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError
 from open_clip.tokenizer import HFTokenizer
 
-from swatchbook.labeller import BUNDLED
+from swatchbook.labeller import BUNDLED, LabellerError, kind_and_place
 
 # Commits that are loaded where a name gives none; others follow their main branch.
 REVISIONS = {"Marqo/marqo-fashionSigLIP": "c56244cc94f92419e8369fa71efdaf403b124ce8"}
@@ -38,26 +37,16 @@ SMALL = (
 )
 
 
-class LabellerError(RuntimeError):
-    """A labeller that cannot be loaded or is not what it should be; the message says what to do."""
-
-
 def found_at(name: str, cache_dir: str | Path | None) -> tuple[Path, str]:
     """Where a named model lies on this disk, and its commit if it comes from the Hub."""
-    kind, _, rest = name.partition(":")
-    if name == "bundled":
+    kind, place = kind_and_place(name)
+    if kind == "bundled":
         return BUNDLED, ""
-    if kind == "local-dir" and rest:
-        if not Path(rest).is_dir():
-            raise LabellerError(f"{rest} is no folder; local-dir: needs one with {CONFIG} and weights")
-        return Path(rest), ""
-    if kind == "hf-hub" and re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", rest):
-        repository, _, revision = rest.partition("@")
-        folder = _snapshot(repository, revision or REVISIONS.get(repository, "main"), cache_dir, weights=True)
-        return folder, folder.name
-    raise ValueError(
-        f"labeller {name!r}; allowed: bundled, hf-hub:OWNER/NAME, hf-hub:OWNER/NAME@REVISION, local-dir:PATH"
-    )
+    if kind == "local-dir":
+        return Path(place), ""
+    repository, _, revision = place.partition("@")
+    folder = _snapshot(repository, revision or REVISIONS.get(repository, "main"), cache_dir, weights=True)
+    return folder, folder.name
 
 
 def _snapshot(repository: str, revision: str, cache_dir: str | Path | None, *, weights: bool) -> Path:
@@ -101,10 +90,7 @@ def config_of(folder: Path) -> dict:
     path = folder / CONFIG
     if not path.is_file():
         raise LabellerError(f"{folder} has no {CONFIG}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise LabellerError(f"{path} is no JSON: {error}") from None
+    config = _json(path)
     missing = {"mean", "std"} - set(config.get("preprocess_cfg") or {})
     if "model_cfg" not in config or missing:
         raise LabellerError(
@@ -159,14 +145,19 @@ def check_digest(weights: Path, digest: str, folder: Path) -> None:
     fixture, stored = folder / FIXTURE, weights.resolve().name
     expected = stored if re.fullmatch(r"[0-9a-f]{64}", stored) else None
     if fixture.is_file():
-        expected = json.loads(fixture.read_text(encoding="utf-8"))["weights_sha256"]
+        expected = _json(fixture).get("weights_sha256")
     if expected and digest != expected:
         raise LabellerError(
             f"{weights} has SHA-256 {digest}, not {expected}: it is damaged or another file; fetch it again"
         )
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _json(path: Path) -> dict:
+    """The mapping that a file of a labeller holds."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise LabellerError(f"{path} is no JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise LabellerError(f"{path} holds {type(content).__name__}; a mapping is needed")
+    return content

@@ -107,7 +107,8 @@ def encode_in_shards(
         its path; and the unreadable files, ``path``, ``reason``.
 
     Raises:
-        ValueError: If there are no paths or an argument lies outside its range.
+        ValueError: If there are no paths, an argument lies outside its range, or the model gives what is no
+            number.
     """
     if not len(paths):
         raise ValueError("paths is empty; at least one image is needed")
@@ -226,7 +227,9 @@ def _batches(
         good = [row for row, (_, picture) in enumerate(pictures) if isinstance(picture, torch.Tensor)]
         failed = [(row, picture) for row, (_, picture) in enumerate(pictures) if isinstance(picture, str)]
         if good:
-            values[good] = encoder.encode([pictures[row][1] for row in good])
+            values[good] = made = encoder.encode([pictures[row][1] for row in good])
+            if not np.isfinite(made).all():
+                raise ValueError(f"{encoder.name} gives values that are not finite; fetch or train it again")
         return values, failed, [digest for digest, _ in pictures]
 
     some = [paths[start : start + batch] for start in range(0, len(paths), batch)]

@@ -21,6 +21,17 @@ LOGIT_SCALE = 100.0
 COLUMNS = ["attribute", "class", "metric", "value", "low", "high", "n", "interval"]
 
 
+def checked_scale(logit_scale: float) -> float:
+    """The factor on cosines, if it is one.
+
+    Raises:
+        ValueError: If it is no number above 0.
+    """
+    if not 0 < logit_scale < np.inf:
+        raise ValueError(f"logit_scale (--temperature) must be a number above 0; received {logit_scale}")
+    return logit_scale
+
+
 def confidences(cosines: pd.DataFrame, attribute: Attribute, logit_scale: float = LOGIT_SCALE) -> np.ndarray:
     """Softmax over the classes of one attribute.
 
@@ -35,8 +46,7 @@ def confidences(cosines: pd.DataFrame, attribute: Attribute, logit_scale: float 
     Raises:
         ValueError: If the scale is not positive or a class has no column.
     """
-    if not logit_scale > 0:
-        raise ValueError(f"logit_scale must be above 0; received {logit_scale}")
+    checked_scale(logit_scale)
     columns = [f"{attribute.name}:{label}" for label in attribute.classes]
     missing = [column for column in columns if column not in cosines]
     if missing:

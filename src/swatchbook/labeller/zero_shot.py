@@ -21,15 +21,14 @@ from PIL import Image
 
 from swatchbook.atomic import write_file
 from swatchbook.data.decoding import decode, read_bytes, threads
+from swatchbook.labeller import LabellerError
 from swatchbook.labeller.files import (
     CONFIG,
     FIXTURE,
     SMALL,
     TEXT_CONFIG,
-    LabellerError,
     check_digest,
     config_of,
-    digest_of,
     found_at,
     text_config,
     tokenizer_of,
@@ -37,6 +36,7 @@ from swatchbook.labeller.files import (
 )
 from swatchbook.labeller.silver import LOGIT_SCALE
 from swatchbook.schema import Schema
+from swatchbook.store import sha256
 
 FASHION_SIGLIP = "hf-hub:Marqo/marqo-fashionSigLIP"
 
@@ -95,7 +95,7 @@ class Labeller:
         folder, revision = found_at(name, cache_dir)
         config = config_of(folder)
         weights = weights_of(folder)
-        digest = digest_of(weights)
+        digest = sha256(weights)
         check_digest(weights, digest, folder)
         try:
             # Read on the CPU first: moving while loading meets models under a meta device.
@@ -227,7 +227,7 @@ def write_fixture(folder: Path) -> None:
     (folder / FIXTURE).unlink(missing_ok=True)
     labeller = Labeller.load(f"local-dir:{folder}", device="cpu", log=lambda _: None)
     embedding = [round(float(v), 6) for v in labeller.encode([fixture_picture()])[0]]
-    fixture = json.dumps({"weights_sha256": digest_of(weights_of(folder)), "embedding": embedding})
+    fixture = json.dumps({"weights_sha256": sha256(weights_of(folder)), "embedding": embedding})
     write_file(folder / FIXTURE, lambda path: path.write_text(fixture + "\n", encoding="utf-8"))
 
 

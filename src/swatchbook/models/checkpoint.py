@@ -1,24 +1,30 @@
 """A trained model on disk, of whatever task, and the state from which an interrupted training goes on.
 
-A finished model is a folder with `model.safetensors`, `config.json` (written last) and `history.csv`.
+A finished model is a folder with `model.safetensors`, `config.json` (written last, with a SHA-256 over itself
+and the weights) and `history.csv`.
 While it is being trained there is a folder `resume/` in it: the state at the end of the last epoch and
 the weights of the best one. Nothing here is a pickle, so nothing here can run code when it is opened.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from swatchbook.models.backbones import WEIGHTS
+from swatchbook.models.recipe import Recipe
 from swatchbook.store import Store, sha256
+from swatchbook.validation import in_words
 
 CONFIG = "config.json"
 STATE = "resume/state.safetensors"
@@ -26,6 +32,31 @@ STATE = "resume/state.safetensors"
 
 class CheckpointError(ValueError):
     """A model folder that cannot be used; the message names the file and what is wrong."""
+
+
+Channels = tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+Spread = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Weights(BaseModel):
+    """What the weights are; a network that normalises its views itself has mean and deviation."""
+
+    model_config = ConfigDict(strict=True)
+
+    architecture: str = ""
+    mean: Channels | None = None
+    std: tuple[Spread, Spread, Spread] | None = None
+
+
+class _Finished(BaseModel):
+    """What every finished model's `config.json` says; a task adds its own."""
+
+    model_config = ConfigDict(strict=True)
+
+    recipe: Recipe
+    network: _Weights
+    sha256: str
+    side: Annotated[int, Field(ge=1)] = 1
 
 
 def save_weights(store: Store, artefact: str, network: nn.Module) -> None:
@@ -112,8 +143,14 @@ def begin(store: Store) -> None:
 def finish(store: Store, best: str, config: Mapping[str, object]) -> None:
     """Make the best epoch's weights the model's, write its `config.json`, and drop the resume state."""
     store.write(WEIGHTS, lambda path: shutil.copyfile(store.path(best), path))
-    store.write_json(CONFIG, {**config, "sha256": sha256(store.path(WEIGHTS))})
+    store.write_json(CONFIG, {**config, "sha256": seal(config, store.path(WEIGHTS))})
     shutil.rmtree(store.path("resume"), ignore_errors=True)
+
+
+def seal(config: Mapping[str, object], weights: Path) -> str:
+    """SHA-256 over a model's config and its weights together: neither can be exchanged unnoticed."""
+    said = json.dumps({k: v for k, v in config.items() if k != "sha256"}, sort_keys=True)
+    return hashlib.sha256(f"{said}\n{sha256(weights)}".encode()).hexdigest()
 
 
 def task_of(model_dir: str | Path) -> str:
@@ -128,16 +165,35 @@ def read_config(model_dir: str | Path, task: str) -> dict:
     """The content of a finished model's `config.json`.
 
     Raises:
-        CheckpointError: If the folder holds no finished model, or one of another task.
+        CheckpointError: If the folder holds no finished model or one of another task, its config says what
+            cannot be, or config and weights are not those that training wrote.
     """
     folder = Path(model_dir)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        text = (folder / CONFIG).read_text(encoding="utf-8")
+        config = json.loads(text)
         written, _ = config.get("task", "heads"), (config["recipe"], config["network"], config["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder}: no finished model; {CONFIG} gives {error!r}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{folder}: no finished model ({CONFIG} gives {error!r}); allowed: a folder that training has "
+            "finished, such as runs/demo/models/tower"
+        ) from None
     if written != task:
         raise CheckpointError(f"{folder}: a model of the task {written!r}; {task!r} is needed")
+    try:
+        _Finished.model_validate_json(text)
+        Recipe(**config["recipe"])  # pydantic passes over settings that a recipe does not have
+    except (ValidationError, TypeError) as error:
+        reason = in_words(error) if isinstance(error, ValidationError) else error
+        raise CheckpointError(f"{folder / CONFIG}: {reason}") from None
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{folder}: {WEIGHTS} is missing; other formats are not opened")
+    if seal(config, weights) != config["sha256"]:
+        raise CheckpointError(
+            f"{folder}: {CONFIG} and {WEIGHTS} are not those that training wrote together (SHA-256 differs); "
+            "train or copy them again"
+        )
     return config
 
 
@@ -153,20 +209,19 @@ def load_weights(model_dir: str | Path, config: Mapping, network: nn.Module) -> 
         The network, in evaluation mode.
 
     Raises:
-        CheckpointError: If the weights are a pickle, are damaged or do not fit.
+        CheckpointError: If the weights are a pickle, do not fit, or hold what is no number.
     """
     path = Path(model_dir) / WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(f"{model_dir}: {WEIGHTS} is missing; other formats are not opened")
-    if sha256(path) != config["sha256"]:
-        raise CheckpointError(
-            f"{path} is not the file that {CONFIG} describes (SHA-256 differs); train or copy it again"
-        )
     try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError) as error:
+        weights = load_file(path)
+        network.load_state_dict(weights, strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path} does not fit {config['network']['architecture']}: {reason}") from None
+        kind = config["network"].get("architecture", "the network")
+        raise CheckpointError(f"{path} does not fit {kind}: {reason}") from None
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} is not finite; train the model again")
     return network.eval()
 
 

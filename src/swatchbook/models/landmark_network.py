@@ -16,65 +16,15 @@ from torch import nn
 
 from swatchbook.data.landmarks import SLOTS
 from swatchbook.models import backbones
+from swatchbook.models.heat_maps import POINTS, WHOLE, decoded, heat_maps
 from swatchbook.models.landmark_design import Design
 from swatchbook.models.network import keep_frozen
 from swatchbook.models.task import Tensors
 from swatchbook.schema import Schema
 
-ATTRIBUTES, POINTS, WHOLE, MAPS, ATTENTION = "several", "points", "whole", "heat_maps", "attention"
+ATTRIBUTES, MAPS, ATTENTION = "several", "heat_maps", "attention"
 SWAPPED = (1, 0, 3, 2, 5, 4, 7, 6)  # the slots once left is right
 _CLOSING = ("global_pool", "pre_logits", "head", "fc", "classifier")  # of timm's models, after the features
-
-
-def heat_maps(points: torch.Tensor, seen: torch.Tensor, side: int, design: Design) -> torch.Tensor:
-    """A heat-map a point, 1 at its place; 0 everywhere where it is not seen.
-
-    Args:
-        points: x and y as shares of the view's side, shape (n, S, 2).
-        seen: Which of them count, shape (n, S).
-        side: Of the maps, in cells.
-        design: Gives shape and radius.
-
-    Returns:
-        Shape (n, S, side, side), of the cells' middles.
-    """
-    middles = (torch.arange(side, device=points.device) + 0.5) / side
-    away = (torch.nan_to_num(points)[..., None] - middles).square() / design.radius**2
-    squared = away[:, :, 0, None, :] + away[:, :, 1, :, None]
-    values = torch.exp(-0.5 * (squared if design.shape == "gaussian" else squared.sqrt()))
-    return values * seen[:, :, None, None]
-
-
-def decoded(maps: torch.Tensor) -> Tensors:
-    """Where heat-maps have their peaks, as shares of the side.
-
-    Args:
-        maps: Shape (n, S, side, side).
-
-    Returns:
-        `WHOLE`, the middle of the largest cell, and `POINTS`, moved from it to the top of the parabola
-        through the logarithm of this cell and its neighbours, in x and in y; both of shape (n, S, 2).
-
-    Source:
-        The logarithm's Taylor series: Zhang et al. (2020), Distribution-aware coordinate representation,
-        CVPR, arXiv 1910.06278; here one axis at a time.
-    """
-    side = maps.shape[-1]
-    maps = maps.float()
-    largest = maps.flatten(2).argmax(2)
-    x, y = largest % side, largest // side
-    logs = F.pad(maps.clamp(min=1e-6).log(), (1, 1, 1, 1), mode="replicate").flatten(2)
-
-    def around(right: int, down: int) -> torch.Tensor:
-        return logs.gather(2, ((y + 1 + down) * (side + 2) + x + 1 + right)[..., None])[..., 0]
-
-    middle, moves = around(0, 0), []
-    for right, down in ((1, 0), (0, 1)):
-        before, after = around(-right, -down), around(right, down)
-        bend = (2 * middle - before - after).clamp(min=1e-6)
-        moves.append(((after - before) / (2 * bend)).clamp(-0.5, 0.5))
-    cells = torch.stack([x, y], 2) + 0.5
-    return {WHOLE: cells / side, POINTS: (cells + torch.stack(moves, 2)) / side}
 
 
 def localisation(design: Design, channels: int) -> nn.Sequential:
@@ -232,7 +182,7 @@ class LandmarkNetwork(nn.Module):
             outputs |= {MAPS: maps} if self.training else {}
             if self.design.fit == "distribution":
                 maps = (maps - maps.amax((2, 3), keepdim=True)).exp()  # 1 in the likeliest cell
-            outputs |= {} if self.training else decoded(maps)
+            outputs |= {} if self.training else decoded(maps, self.design.fit)
         if self.attention:
             if self.design.guide == "true":
                 guide = heat_maps(points, seen, features.shape[-1], self.design).to(features.dtype)

@@ -15,6 +15,7 @@ FOCAL = ("weighted", "plain", "effective")  # the losses that a focal factor may
 COMPILE = ("auto", "yes", "no")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 OPTIMIZERS = ("adamw", "adam")
+MAX_SIDE, MAX_WIDTH = 4096, 65_536  # beyond these a network does not fit into any memory
 SCHEDULES = ("cosine", "exponential", "plateau")
 
 
@@ -142,20 +143,26 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for names, allowed, holds in (
-            ("image_size early_size epochs batch eval_batch threads", "at least 1", lambda v: v >= 1),
+            ("image_size early_size", f"from 1 to {MAX_SIDE:,}", lambda v: 1 <= v <= MAX_SIDE),
+            ("epochs batch eval_batch threads", "at least 1", lambda v: v >= 1),
             ("crop_share crop_scale gce_q epoch_factor", "above 0 and at most 1", lambda v: 0 < v <= 1),
             ("brightness contrast saturation smoothing effective_beta", "from 0 to below 1", _below_1),
             ("beta1 beta2 dropout head_dropout ema", "from 0 to below 1", _below_1),
             ("flip vertical_flip early", "from 0 to 1", lambda v: 0 <= v <= 1),
             (
-                "backbone_lr head_lr text_lr weight_decay patience seed micro_batch",
+                "backbone_lr head_lr text_lr weight_decay patience micro_batch",
                 "0 or more",
                 lambda v: v >= 0,
             ),
+            ("seed", "from 0 to 4,294,967,295", lambda v: 0 <= v < 2**32),
             ("sampling focal_gamma logit_adjustment", "0 or more", lambda v: v >= 0),
             ("train_blocks", "0 or more, or none", lambda v: v is None or v >= 0),
             ("clip", "above 0", lambda v: v > 0),
-            ("hidden", "widths of at least 1", lambda v: all(width >= 1 for width in v)),
+            (
+                "hidden",
+                f"widths of at least 1 and at most {MAX_WIDTH:,}",
+                lambda v: all(1 <= width <= MAX_WIDTH for width in v),
+            ),
             ("part_weights", "factors of 0 or more", lambda v: all(factor >= 0 for factor in v)),
             ("warmup_epochs", "below the epochs", lambda v: 0 <= v < self.epochs),
             ("average_last", "from 0 to the epochs", lambda v: 0 <= v <= self.epochs),
@@ -175,7 +182,7 @@ class Recipe:
         ):
             for name in names.split():
                 if not holds(getattr(self, name)):
-                    raise ValueError(f"recipe.{name} = {getattr(self, name)!r}; must be {allowed}")
+                    raise ValueError(f"{name} = {getattr(self, name)!r}; must be {allowed}")
 
 
 def _below_1(value: float) -> bool:

@@ -6,12 +6,14 @@ BERT's own ``config.json`` and its tokenizer, so that it loads without a network
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, BertConfig
@@ -165,6 +167,78 @@ def freeze_text(model: nn.Module, trained: int | None) -> None:
         blocks = bert.encoder.layer
         for part in (bert.embeddings, *blocks[: len(blocks) - trained]):
             part.requires_grad_(False)
+
+
+class UpperText(nn.Module):
+    """The trained blocks of an open_clip model's BERT, and what follows them; it shares their parameters.
+
+    What lies below them is frozen, so that `lower_states` computes it once instead of in every step.
+    """
+
+    def __init__(self, text: nn.Module, trained: int) -> None:
+        """Make it.
+
+        Args:
+            text: The model's text tower.
+            trained: Blocks from its end.
+        """
+        super().__init__()
+        blocks = text.transformer.encoder.layer
+        self.bert = _with_blocks(text.transformer, blocks[len(blocks) - trained :])
+        self.bert.embeddings = _Given()
+        self.pooler, self.proj, self.padding = text.pooler, text.proj, text.config.pad_token_id
+
+    def forward(self, texts: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """Token ids, shape (m, L), and their `lower_states`, shape (m, L, width) → embeddings, (m, D)."""
+        there = (texts != self.padding).long()
+        return self.proj(self.pooler(self.bert(inputs_embeds=states, attention_mask=there), there))
+
+
+class _Given(nn.Module):
+    """In the place of a BERT's embeddings: the states that it is given."""
+
+    def forward(self, inputs_embeds: torch.Tensor, **_: object) -> torch.Tensor:
+        return inputs_embeds
+
+
+@torch.no_grad()
+def lower_states(text: nn.Module, texts: np.ndarray, trained: int, device: str) -> torch.Tensor:
+    """States of texts below the trained blocks of an open_clip model's BERT, without dropout.
+
+    Args:
+        text: The model's text tower, on the device.
+        texts: Token ids, shape (n, L).
+        trained: Blocks from its end.
+        device: Such as ``cpu``.
+
+    Returns:
+        float16 on the CPU, shape (n, L, width); 0 at the padding that follows a batch's longest text.
+    """
+    blocks, mode = text.transformer.encoder.layer, text.training
+    lower = _with_blocks(text.transformer, blocks[: len(blocks) - trained]).eval()
+    states = torch.zeros(*texts.shape, text.config.hidden_size, dtype=torch.float16)
+    lengths = (texts != text.config.pad_token_id).sum(1)
+    order = np.argsort(lengths, kind="stable")  # texts of a length together, without the padding after them
+    for start in range(0, len(texts), 64):
+        rows = order[start : start + 64]
+        longest = int(lengths[rows[-1]])
+        some = torch.from_numpy(texts[rows, :longest]).to(device)
+        there = (some != text.config.pad_token_id).long()
+        found = lower(input_ids=some, attention_mask=there).last_hidden_state
+        states[torch.from_numpy(rows), :longest] = found.half().cpu()
+    text.train(mode)
+    return states
+
+
+def _with_blocks(bert: nn.Module, blocks: nn.ModuleList) -> nn.Module:
+    """A BERT of the same parts with these blocks alone; the one that is given stays as it is."""
+    parts = []
+    for whole in (bert, bert.encoder):
+        part = copy.copy(whole)
+        part._modules = dict(whole._modules)
+        parts.append(part)
+    parts[1].layer, parts[0].encoder = blocks, parts[1]
+    return parts[0]
 
 
 def _package_folder(tower: TextTower) -> Path:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from bs4 import BeautifulSoup
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
@@ -31,7 +32,8 @@ from swatchbook.pipeline.notebook_source import check_given, declared_in, is_cod
 
 # What papermill warns of has been checked here, more strictly; what it logs as an error is raised as well.
 logging.getLogger("papermill").setLevel(logging.CRITICAL)
-_SCRIPT = re.compile(r"<script\b.*?(</script\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+_MARKUP = ("text/html", "text/markdown", "image/svg+xml")
+_ACTIVE = re.compile(r"<(script|iframe|object|embed)\b|[\s\"'/]on\w+\s*=|javascript:", re.IGNORECASE)
 
 
 class NotebookError(RuntimeError):
@@ -120,9 +122,10 @@ def execute(
         if problem is None:
             nbformat.write(_without_noise(executed), partial)
             return
-        partial.replace(failed)
         cell, what = problem
         number, where = _place(executed, cell)
+        nbformat.write(_without_noise(executed), partial)
+        partial.replace(failed)
         message = f"{notebook.name}, {where}: {what}\nWhat ran is kept in {failed}"
         raise NotebookError(message, notebook, number, failed) from failure
 
@@ -235,9 +238,22 @@ def _without_noise(executed: NotebookNode) -> NotebookNode:
             cell.outputs = _joined(cell.outputs)
             for data in (output.data for output in cell.outputs if "data" in output):
                 data.pop("application/javascript", None)
-                if "text/html" in data:
-                    data["text/html"] = _SCRIPT.sub("", data["text/html"])
+                data.update({kind: _inactive(data[kind]) for kind in _MARKUP if kind in data})
     return executed
+
+
+def _inactive(markup: str) -> str:
+    """HTML or SVG without what a browser would run; as it is where it has none of that."""
+    if not _ACTIVE.search(markup):
+        return markup
+    soup = BeautifulSoup(markup, "html.parser")
+    for tag in soup.find_all(["script", "iframe", "object", "embed"]):
+        tag.decompose()
+    for tag in soup.find_all(True):
+        for name, value in list(tag.attrs.items()):
+            if name.lower().startswith("on") or re.match(r"\s*javascript:", str(value), re.IGNORECASE):
+                del tag.attrs[name]
+    return str(soup)
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:

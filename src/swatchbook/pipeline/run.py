@@ -176,6 +176,8 @@ class Run:
         if stage.outside and record["outside"] != self._outside(stage, Trace(self)):
             return "what it reads outside the run changed"
         for artefact in record["reads"]:
+            if self._producer(artefact) is None:
+                return f"no stage makes {artefact!r}, which it read"
             self.ensure(artefact)
         for kind, word in (("reads", "changed"), ("writes", "is missing or damaged")):
             now = self.store.hashes(list(record[kind]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -41,8 +43,11 @@ def configure(spec: Spec, profile: str, overrides: Mapping[str, object] | None =
         _full_key(key, defaults): value
         for key, value in {**spec.profiles[profile].overrides, **(overrides or {})}.items()
     }
+    given |= _shorter_warmup(
+        {_full_key(key, defaults): value for key, value in (overrides or {}).items()}, given, defaults
+    )
     if "seed" in given and "training.seed" in defaults:  # one seed moves everything random
-        given = {"training.seed": given["seed"], **given}
+        given.setdefault("training.seed", given["seed"])
     tree: dict[str, Any] = {"profile": profile}
     for key, value in {**defaults, **{k: _read(spec.config, k, v) for k, v in given.items()}}.items():
         if key != "profile":
@@ -55,6 +60,22 @@ def configure(spec: Spec, profile: str, overrides: Mapping[str, object] | None =
         return TypeAdapter(spec.config).validate_python(tree)
     except ValidationError as error:
         raise ConfigError(f"setting {in_words(error)}") from None
+
+
+def _shorter_warmup(
+    asked: Mapping[str, object], given: Mapping[str, object], defaults: Mapping[str, object]
+) -> dict[str, object]:
+    """A warm-up that nobody asked for, brought below the epochs that somebody did; said to standard error."""
+    key, epochs = "training.warmup_epochs", str(asked.get("training.epochs", ""))
+    if key not in defaults or key in asked or not epochs.isdecimal():
+        return {}
+    before = float(given.get(key, defaults[key]))
+    after = min(before, max(int(epochs) - 1, 0))
+    if after == before:
+        return {}
+    line = f"training.epochs = {epochs}, so {key} is brought down from {before:g} to {after:g}"
+    print(line, file=sys.stderr, flush=True)
+    return {key: after}
 
 
 def flat(config: object) -> dict[str, object]:
@@ -88,9 +109,19 @@ def _read(config: type, key: str, value: object) -> object:
         return None
     if isinstance(value, bool) and bool not in kinds:
         raise ConfigError(f"setting {key} = {value!r}; must be a valid {_name(kinds[0])}")
+    if isinstance(value, str) and _numeric(kinds) and not re.fullmatch(r"[!-^`-~]*", value):
+        raise ConfigError(
+            f"setting {key} = {value!r}; must be written in the digits 0 to 9, without _ or blanks"
+        )
     if any(typing.get_origin(kind) is tuple for kind in kinds) and isinstance(value, str):
         return value.split(",")
     return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _numeric(kinds: tuple[Any, ...]) -> bool:
+    """Whether a setting is a number or a list of numbers."""
+    parts = [part for kind in kinds for part in (typing.get_args(kind) or (kind,))]
+    return any(part in (int, float) for part in parts)
 
 
 def _name(kind: Any) -> str:  # noqa: ANN401 - a type hint

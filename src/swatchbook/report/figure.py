@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
+from swatchbook.csv_io import write_csv
 from swatchbook.names import called
 from swatchbook.report.display import capital, words
 from swatchbook.report.pictures import png
@@ -128,7 +129,7 @@ def draw(
     yield ".png", lambda path: Path(path).write_bytes(picture)
     yield (
         ".csv",
-        lambda path: figure.data.to_csv(path, index=False, float_format="%.10g", lineterminator="\n"),
+        lambda path: write_csv(figure.data, path, float_format="%.10g", numbers_as_text=True),
     )
     yield ".txt", lambda path: Path(path).write_text(figure.alt + "\n", encoding="utf-8", newline="\n")
 

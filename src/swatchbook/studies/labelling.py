@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from swatchbook.labeller import BUNDLED
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
+from swatchbook.studies.source import digest, file_digest
 
 
 def classes_and_prompts(trace: Trace) -> Schema:
@@ -81,16 +81,3 @@ def describe_labeller(trace: Trace) -> None:
         "the checkpoint's own scale": f"{loaded.logit_scale:.1f}",
     }
     trace.write_table("tables/labeller.csv", pd.DataFrame({"what": facts.keys(), "is": facts.values()}))
-
-
-def digest(*content: object) -> str:
-    """SHA-256 of what Python prints of some values."""
-    return hashlib.sha256(repr(content).encode()).hexdigest()
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file that may not be there."""
-    try:
-        return sha256(Path(path))
-    except OSError:  # who reads it says what is wrong with it
-        return "unreadable"

@@ -7,7 +7,8 @@ from pathlib import Path
 from swatchbook.audit.sheet import read_sheet
 from swatchbook.data import images
 from swatchbook.pipeline.stage import Trace
-from swatchbook.studies.labelling import classes_and_prompts, classes_content, file_digest
+from swatchbook.studies.labelling import classes_and_prompts, classes_content
+from swatchbook.studies.source import file_digest
 
 
 def list_photographs(trace: Trace) -> None:

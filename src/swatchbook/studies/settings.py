@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field
 
 from swatchbook.pipeline.settings import section
 
-Draws = Annotated[int, Field(ge=20)]
+Draws = Annotated[int, Field(ge=20, le=10_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every library takes
 
 
 def _absolute(path: str | None) -> str | None:
@@ -109,7 +110,7 @@ class Quality:
     """
 
     images: Annotated[int, Field(ge=100)] = 2000
-    seed: Annotated[int, Field(ge=0)] = 2_000_003
+    seed: Seed = 2_000_003
     bins: Annotated[int, Field(ge=1)] = 15
     blue_accepts_navy: bool = True
 

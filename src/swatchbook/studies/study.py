@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from swatchbook.data.images import refuse_inside
 from swatchbook.pipeline.provenance import project_root
 from swatchbook.pipeline.run import Run, print_computed
-from swatchbook.pipeline.settings import configure
+from swatchbook.pipeline.settings import configure, flat
 from swatchbook.store import Store
 from swatchbook.studies import DEFAULT_PROFILE, spec_of
 
@@ -42,10 +43,15 @@ class Study(Run):
 
         Raises:
             ConfigError: If the profile or a setting is unknown or out of range.
+            ValueError: If the run's folder lies in the folder of images that it would read.
         """
         spec = spec_of(profile)
-        root = Path(run_dir) if run_dir else (project_root() or Path()) / "runs" / profile
-        return cls(spec, configure(spec, profile, overrides), Store(root), log or print_computed)
+        config = configure(spec, profile, overrides)
+        store = Store(Path(run_dir) if run_dir else (project_root() or Path()) / "runs" / profile)
+        for key in {*spec.profiles[profile].inputs.values()}:
+            if (given := flat(config)[key]) is not None:
+                refuse_inside(store.root, given, "run folder")
+        return cls(spec, config, store, log or print_computed)
 
     def predictions(self, model: str) -> pd.DataFrame:
         """A model's predicted labels of the test images."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.atomic import write_file
+from swatchbook.atomic import new_folder
 from swatchbook.audit.columns import NOTE, answer_columns
 from swatchbook.audit.exchange import fiftyone, label_studio
 from swatchbook.audit.exchange.json_values import MalformedError
@@ -45,11 +45,16 @@ def write_exchange(
         judgements: Answers to write, columns `columns.judgement_columns`; None for a blind task.
 
     Raises:
-        DataError: If a picture is missing, or the folder is not empty.
+        DataError: If a picture is missing.
+        ValueError: If the folder is not empty.
         StoreError: If the folder cannot be written.
     """
-    form, out, fingerprint = TOOLS[tool], Path(out), sample_id(sample)
-    names = _copy_pictures(sample, paths, out, form.PICTURES)
+    form, fingerprint = TOOLS[tool], sample_id(sample)
+    files = [Path(paths[image]) for image in sample["image_id"]]
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise DataError(f"{len(missing):,} pictures are not there, the first is {str(missing[0])!r}")
+    names = [f"{form.PICTURES}/{i:04d}{p.suffix.lower()}" for i, p in zip(sample["item"], files, strict=True)]
     answers: dict[int, list[dict]] = {int(item): [] for item in sample["item"]}
     if judgements is not None:
         given = judgements[(judgements[[*schema.names, NOTE]] != "").any(axis=1)]
@@ -59,11 +64,15 @@ def write_exchange(
     for row, name in zip(sample.itertuples(), names, strict=True):
         item = {"item": int(row.item), "sample": fingerprint, "image_id": row.image_id}
         entries.append(form.entry(item, name, answers[item["item"]], schema, blind=judgements is None))
-    for name, content in form.files(entries, fingerprint, schema, blind=judgements is None).items():
-        text = content
-        if not isinstance(content, str):
-            text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        write_file(out / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    with new_folder(out) as partial:
+        (partial / form.PICTURES).mkdir()
+        for name, file in zip(names, files, strict=True):
+            shutil.copyfile(file, partial / name)
+        for name, content in form.files(entries, fingerprint, schema, blind=judgements is None).items():
+            text = content
+            if not isinstance(content, str):
+                text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+            (partial / name).write_text(text, encoding="utf-8")
 
 
 def read_exchange(tool: str, path: Path, schema: Schema) -> pd.DataFrame:
@@ -97,23 +106,6 @@ def read_exchange(tool: str, path: Path, schema: Schema) -> pd.DataFrame:
         raise DataError(f"{path.name}, {twice[0]}: there are two; allowed: one an annotator")
     columns = list(answer_columns(schema))
     return pd.DataFrame([row for _, row in rows], columns=columns, index=index, dtype=object).fillna("")
-
-
-def _copy_pictures(
-    sample: pd.DataFrame, paths: Mapping[str, str | Path], out: Path, folder: str
-) -> list[str]:
-    """Copy the picture of each item, named by its number, into a folder of ``out``; their paths below it."""
-    files = [Path(paths[image]) for image in sample["image_id"]]
-    missing = [path for path in files if not path.is_file()]
-    if missing:
-        raise DataError(f"{len(missing):,} pictures are not there, the first is {str(missing[0])!r}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"out {str(out)!r} is there already and not an empty folder; allowed: a new folder")
-    (out / folder).mkdir(parents=True)
-    names = [f"{item:04d}{path.suffix.lower()}" for item, path in zip(sample["item"], files, strict=True)]
-    for path, name in zip(files, names, strict=True):
-        shutil.copyfile(path, out / folder / name)
-    return [f"{folder}/{name}" for name in names]
 
 
 def _read_json(path: Path) -> object:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from swatchbook.data.images import SPLITS
 from swatchbook.data.number_rows import first_lines, read_rows
-from swatchbook.data.strict_csv import DataError
+from swatchbook.data.strict_csv import DataError, utf8_text
 
 Named = Sequence[tuple[str, int]]  # names, each with its type, in the order of a list
 
@@ -34,7 +34,7 @@ def read_partition(path: Path) -> pd.DataFrame:
 def _rows_of(path: Path) -> list[str]:
     """The lines after the header, as many as it says."""
     count = stated_rows(path)
-    lines = path.read_text(encoding="utf-8").rstrip().split("\n")[2:]
+    lines = utf8_text(path.read_bytes(), path.name).rstrip().split("\n")[2:]
     refuse_other_count(path, count, len(lines))
     return lines
 

@@ -153,7 +153,7 @@ def read_captions(paths: Sequence[Path]) -> tuple[pd.Series, list[tuple[str, str
     for path in paths:
         try:
             content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path.name} cannot be read: {error}") from None
         if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):
             raise DataError(f"{path.name} is no dictionary; allowed: image → caption")
@@ -317,7 +317,10 @@ def _first_views(table: pd.DataFrame) -> pd.DataFrame:
 
 def _color_names(path: Path) -> pd.Series:
     """The colour's name of the items that have one name for all photographs."""
-    table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(path, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+    except ValueError as error:  # of pandas, and of bytes that are no UTF-8
+        raise DataError(f"{path.name} is no CSV file in UTF-8: {error}") from None
     if list(table) != ["image_name", "clothes_color"]:
         raise DataError(f"{path.name} has columns {', '.join(table)}; allowed: image_name, clothes_color")
     item = table["image_name"].str.extract(r"(id_\d{8})", expand=False)

@@ -20,9 +20,10 @@ from torch import nn
 from swatchbook.labeller import WEIGHTS
 from swatchbook.labeller.files import CONFIG, text_config
 from swatchbook.models import checkpoint
+from swatchbook.models.pixel_loader import SHARE, free_memory
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.task import Batch, Task, Tensors
-from swatchbook.models.towers import Towers, freeze_text
+from swatchbook.models.towers import Towers, UpperText, freeze_text, lower_states
 from swatchbook.store import Store
 
 LARGEST_SCALE = 100.0  # of cosines, as CLIP has it
@@ -51,16 +52,30 @@ class ImageText(nn.Module):
         self.info = {"architecture": written["model_cfg"]["vision_cfg"]["timm_model_name"], **seen}
         for name, values in seen.items():
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self._upper: list[UpperText] = []  # in a list, since its parts are the model's own
 
-    def forward(self, views: torch.Tensor, texts: torch.Tensor) -> Tensors:
+    def forward(
+        self, views: torch.Tensor, texts: torch.Tensor, states: torch.Tensor | None = None
+    ) -> Tensors:
         """Views in [0, 1], shape (n, 3, side, side), and token ids, shape (m, L) → embeddings of length 1.
 
         Returns:
-            ``image``, shape (n, D), and ``text``, shape (m, D), in float32.
+            ``image``, shape (n, D), and ``text``, shape (m, D), in float32; see `embed_texts`.
         """
         views = (views - self.mean) / self.std
         image = self.model.encode_image(views, normalize=True)
-        return {"image": image.float(), "text": self.model.encode_text(texts, normalize=True).float()}
+        return {"image": image.float(), "text": self.embed_texts(texts, states)}
+
+    def embed_texts(self, texts: torch.Tensor, states: torch.Tensor | None = None) -> torch.Tensor:
+        """Token ids, shape (m, L), and, once the lower blocks are `frozen_below`, their states → (m, D)."""
+        if states is None:
+            return self.model.encode_text(texts, normalize=True).float()
+        return F.normalize(self._upper[0](texts, states.to(self.mean.dtype)), dim=-1).float()
+
+    def frozen_below(self, texts: np.ndarray, trained: int, device: str) -> torch.Tensor:
+        """Compute what is frozen once: `towers.lower_states` of token ids, for `embed_texts`."""
+        self._upper = [UpperText(self.model.text, trained)]
+        return lower_states(self.model.text, texts, trained, device)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters by learning rate: those of either tower, and the projections and scale."""
@@ -141,12 +156,29 @@ class Contrastive(Task):
         return {"pairs": np.ones(len(self.texts), int)}
 
     def prepare(self, recipe: Recipe, device: str, log: Callable[[str], object]) -> None:
-        """See `Task`."""
-        self._device = device
+        """See `Task`; what is frozen of the text tower is computed now, where there is room to keep it."""
+        self._device, self._states = device, None
+        if self.towers is None or self.towers.text_blocks is None:
+            return
+        rows = np.concatenate([self.train_rows, self.val_rows]) if self.coupled else self.val_rows
+        width = self.network.model.text.config.hidden_size
+        needed, free = 2 * width * len(rows) * self.texts.shape[1], free_memory("cpu")
+        kept = needed <= SHARE * free
+        log(
+            f"states of {len(rows):,} texts below the trained blocks: {needed / 1e9:.2f} GB of "
+            f"{free / 1e9:.1f} GB free, {'computed once' if kept else 'computed in every step'}"
+        )
+        if kept:
+            self._states = self.network.frozen_below(self.texts[rows], self.towers.text_blocks, device)
+            self._place = np.empty(len(self.texts), np.int64)
+            self._place[rows] = np.arange(len(rows))
 
     def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
         """See `Task`: the texts."""
-        return {"texts": torch.from_numpy(self.texts[rows]).to(self._device)}, {}
+        given = {"texts": torch.from_numpy(self.texts[rows])}
+        if self._states is not None:
+            given["states"] = self._states[self._place[rows]]
+        return {name: values.to(self._device) for name, values in given.items()}, {}
 
     def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
         """See `Task`."""

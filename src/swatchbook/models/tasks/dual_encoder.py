@@ -70,8 +70,13 @@ class DualNetwork(ImageText):
             self.model.eval()  # else batch normalisation would go on learning, and BERT would drop
         return self
 
-    def forward(self, views: torch.Tensor, texts: torch.Tensor | None = None) -> Tensors:
-        """Views in [0, 1], shape (n, 3, side, side), and token ids, shape (m, L).
+    def forward(
+        self,
+        views: torch.Tensor,
+        texts: torch.Tensor | None = None,
+        states: torch.Tensor | None = None,
+    ) -> Tensors:
+        """Views in [0, 1], shape (n, 3, side, side), and token ids, shape (m, L); see `embed_texts`.
 
         Returns:
             ``image``, shape (n, D), and, with texts, ``text``, shape (m, D), of length 1 and in float32; and
@@ -81,7 +86,7 @@ class DualNetwork(ImageText):
         outputs = {name: head(features) for name, head in zip(self.names, self.heads, strict=True)}
         outputs["image"] = F.normalize(self.model.visual.head(features).float(), dim=-1)
         if texts is not None:
-            outputs["text"] = self.model.encode_text(texts, normalize=True).float()
+            outputs["text"] = self.embed_texts(texts, states)
         return outputs
 
     def groups(self) -> dict[str, list[nn.Parameter]]:

@@ -269,6 +269,11 @@ def predict(
         torch.manual_seed(recipe.seed)  # of `flip_validation`, the only random thing here
         loader = PixelLoader(pixels, recipe, hardware.device, keep=False)
         outputs = outputs_of(placed(network, hardware.device), loader, rows, recipe, hardware, batch=batch)
+    wrong = [name for name, logits in outputs.items() if not logits.isfinite().all()]
+    if wrong:
+        raise checkpoint.CheckpointError(
+            f"{model_dir}: predictions of {wrong[0]} are not finite; train it again"
+        )
     return prediction_table(outputs, rows, schema)
 
 

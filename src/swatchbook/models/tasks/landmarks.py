@@ -18,58 +18,30 @@ import pandas as pd
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 
-from swatchbook.data.landmarks import OCCLUDED, POINTS, SLOTS, TRUNCATED, VISIBLE
+from swatchbook.data.landmarks import SLOTS, VISIBLE
 from swatchbook.evaluation import landmarks as metrics
-from swatchbook.models import checkpoint
 from swatchbook.models.geometry import Geometry
-from swatchbook.models.hardware import fixed_threads, placed
-from swatchbook.models.inference import outputs_of
-from swatchbook.models.inputs import checked_rows
-from swatchbook.models.landmark_design import Design
-from swatchbook.models.landmark_network import (
-    ATTENTION,
-    ATTRIBUTES,
-    MAPS,
-    SWAPPED,
-    WHOLE,
-    LandmarkNetwork,
-    build,
-    heat_maps,
+from swatchbook.models.heat_maps import POINTS, map_losses
+from swatchbook.models.landmark_answers import (
+    TASK,
+    as_seen,
+    asked,
+    carried,
+    positive_scores,
+    prediction_table,
+    shape_of,
+    true_points,
 )
-from swatchbook.models.landmark_network import POINTS as PREDICTED
+from swatchbook.models.landmark_design import Design
+from swatchbook.models.landmark_network import ATTRIBUTES, MAPS, LandmarkNetwork, build
 from swatchbook.models.losses import WEIGHTED, item_losses
-from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.task import Batch, Task, Tensors
-from swatchbook.models.tasks.heads import settings_of
 from swatchbook.schema import Schema
 
 LANDMARKS = "landmarks"  # the loss's part
 NEGATIVE, UNIT = 0.1, 10  # weight of a negative attribute where a positive has 1; both are whole tenths
 ERROR, ANSWERS, LOCATED = "normalized_error", "answers", "located"
-WHOLE_CELLS = "whole_"  # before a column of points that are middles of cells
-
-
-def carried(
-    geometry: Geometry, points: torch.Tensor, codes: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Points and their visibility as the views have them.
-
-    Args:
-        geometry: Where the views lie.
-        points: Shares of the stored square's side, NaN where there is none, shape (n, S, 2).
-        codes: As in `data.landmarks`, shape (n, S).
-
-    Returns:
-        Shares of the view's side; and codes, `TRUNCATED` where a point lies outside of the view. Both in
-        the slots that they have there.
-    """
-    places, inside = geometry.points(torch.nan_to_num(points) * geometry.stored)
-    there = (codes == VISIBLE) | (codes == OCCLUDED)
-    codes = torch.where(there & ~inside, TRUNCATED, codes)
-    swapped, other = geometry.mirrored[:, None], list(SWAPPED)
-    places = torch.where(swapped[..., None], places[:, other], places)
-    return places / geometry.size, torch.where(swapped, codes[:, other], codes)
 
 
 class Landmarks(Task):
@@ -79,7 +51,7 @@ class Landmarks(Task):
     at once; and `LANDMARKS`, where it is learnt.
     """
 
-    name = "landmarks"
+    name = TASK
 
     def __init__(
         self,
@@ -152,7 +124,7 @@ class Landmarks(Task):
 
     def build(self, recipe: Recipe) -> LandmarkNetwork:
         """See `Task`."""
-        shape = _shape(recipe)
+        shape = shape_of(recipe)
         network = build(self.backbone, self.schema, self.design, **self._weights_from, **shape)
         self._parameters = network.info["parameters"]
         return network
@@ -179,11 +151,11 @@ class Landmarks(Task):
 
     def inputs(self, rows: np.ndarray, rng: np.random.Generator | None) -> tuple[Tensors, Tensors]:
         """See `Task`: the points, where the design's guide is the true ones."""
-        return _true_points(self.design, self.points, self.visibility, rows, self._device), {}
+        return true_points(self.design, self.points, self.visibility, rows, self._device), {}
 
     def arguments(self, inputs: Tensors, geometry: Geometry) -> Tensors:
         """See `Task`."""
-        return _as_seen(inputs, geometry)
+        return as_seen(inputs, geometry)
 
     def loss(self, outputs: Tensors, batch: Batch) -> Tensors:
         """See `Task`."""
@@ -215,7 +187,7 @@ class Landmarks(Task):
         row = {ANSWERS: float(np.mean(chosen)), **row}
         if self.design.locates:
             error = metrics.localisation(
-                outputs[PREDICTED].numpy(),
+                outputs[POINTS].numpy(),
                 self.points[rows],
                 self.visibility[rows],
                 SLOTS,
@@ -235,7 +207,7 @@ class Landmarks(Task):
         return {
             "design": asdict(self.design),
             "landmark_loss": self._learns,
-            "asked": _asked(self.schema),
+            "asked": asked(self.schema),
             "parameters": self._parameters,
         }
 
@@ -273,140 +245,5 @@ def attribute_losses(logits: torch.Tensor, members: torch.Tensor) -> torch.Tenso
     return F.binary_cross_entropy_with_logits(logits, positive.float(), reduction="none") * known
 
 
-def map_losses(maps: torch.Tensor, points: torch.Tensor, seen: torch.Tensor, design: Design) -> torch.Tensor:
-    """Loss of each heat-map, 0 where its point is not seen.
-
-    Args:
-        maps: As of the network in training, shape (n, S, h, h).
-        points: Shares of the view's side, shape (n, S, 2).
-        seen: Shape (n, S).
-        design: Gives the heat-maps' shape, and how they are fitted: by the mean squared error over cells, or
-            by cross-entropy.
-
-    Returns:
-        Shape (n, S).
-    """
-    wanted = heat_maps(points, seen, maps.shape[-1], design)
-    if design.fit == "regression":
-        return (maps - wanted).square().mean((2, 3)) * seen
-    shares = wanted.flatten(2) / wanted.sum((2, 3)).clamp(min=1e-6)[:, :, None]
-    return -(shares * maps.flatten(2).log_softmax(2)).sum(2)
-
-
-def positive_scores(outputs: Tensors, schema: Schema) -> Tensors:
-    """Attribute → scores by which its classes rank, shape (n, K): logits, of several at once the positive."""
-    scores = {a.name: outputs[a.name] for a in schema if not a.multiple}
-    if ATTRIBUTES in outputs:
-        logits = outputs[ATTRIBUTES]
-        logits = logits[:, 1] if logits.ndim == 3 else logits
-        sizes = {a.name: len(a) for a in schema if a.multiple}
-        scores |= dict(zip(sizes, logits.split(list(sizes.values()), 1), strict=True))
-    return {name: scores[name] for name in schema.names}
-
-
-def prediction_table(outputs: Tensors, rows: np.ndarray, schema: Schema) -> pd.DataFrame:
-    """Outputs as a table.
-
-    Args:
-        outputs: Of the network, in evaluation.
-        rows: Of the images, shape (n,).
-        schema: Gives attributes and classes.
-
-    Returns:
-        A row an image, its index (named ``row``) being `rows`. Where there is localisation, `POINTS` as
-        shares of the box's sides, and the same after `WHOLE_CELLS` for the middles of cells; and
-        ``<attribute>:<class>``, probabilities of one class among all, or the logit of each class by itself.
-    """
-    columns: dict[str, np.ndarray] = {}
-    for prefix, name in (("", PREDICTED), (WHOLE_CELLS, WHOLE)):
-        if name in outputs:
-            places = outputs[name].flatten(1).numpy().T
-            columns |= {prefix + column: values for column, values in zip(POINTS, places, strict=True)}
-    for name, scores in positive_scores(outputs, schema).items():
-        values = (scores if schema[name].multiple else scores.softmax(1)).numpy()
-        columns |= {f"{name}:{label}": values[:, k] for k, label in enumerate(schema[name].classes)}
-    return pd.DataFrame(columns, index=pd.Index(rows, name="row"))
-
-
-def answer(
-    model_dir: str | Path,
-    pixels: np.ndarray,
-    rows: np.ndarray,
-    schema: Schema,
-    *,
-    points: np.ndarray | None = None,
-    visibility: np.ndarray | None = None,
-    device: str = "auto",
-) -> Tensors:
-    """What a trained network says of images.
-
-    Args:
-        model_dir: A folder that a training of `Landmarks` has finished.
-        pixels: uint8, shape (N, S, S, 3).
-        rows: Which images, in the order of the answer, shape (n,).
-        schema: Must have the attributes and classes that it was trained with.
-        points: As for `Landmarks`; needed where the guide is the true points.
-        visibility: Likewise.
-        device: ``auto``, ``cuda`` or ``cpu``.
-
-    Returns:
-        Outputs as of the network in evaluation, on the CPU.
-
-    Raises:
-        CheckpointError: If the folder holds no such model.
-        ValueError: If pixels, rows or points are not as described.
-    """
-    config = checkpoint.read_config(model_dir, Landmarks.name)
-    if config["asked"] != _asked(schema):
-        raise checkpoint.CheckpointError(f"{model_dir}: the model was trained for another schema")
-    rows, design = checked_rows(rows, pixels, "rows"), Design(**config["design"])
-    if design.guide == "true" and (points is None or visibility is None):
-        raise ValueError("points = None with attention from true points; they are needed")
-    recipe, hardware = settings_of(config, device)
-    info = config["network"]
-    network = build(info["architecture"], schema, design, pretrained=False, **_shape(recipe))
-    checkpoint.load_weights(model_dir, config, network)
-    for name in ("mean", "std"):
-        setattr(network, name, torch.tensor(info[name])[:, None, None])
-
-    def inputs(some: np.ndarray, geometry: Geometry) -> Tensors:
-        return _as_seen(_true_points(design, points, visibility, some, hardware.device), geometry)
-
-    with fixed_threads(recipe.threads):
-        loader = PixelLoader(pixels, recipe, hardware.device, keep=False)
-        network = placed(network, hardware.device)
-        return outputs_of(network, loader, rows, recipe, hardware, inputs=inputs)
-
-
-def attention_maps(outputs: Tensors) -> np.ndarray | None:
-    """The attention's factor on the features, mean over channels: float32, shape (n, h, h); None without."""
-    return outputs[ATTENTION].numpy() if ATTENTION in outputs else None
-
-
-def _true_points(
-    design: Design, points: np.ndarray | None, visibility: np.ndarray | None, rows: np.ndarray, device: str
-) -> Tensors:
-    if design.guide != "true":
-        return {}
-    given = {"points": points[rows].astype(np.float32), "visibility": visibility[rows]}
-    return {name: torch.from_numpy(values).to(device) for name, values in given.items()}
-
-
-def _as_seen(inputs: Tensors, geometry: Geometry) -> Tensors:
-    if not inputs:
-        return {}
-    points, codes = carried(geometry, inputs["points"], inputs["visibility"])
-    return {"points": points, "seen": codes == VISIBLE}
-
-
 def _members(codes: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:
     return np.concatenate([codes[name] for name in names], axis=1)
-
-
-def _shape(recipe: Recipe) -> dict[str, object]:
-    """The arguments of `build` that a recipe gives."""
-    return {"img_size": recipe.image_size, **{n: getattr(recipe, n) for n in ("dropout", "train_blocks")}}
-
-
-def _asked(schema: Schema) -> list:
-    return [[a.name, list(a.classes), a.multiple] for a in schema]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from swatchbook.data import duplicates
+from swatchbook.data.images import left_out
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import capital, estimate, joined, number, percentage, points, words
@@ -24,6 +26,8 @@ def findings(trace: Trace) -> list[str]:
     told = []
     if data == "drawn":
         told.append(known_truths(trace.table("tables/known.csv"), trace.setting("evaluation.level")))
+    if data in ("drawn", "textilenet"):
+        told += facts_of_images(trace)
     if data == "published":
         told.append(printed(trace.table("tables/numbers.csv"), trace.table("tables/claims.csv")))
     if is_audited(trace):
@@ -38,6 +42,14 @@ def findings(trace: Trace) -> list[str]:
         told.append(least_labelled(trace.table("tables/coverage.csv")))
     told += [gap(comparison, model, baseline), coupled(coupling, model, margin), together(coupling, model)]
     return [sentence for sentence in told if sentence]
+
+
+def facts_of_images(trace: Trace) -> list[str]:
+    """What a reader must know of the images: copies in two splits, and files that could not be read."""
+    copies, lost = trace.table("tables/duplicates.csv"), trace.table("tables/copies_left_out.csv")
+    found = [f"**{duplicates.said(len(copies), lost, trace.setting('duplicates'))}**"] if len(copies) else []
+    broken = left_out(trace.table("tables/quarantine.csv"))
+    return [*found, *([f"**{broken}**"] if broken else [])]
 
 
 def known_truths(known: pd.DataFrame, level: float) -> str:

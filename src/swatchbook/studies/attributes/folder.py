@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.audit.sheet import CANNOT_TELL, with_design
-from swatchbook.data import duplicates, pixels
+from swatchbook.data import duplicates, images, pixels
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 
@@ -89,6 +89,7 @@ def take_notes(trace: Trace) -> None:
     copies, manifest = trace.table("tables/duplicates.csv"), trace.table("manifest.parquet")
     notes = [
         *_notes_of_split(manifest, len(copies)),
+        *_notes_of_quarantine(trace.table("tables/quarantine.csv")),
         *_notes_of_labels(trace.table("silver.parquet"), trace.schema),
         *_notes_of_audit(judged, answers),
     ]
@@ -103,6 +104,10 @@ def _notes_of_split(manifest: pd.DataFrame, pairs: int) -> Notes:
     sizes = ", ".join(f"{counts[name]:,} {name}" for name in SHARES)
     copies = f"Pairs of copies found, each kept in one split: {pairs:,}."
     return [("split", f"{len(manifest):,} photographs were split at random: {sizes}. {copies}")]
+
+
+def _notes_of_quarantine(quarantine: pd.DataFrame) -> Notes:
+    return [("broken files", sentence)] if (sentence := images.left_out(quarantine)) else []
 
 
 def _notes_of_labels(silver: pd.DataFrame, schema: Schema) -> Notes:

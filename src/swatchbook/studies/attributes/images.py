@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,8 @@ import pandas as pd
 from swatchbook.data import duplicates, images, pixels
 from swatchbook.data.readers import textilenet
 from swatchbook.pipeline.stage import Trace
-from swatchbook.studies.labelling import classes_and_prompts, classes_content, digest, file_digest
+from swatchbook.studies.labelling import classes_and_prompts, classes_content
+from swatchbook.studies.source import digest, file_digest
 
 
 def draw_images(trace: Trace) -> None:
@@ -90,7 +92,18 @@ def decode(trace: Trace, listing: str) -> None:
 
 
 def list_copies(trace: Trace) -> None:
-    """Photographs that lie in two splits, exact copies and near ones; they are listed and stay."""
-    manifest = trace.table("manifest.parquet")
+    """Photographs that lie in two splits, exact copies and near ones, and which of them are not learnt from.
+
+    By the setting `duplicates` those of train and val are left out, or all stay, or the run stops.
+    """
+    manifest, decision = trace.table("manifest.parquet"), trace.setting("duplicates")
     copies = duplicates.pairs(manifest, pixels.read(trace.path("pixels.npy"), len(manifest)))
-    trace.write_table("tables/duplicates.csv", duplicates.straddling(copies))
+    found = duplicates.straddling(copies)
+    kept = duplicates.leave_out_copies(manifest, copies) if decision == "drop" else manifest
+    lost = manifest.loc[~manifest["image_id"].isin(kept["image_id"]), ["image_id", "folder", "split"]]
+    trace.write_table("tables/duplicates.csv", found)
+    trace.write_table("tables/copies_left_out.csv", lost)
+    if decision == "refuse":
+        duplicates.refuse_straddling(found)
+    if len(found):
+        print(f"  {duplicates.said(len(found), lost, decision)}", file=sys.stderr, flush=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from swatchbook.models.recipe import Recipe
 from swatchbook.pipeline.settings import section
-from swatchbook.studies.settings import Backbones, Drawn, Evaluation, Labelling, Subset
+from swatchbook.studies.settings import Backbones, Drawn, Evaluation, Labelling, Seed, Subset
+from swatchbook.validation import Name
 
 
 @section
@@ -27,6 +26,9 @@ class Config:
             TextileNet's archive or folder, or the folder of photographs.
         model: The model whose advantage is tested.
         baseline: The model it is held against.
+        duplicates: What becomes of photographs that lie in two splits: ``drop`` leaves them out of training
+            and validation, ``keep`` only lists them, ``refuse`` stops where one file lies in two. A
+            folder's photographs are split with their copies, so that there are none.
         drawn: The drawn world.
         subset: Which images of TextileNet are studied.
         labelling: How silver labels are made and audited.
@@ -39,10 +41,11 @@ class Config:
     data: Literal["published", "drawn", "textilenet", "folder"] = "published"
     schema: str = "textilenet"
     material_map: str | None = "paper"
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Seed = 42
     source: str | None = None
-    model: str = "dinov2"
-    baseline: str = "resnet50"
+    model: Name = "dinov2"
+    baseline: Name = "resnet50"
+    duplicates: Literal["refuse", "drop", "keep"] = "drop"
     drawn: Drawn = field(default_factory=Drawn)
     subset: Subset = field(default_factory=Subset)
     labelling: Labelling = field(default_factory=Labelling)

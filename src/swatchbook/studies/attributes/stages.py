@@ -10,9 +10,16 @@ HERE = "swatchbook.studies.attributes"
 LABELLING = "swatchbook.studies.labelling"
 PHOTOGRAPHS = "swatchbook.studies.photographs"
 # What the rooms of the functions rest on.
-DATA, DRAWN = ("data", "studies/labelling.py"), ("drawn",)
+DATA, DRAWN = ("data", "studies/labelling.py", "studies/source.py"), ("drawn",)
 PIXELS = tuple(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv"))
-LABELLER = ("labeller", "data", "evaluation/intervals.py", "evaluation/resample.py", "studies/labelling.py")
+LABELLER = (
+    "labeller",
+    "data",
+    "evaluation/intervals.py",
+    "evaluation/resample.py",
+    "studies/labelling.py",
+    "studies/source.py",
+)
 TABLES = (
     "data",
     "evaluation",
@@ -29,6 +36,7 @@ TRAINING = (
     "evaluation/intervals.py",
     "evaluation/scores.py",
     "studies/labelling.py",
+    "studies/source.py",
     "studies/training.py",
     *PIXELS,
 )
@@ -133,7 +141,12 @@ def _from_manifest(_: Config) -> tuple[Stage, ...]:
     listing = {"listing": "manifest.parquet"}
     return (
         Stage("pixels", ("pixels.npy",), f"{HERE}.images:decode", code=DATA, arguments=listing),
-        Stage("duplicates", ("tables/duplicates.csv",), f"{HERE}.images:list_copies", code=DATA),
+        Stage(
+            "duplicates",
+            ("tables/duplicates.csv", "tables/copies_left_out.csv"),
+            f"{HERE}.images:list_copies",
+            code=DATA,
+        ),
         *_labels(listing),
     )
 
@@ -175,7 +188,7 @@ def _folder(config: Config) -> tuple[Stage, ...]:
             "notes",
             ("tables/notes.csv",),
             f"{HERE}.folder:take_notes",
-            code=("audit", "data/strict_csv.py"),
+            code=("audit", "data"),
         ),
         *_trainings(config),
     )

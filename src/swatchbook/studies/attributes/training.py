@@ -15,6 +15,13 @@ def backbone_content(trace: Trace, role: str) -> dict[str, str]:
     return {**classes_content(trace), **tower_content(trace.setting(f"backbones.{role}"))}
 
 
+def _copies(trace: Trace) -> list[str]:
+    """Images of train and val that are not learnt from; a folder's copies already lie in one split."""
+    if trace.setting("data") == "folder":
+        return []
+    return trace.table("tables/copies_left_out.csv")["image_id"].tolist()
+
+
 def train_and_predict(trace: Trace, role: str) -> None:
     """Train a model and predict every test image with it.
 
@@ -25,7 +32,7 @@ def train_and_predict(trace: Trace, role: str) -> None:
     from swatchbook.models.tasks.heads import predict
 
     manifest, schema, name = trace.table("manifest.parquet"), classes_and_prompts(trace), trace.setting(role)
-    split = manifest["split"].to_numpy()
+    split = manifest["split"].mask(manifest["image_id"].isin(_copies(trace)), "left out").to_numpy()
     folder = on_all_processes(
         fit_heads,
         pixel_file=trace.path("pixels.npy"),

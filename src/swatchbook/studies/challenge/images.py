@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from swatchbook.data import duplicates, images, pixels
+from swatchbook.data import duplicates, pixels
 from swatchbook.data.landmarks import BOX
 from swatchbook.data.readers import challenge
-from swatchbook.evaluation.intervals import wilson
+from swatchbook.evaluation.intervals import share_table
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
-from swatchbook.studies.labelling import classes_content, digest, file_digest
+from swatchbook.studies.labelling import classes_content
+from swatchbook.studies.source import given_or_drawn, source_content
 
 SQUARES = {True: "pixels.npy", False: "whole.npy"}  # of the box, of the whole photograph
 
@@ -34,7 +34,7 @@ def draw_images(trace: Trace) -> None:
 
 def read_images(trace: Trace) -> None:
     """The data set's files → manifest, how many images each class has, and copies among the images."""
-    manifest = challenge.read(_source(trace), trace.folder("unpacked"))
+    manifest = challenge.read(given_or_drawn(trace), trace.folder("unpacked"))
     schema = trace.schema
     found = duplicates.pairs(manifest)
     trace.write_table("manifest.parquet", manifest)
@@ -44,43 +44,21 @@ def read_images(trace: Trace) -> None:
     )
 
 
-def _source(trace: Trace) -> Path:
-    """The data set that was given, or the drawn one."""
-    source = trace.location("source")
-    if source is None:
-        trace.path("images/truth.csv")
-        source = trace.folder("images")
-    return source
-
-
 def images_content(trace: Trace) -> dict[str, str]:
-    """Names and content of the images and lists, so that one exchanged since is noticed."""
-    source = _source(trace)
-    if source.is_file():
-        return {**classes_content(trace), "images": file_digest(source)}
-    lists = sorted(source.rglob("split/*.txt"))
-    contents = digest([(path.name, file_digest(path)) for path in lists])
-    return {**classes_content(trace), "images": images.fingerprint(source), "lists": contents}
+    """What reading them depends on outside the run."""
+    return classes_content(trace) | source_content(trace, "split/*.txt")
 
 
 def count_table(manifest: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Images of each class in training and validation.
-
-    Returns:
-        ``split, group, class, count, n``, and the share with its Wilson interval: ``value, low, high,
-        interval``.
-    """
-    rows = []
-    for split in ("train", "val"):
-        here = manifest[manifest["split"] == split]
-        for a in schema:
-            for label in a.classes:
-                count, n = int((here[a.name] == label).sum()), len(here)
-                share = count / n if n else np.nan
-                low, high = wilson(share, n) if n else (np.nan, np.nan)
-                rows.append((split, a.name, label, count, n, share, low, high))
-    columns = ["split", "group", "class", "count", "n", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).assign(interval="95% Wilson")
+    """Images of each class in training and validation: ``split, group, class``, `share_table`'s columns."""
+    counts = {
+        (split, a.name, label): (int((here[a.name] == label).sum()), len(here))
+        for split in ("train", "val")
+        for here in (manifest[manifest["split"] == split],)
+        for a in schema
+        for label in a.classes
+    }
+    return share_table(counts, ["split", "group", "class"])
 
 
 def cut_out(trace: Trace, box: bool) -> None:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from swatchbook.pipeline.settings import section
 from swatchbook.studies.challenge.systems import OURS, SYSTEMS
-from swatchbook.studies.settings import Evaluation, Labelling
+from swatchbook.studies.settings import Evaluation, Labelling, Seed
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -120,7 +120,7 @@ class Config:
     profile: str = "challenge"
     schema: str = "challenge"
     material_map: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Seed = 42
     source: str | None = None
     submissions: tuple[str, ...] = ()
     drawn: DrawnGarments = field(default_factory=DrawnGarments)

@@ -9,7 +9,7 @@ from swatchbook.studies.figures import figure
 
 HERE = "swatchbook.studies.challenge"
 LABELLING = "swatchbook.studies.labelling"
-DATA = ("data", "studies/labelling.py", "evaluation/intervals.py")
+DATA = ("data", "studies/labelling.py", "studies/source.py", "evaluation/intervals.py")
 PIXELS = tuple(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv"))
 TRAINING = (
     "models",
@@ -18,6 +18,7 @@ TRAINING = (
     "evaluation/intervals.py",
     "evaluation/scores.py",
     "studies/labelling.py",
+    "studies/source.py",
     "studies/training.py",
     "studies/challenge/systems.py",
     "studies/challenge/images.py",

@@ -27,7 +27,7 @@ from swatchbook.schema import Schema
 from swatchbook.studies.challenge.systems import SYSTEMS
 from swatchbook.studies.challenge.training import CUT
 from swatchbook.studies.documents import read_curves, read_numbers
-from swatchbook.studies.labelling import file_digest
+from swatchbook.studies.source import file_digest
 
 OURS = {"plain": ("ours", "plain"), "adjusted": ("ours", "adjusted")}
 Model = tuple[str, str]

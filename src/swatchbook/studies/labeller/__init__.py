@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Annotated
-
-from pydantic import Field
 
 from swatchbook.pipeline.settings import section
 from swatchbook.pipeline.spec import Profile, Spec
@@ -13,7 +10,7 @@ from swatchbook.pipeline.stage import Stage
 from swatchbook.schema import Schema
 from swatchbook.studies.attributes.stages import labeller_stage, listed_photographs
 from swatchbook.studies.figures import figure
-from swatchbook.studies.settings import Evaluation, Labelling, Quality
+from swatchbook.studies.settings import Evaluation, Labelling, Quality, Seed
 
 HERE = "swatchbook.studies.labeller"
 PROMPTS = "swatchbook.studies.labelling:prompts_content"
@@ -39,7 +36,7 @@ class Config:
     profile: str = "labeller"
     schema: str = "wardrobe"
     material_map: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Seed = 42
     source: str | None = None
     labelling: Labelling = field(default_factory=lambda: Labelling(labeller="bundled"))
     quality: Quality = field(default_factory=Quality)

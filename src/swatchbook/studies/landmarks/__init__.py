@@ -11,9 +11,9 @@ from swatchbook.studies.landmarks.stages import stages
 # Small heat-maps from small views, fitted as distributions; one cycle of the rates, no jitter, no crops.
 SMALL: dict[str, object] = {
     "side": 64,
-    "design.stride": 16,
+    "design.stride": 8,
     "design.localisation": "thesis",
-    "design.upsamplings": 2,
+    "design.upsamplings": 1,
     "design.norm": True,
     "design.shape": "gaussian",
     "design.radius": 0.05,
@@ -36,9 +36,9 @@ LAPTOP: dict[str, object] = {
     "backbone": TOWER,
     "training.train_blocks": 4,
     "training.batch": 16,
-    "training.backbone_lr": 4e-3,
-    "training.head_lr": 4e-3,
-    "loss_weights": (1.0, 5.0, 5.0),
+    "training.backbone_lr": 8e-3,
+    "training.head_lr": 8e-3,
+    "loss_weights": (1.0, 5.0, 20.0),
 }
 # The rehearsal on the challenge's photographs: weights that install by pip, lower blocks frozen.
 BEST: dict[str, object] = {
@@ -51,7 +51,7 @@ BEST: dict[str, object] = {
     "training.head_lr": 5e-3,
     "training.loss": "smooth",
     "training.smoothing": 0.05,
-    "loss_weights": (1.0, 5.0, 3.0),
+    "loss_weights": (1.0, 5.0, 5.0),
 }
 SOURCE = {"source": "source"}
 

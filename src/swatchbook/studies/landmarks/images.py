@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +23,10 @@ from swatchbook.data.landmarks import (
     refuse_outside,
 )
 from swatchbook.data.readers import challenge, deepfashion
-from swatchbook.evaluation.intervals import wilson
+from swatchbook.evaluation.intervals import share_table
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Attribute, Schema
-from swatchbook.studies.labelling import digest, file_digest
+from swatchbook.studies.source import given_or_drawn, source_content
 
 SQUARES = "pixels.npy"
 CODES = {"visible": VISIBLE, "occluded": OCCLUDED, "cut off": TRUNCATED, "absent": ABSENT}
@@ -75,7 +74,7 @@ def draw_images(trace: Trace) -> None:
 
 def read_images(trace: Trace) -> None:
     """The data set's files → manifest, its schema, and how many images each label has."""
-    source, benchmark, into = _source(trace), trace.setting("benchmark"), trace.folder("unpacked")
+    source, benchmark, into = given_or_drawn(trace), trace.setting("benchmark"), trace.folder("unpacked")
     if benchmark == "challenge":
         manifest, schema = challenge.read(source, into), Schema.load(challenge.SCHEMA)
     else:
@@ -91,24 +90,9 @@ def read_images(trace: Trace) -> None:
     trace.write_table("tables/landmark_counts.csv", count_table(manifest, schema))
 
 
-def _source(trace: Trace) -> Path:
-    """The data set that was given, or the drawn one."""
-    source = trace.location("source")
-    if source is None:
-        trace.path("images/truth.csv")
-        source = trace.folder("images")
-    return source
-
-
 def images_content(trace: Trace) -> dict[str, str]:
-    """Names and content of the images and lists, so that one exchanged since is noticed."""
-    source = _source(trace)
-    if source.is_file():
-        return {"images": file_digest(source)}
-    lists = [
-        (path.relative_to(source).as_posix(), file_digest(path)) for path in sorted(source.rglob("*.txt"))
-    ]
-    return {"images": images.fingerprint(source), "lists": digest(lists)}
+    """What reading them depends on outside the run."""
+    return source_content(trace, "*.txt")
 
 
 def schema_of(trace: Trace) -> Schema:
@@ -125,28 +109,23 @@ def count_table(manifest: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """How many images have each label, and how many each point visible, occluded, cut off or not at all.
 
     Returns:
-        ``split, group, class, count, n``, and the share with its Wilson interval: ``value, low, high,
-        interval``. ``group`` is an attribute, or one of `SLOTS`, whose classes are the keys of `CODES`.
+        ``split, group, class`` and `share_table`'s columns. ``group`` is an attribute, or one of `SLOTS`,
+        whose classes are the keys of `CODES`.
     """
     labels, visibility = schema.encode(manifest, "manifest.parquet"), points_of(manifest)[1]
-    rows = []
+    counts: dict[tuple[str, str, str], tuple[int, int]] = {}
     for split in images.SPLITS:
         here = (manifest["split"] == split).to_numpy()
-        counts = []
         for a in schema:
             codes = labels[a.name][here]
             known = codes[(codes >= 0).any(1)] if a.multiple else codes[codes >= 0]
             members = known == 1 if a.multiple else known[:, None] == np.arange(len(a))
-            counts += [
-                (a.name, c, int(n), len(known)) for c, n in zip(a.classes, members.sum(0), strict=True)
-            ]
+            found = zip(a.classes, members.sum(0), strict=True)
+            counts |= {(split, a.name, label): (int(count), len(known)) for label, count in found}
         for slot, codes in zip(SLOTS, visibility[here].T, strict=True):
-            counts += [(slot, what, int((codes == code).sum()), len(codes)) for what, code in CODES.items()]
-        for group, label, count, n in counts:
-            low, high = wilson(count / n, n) if n else (np.nan, np.nan)
-            rows.append((split, group, label, count, n, count / n if n else np.nan, low, high))
-    columns = ["split", "group", "class", "count", "n", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).assign(interval="95% Wilson")
+            sums = {(split, slot, what): (codes == code).sum() for what, code in CODES.items()}
+            counts |= {key: (int(count), len(codes)) for key, count in sums.items()}
+    return share_table(counts, ["split", "group", "class"])
 
 
 def cut_out(trace: Trace) -> None:

@@ -11,7 +11,7 @@ from swatchbook.models.landmark_design import Design
 from swatchbook.models.recipe import Recipe
 from swatchbook.pipeline.settings import section
 from swatchbook.studies.landmarks.systems import CONTROLS, SYSTEMS
-from swatchbook.studies.settings import Evaluation
+from swatchbook.studies.settings import Evaluation, Seed
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -79,7 +79,7 @@ class Config:
     """
 
     profile: str = "landmarks-paper"
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Seed = 42
     source: str | None = None
     benchmark: Literal["coarse", "fine", "challenge"] = "coarse"
     drawn: DrawnGarments = field(default_factory=DrawnGarments)

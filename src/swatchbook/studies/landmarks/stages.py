@@ -8,13 +8,20 @@ from swatchbook.studies.landmarks.settings import Config
 from swatchbook.studies.landmarks.systems import model_name
 
 HERE = "swatchbook.studies.landmarks"
-IMAGES = ("data", "studies/landmarks/images.py", "studies/labelling.py", "evaluation/intervals.py")
+IMAGES = (
+    "data",
+    "studies/landmarks/images.py",
+    "studies/labelling.py",
+    "studies/source.py",
+    "evaluation/intervals.py",
+)
 TRAINING = (
     "models",
     "data",
     "labeller/__init__.py",
     "evaluation",
     "studies/labelling.py",
+    "studies/source.py",
     "studies/training.py",
     "studies/landmarks/images.py",
     "studies/landmarks/systems.py",

@@ -203,7 +203,7 @@ def choose_images(trace: Trace, trainings: Trainings) -> None:
 
     Drawn at random, and those with the largest mean error, of the first training of MTL.
     """
-    from swatchbook.models.tasks.landmarks import attention_maps
+    from swatchbook.models.landmark_answers import attention_maps
 
     schema, manifest = schema_of(trace), trace.table("manifest.parquet")
     whole, stored = truth_of(manifest, schema), squares(trace, len(manifest))

@@ -37,7 +37,7 @@ def train_and_predict(trace: Trace, system: str, seed: int) -> None:
         system: Its name.
         seed: Of the training.
     """
-    from swatchbook.models.tasks.landmarks import prediction_table
+    from swatchbook.models.landmark_answers import prediction_table
 
     manifest, schema, name = trace.table("manifest.parquet"), schema_of(trace), model_name(system, seed)
     which, truth = parts(trace, manifest), truth_of(manifest, schema)
@@ -77,7 +77,7 @@ def answered(
     trace: Trace, name: str, rows: np.ndarray, stored: np.ndarray, truth: Truth, schema: Schema
 ) -> Tensors:
     """What a trained model says of some images."""
-    from swatchbook.models.tasks.landmarks import answer
+    from swatchbook.models.landmark_answers import answer
 
     given = {"points": truth.points, "visibility": truth.visibility}
     return answer(trace.folder(f"models/{name}"), stored, rows, schema, **given)

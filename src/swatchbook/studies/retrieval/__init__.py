@@ -32,7 +32,7 @@ PIP: dict[str, object] = {
     "networks.image": "efficientnet_lite0",
     "networks.text": "minilm",
     "networks.embed": 256,
-    "systems": ("ours", "ours_frozen", "ours_kept", "ours_tuned"),
+    "systems": ("ours", "ours_frozen", "ours_kept"),
     "side": 128,
     "limits.image_size": 128,
     "limits.text_blocks": 1,

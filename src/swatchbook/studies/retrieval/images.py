@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,9 @@ from swatchbook.data.readers import multimodal
 from swatchbook.data.strict_csv import DataError
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
-from swatchbook.studies.labelling import classes_content, digest, file_digest
+from swatchbook.studies.labelling import classes_content
 from swatchbook.studies.retrieval.systems import SPLITS
+from swatchbook.studies.source import given_or_drawn, source_content
 
 KNOWN = "known"  # in the place of a split: drawn items that only tell how good the systems are
 PARTS = ("train", "val", "test", KNOWN)
@@ -37,19 +37,10 @@ def draw_images(trace: Trace) -> None:
     trace.wrote("images/truth.csv", "images/world.json")
 
 
-def _source(trace: Trace) -> Path:
-    """The data set that was given, or the drawn one."""
-    source = trace.location("source")
-    if source is None:
-        trace.path("images/truth.csv")
-        source = trace.folder("images")
-    return source
-
-
 def read_images(trace: Trace) -> None:
     """The data set's files → manifest with both splits, what was left out, and what the parts hold."""
     schema, seed = trace.schema, trace.setting("seed")
-    found = multimodal.read_either(_source(trace), trace.folder("unpacked"))
+    found = multimodal.read_either(given_or_drawn(trace), trace.folder("unpacked"))
     manifest, problems = _complete(found, schema)
     manifest, broken = images.examine(manifest)
     problems = pd.concat(
@@ -115,13 +106,8 @@ def count_table(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 def images_content(trace: Trace) -> dict[str, str]:
-    """Names and content of images, captions and labels, so that one exchanged since is noticed."""
-    source = _source(trace)
-    if source.is_file():
-        return {**classes_content(trace), "images": file_digest(source)}
-    texts = sorted(path for kind in ("*.json", "*.txt") for path in source.rglob(kind))
-    contents = digest([(path.name, file_digest(path)) for path in texts])
-    return {**classes_content(trace), "images": images.fingerprint(source), "texts": contents}
+    """What reading them depends on outside the run."""
+    return classes_content(trace) | source_content(trace, "*.json", "*.txt")
 
 
 def cut_out(trace: Trace) -> None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from swatchbook.models.towers import TEXTS
 from swatchbook.pipeline.settings import section
 from swatchbook.studies.retrieval.systems import RANDOM, SYSTEMS
-from swatchbook.studies.settings import Evaluation
+from swatchbook.studies.settings import Evaluation, Seed
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
@@ -125,7 +125,7 @@ class Config:
     profile: str = "retrieval"
     schema: str = "multimodal"
     material_map: str | None = None
-    seed: Annotated[int, Field(ge=0)] = 42
+    seed: Seed = 42
     source: str | None = None
     drawn: DrawnOutfits = field(default_factory=DrawnOutfits)
     systems: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_known)] = (

@@ -9,7 +9,7 @@ from swatchbook.studies.retrieval.systems import SYSTEMS, shown
 
 HERE = "swatchbook.studies.retrieval"
 LABELLING = "swatchbook.studies.labelling"
-DATA = ("data", "studies/labelling.py", "studies/retrieval/systems.py")
+DATA = ("data", "studies/labelling.py", "studies/source.py", "studies/retrieval/systems.py")
 TRAINING = (
     "models",
     "labeller/__init__.py",
@@ -18,6 +18,7 @@ TRAINING = (
     "evaluation/resample.py",
     "evaluation/scores.py",
     "studies/labelling.py",
+    "studies/source.py",
     "studies/training.py",
     "studies/retrieval/systems.py",
     "studies/retrieval/images.py",
