@@ -352,7 +352,7 @@ def test_the_audit_of_real_photographs_imports(tmp_path, schema):
     listed = find(data / "images")
     run = run_of(tmp_path / "run", listed.assign(split="test"))
     printed, accepted = import_files([data / "audit.csv"], run)
-    assert accepted and "person: 96 of 96 images judged" in printed
+    assert accepted and "an unnamed judge: 96 of 96 images judged" in printed
     assert any(
         "'polka_dot'" in line and "counts as can't tell: no class of the schema" in line for line in printed
     )

@@ -77,7 +77,7 @@ def test_an_audit_is_read_with_every_way_to_name_an_image(sheet, schema):
     assert judged["color"].tolist() == ["black", None, "navy", "red"]
     assert judged["pattern"].tolist() == ["solid", "striped", None, "floral"]
     assert judged["texture"].isna().all() and judged["material"].isna().all()
-    assert set(judged["annotator"]) == {"person"} and set(judged["stratum"]) == {"all"}
+    assert set(judged["annotator"]) == {"an unnamed judge"} and set(judged["stratum"]) == {"all"}
     by_id = sheet("image_id,note,color\nskirt/b.jpg,a hat?,white\n")
     assert read_sheet(by_id, IDS, ROOT, schema).judged["image_id"].tolist() == ["skirt/b.jpg"]
 
@@ -282,10 +282,10 @@ def test_a_folder_and_its_audit_give_every_table(run, photographs, schema):
     assert scored["n"].to_dict() == {"material": 0, "color": 10, "pattern": 9, "texture": 0}
     labels = silver.set_index("image_id").loc[audit["image_id"], "color"].to_numpy()
     assert scored["value"]["color"] == pytest.approx((labels == audit["color"].to_numpy()).mean())
-    assert set(run.three_columns["against"]) >= {"silver labels", "human auditor"}
+    assert set(run.three_columns["against"]) >= {"silver labels", "auditor"}
     assert set(run.comparison["reference"]) == {"silver", "audit"}
     output = run.table("tables/notes.csv").set_index("about")["said"]
-    assert "10 photographs were judged by person on color, pattern" in output["audit"]
+    assert "10 photographs were judged by an unnamed judge on color, pattern" in output["audit"]
     assert "pattern graphic (1)" in output["answers"]
 
 
@@ -304,13 +304,11 @@ def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run
     printed = content(Trace(run))
     assert set(printed["headline"]["against"]) == {
         "silver labels",
-        "human auditor",
+        "auditor",
         "bound from silver agreement",
     }
     assert printed["headline"]["what"][0] == "silver labels, material: accuracy"
-    row = printed["headline"].query(
-        "what == 'pretrained tower, texture: accuracy' and against == 'human auditor'"
-    )
+    row = printed["headline"].query("what == 'pretrained tower, texture: accuracy' and against == 'auditor'")
     assert row["value"].tolist() == ["not estimable"] and row["interval"].tolist() == [""]
     shutil.copytree(run.store.root, tmp_path / "run")
     for study, words in (

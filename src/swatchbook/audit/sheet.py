@@ -1,9 +1,9 @@
-"""A person's audit of photographs: a CSV file → answers that fit a run, or what is wrong, line by line.
+"""An audit of photographs as a CSV file → answers that fit a run, or what is wrong, line by line.
 
 The file has a column ``path`` (below the folder of images, with or without that folder's own name before
 it) or ``image_id``, and one column for each attribute that was judged. A blank answer is "can't tell".
-``annotator``, ``stratum`` with ``weight``, and ``note`` may be there. Nothing else is accepted, and one
-wrong line refuses the whole file, so that no audit is taken in half.
+``annotator`` (who judged, a person or a model), ``stratum`` with ``weight``, and ``note`` may be there.
+Nothing else is accepted, and one wrong line refuses the whole file, so that no audit is taken in half.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from swatchbook.csv_io import unguard
 from swatchbook.data.strict_csv import DataError, read_csv
 from swatchbook.schema import Attribute, Schema
 
-PERSON = "person"
+UNNAMED = "an unnamed judge"  # where the file does not say who judged; it need not have been a person
 EVERYTHING = "all"  # the stratum of a simple random sample
 _OPTIONAL = ("annotator", "stratum", "weight", NOTE)
 _SHOWN = 5
@@ -84,7 +84,7 @@ def check_sheet(path: Path, image_ids: Sequence[str], root: Path, schema: Schema
     rows = read_csv(path, (key,))
     _check_columns(rows, path.name, schema)
     ids, problems = _image_ids(rows[key], set(image_ids), Path(root))
-    judged = pd.DataFrame({"image_id": ids, "annotator": PERSON}, index=rows.index)
+    judged = pd.DataFrame({"image_id": ids, "annotator": UNNAMED}, index=rows.index)
     if "annotator" in rows:
         judged["annotator"] = rows["annotator"].map(unguard)
         problems += _blank(rows["annotator"])

@@ -67,7 +67,7 @@ def photograph_quality(
 
     Args:
         labeller: The model.
-        folder: Holds ``audit.csv`` with ``path``, ``color`` and ``pattern`` (blank where a person could
+        folder: Holds ``audit.csv`` with ``path``, ``color`` and ``pattern`` (blank where the judge could
             not tell), paths relative to it. Navy counts as blue as in `navy_as_blue`.
         rng: Source of randomness for the bootstrap.
         draws: Bootstrap replicates.

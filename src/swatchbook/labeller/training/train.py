@@ -135,8 +135,8 @@ def model_card(facts: dict, size: int, drawn: pd.DataFrame, photographs: pd.Data
     else:
         times = facts["photographs_consulted"]
         seen = (
-            "Colour and pattern of photographs judged by eye, every one labelled, `blue` accepting navy. "
-            "They were never trained on, "
+            "Colour and pattern of photographs judged by a vision-language model, not by a person; every one "
+            "labelled, `blue` accepting navy. They were never trained on, "
             f"and were consulted {times} time{'' if times == 1 else 's'}, this one included.\n\n"
             f"{_markdown(photographs)}"
         )

@@ -73,10 +73,10 @@ class Config:
 
     @property
     def judge(self) -> str:
-        """Who judged, in words; only drawn garments have a simulated auditor."""
+        """Who judged, in words."""
         return judge_of(self.data)
 
 
 def judge_of(data: str) -> str:
-    """Who judged images of a kind of data, in words."""
-    return "simulated auditor" if data == "drawn" else "human auditor"
+    """Who judged images of a kind of data, in words; of an audit that was given only its file knows."""
+    return {"drawn": "simulated auditor", "published": "human auditor"}.get(data, "auditor")
