@@ -372,6 +372,18 @@ def test_a_score_is_held_against_many_others_with_both_errors(schema: Schema) ->
     assert high - low > 1.1 * np.subtract(*np.quantile(here, [0.975, 0.025]))
 
 
+def test_a_class_that_only_one_of_both_has_does_not_part_their_scores(schema: Schema) -> None:
+    rng = np.random.default_rng(2)
+    here, there = ({a.name: rng.integers(0, len(a), n) for a in schema} for n in (120, 280))
+    there["sleeve"] = np.where(there["sleeve"] == 2, 0, there["sleeve"])  # no sleeveless one among the others
+    given = [{name: np.zeros_like(codes) for name, codes in some.items()} for some in (here, there)]
+    weights = [rng.multinomial(n, np.full(n, 1 / n), 50).astype(float) for n in (120, 280)]
+    table = known_scores((here, there), {("majority", "constant"): tuple(given)}, schema, tuple(weights))
+    row = table.set_index(["group", "metric"]).loc[("all", "aca")]
+    assert row["value"] == row["known"] == pytest.approx(6 / 25) and row["covered"]
+    assert "the 25 classes that both have" in row["interval"]
+
+
 def test_a_history_says_which_score_chose_its_epoch() -> None:
     table = history_table(
         {

@@ -209,11 +209,14 @@ def known_scores(
 
     Returns:
         ``model, variant, group, metric, known`` (on the others), ``value`` (reported), ``low, high`` (of the
-        difference, both samples' errors counted), ``n, interval`` and ``covered``, whether it holds 0.
+        difference, both samples' errors counted), ``n, interval`` and ``covered``, whether it holds 0. ACA is
+        the mean over the classes of which both have images.
     """
     parts = []
     for model, given in answers.items():
-        found = [challenge_statistics(t, a, schema, w) for t, a, w in zip(truth, given, weights, strict=True)]
+        found = _over_common_classes(
+            [challenge_statistics(t, a, schema, w) for t, a, w in zip(truth, given, weights, strict=True)]
+        )
         kept = [
             key for key in found[0] if key[1] == "all" and key[2] in ("overall_accuracy", "aca", "accuracy")
         ]
@@ -221,6 +224,19 @@ def known_scores(
         columns = ["model", "variant", "group", "metric"]
         parts.append(beside_others([here], [there], columns, level=level, how=HOW))
     return pd.concat(parts, ignore_index=True)
+
+
+def _over_common_classes(found: Sequence[Mapping]) -> list[dict]:
+    """Statistics of several sets of images, with ACA over the classes of which all of them have images."""
+    recalls = [key for key in found[0] if key[2] == "recall" and key[1] != "all"]
+    common = [key for key in recalls if all(some[key].n for some in found)]
+    over = []
+    for some in found:
+        each = np.stack([some[key].samples for key in common], axis=1)
+        mean = np.where(np.isnan(each), each[0], each).mean(1)
+        note = f"; mean of the {len(common)} classes that both have"
+        over.append({**some, ("all", "all", "aca"): Replicates(mean, some["all", "all", "aca"].n, note)})
+    return over
 
 
 def challenge_differences(
