@@ -8,6 +8,7 @@ from swatchbook.evaluation.operating_points import chosen_strengths
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, words
+from swatchbook.report.verdicts import counted
 from swatchbook.studies.documents import read_numbers
 
 METRICS = {"overall_accuracy": "overall accuracy", "aca": "average class accuracy"}
@@ -83,9 +84,7 @@ def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bo
         )
         + "."
     )
-    counts = claims["verdict"].value_counts()
-    told = joined([f"{n} {verdict}" for verdict, n in counts.items()])
-    sentences.append(f"Of {len(claims)} claims of the two documents: {told}.")
+    sentences.append(counted(claims, "the two documents"))
     if drawn:
         known = trace.table("tables/challenge_known.csv")
         sentences.append(

@@ -7,7 +7,8 @@ import pandas as pd
 
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import capital, estimate, joined, number, points, words
+from swatchbook.report.display import capital, estimate, number, points, words
+from swatchbook.report.verdicts import counted
 from swatchbook.studies.documents import OPEN, read_numbers, sign
 from swatchbook.studies.landmarks.claims import ERROR, WORDS, Evidence
 from swatchbook.studies.landmarks.systems import SYSTEMS
@@ -30,7 +31,7 @@ def content(trace: Trace) -> dict[str, object]:
     shown = claims.assign(where="thesis, " + claims["place"])
     return {
         "lead": LEADS[drawn],
-        "findings": [*findings(evidence), *_counted(claims), *(_known(trace) if drawn else [])],
+        "findings": [*findings(evidence), counted(claims, "the thesis"), *(_known(trace) if drawn else [])],
         "figure": trace.path("figures/landmark_controls.png").with_suffix(""),
         "headline": headline_table(evidence),
         "headline_title": "Every system, means over its seeds, on images that nothing was chosen on",
@@ -90,12 +91,6 @@ def findings(evidence: Evidence) -> list[str]:
         f"took {number(systems['hours'].sum(), 2)} hours."
     )
     return sentences
-
-
-def _counted(claims: pd.DataFrame) -> list[str]:
-    counts = claims["verdict"].value_counts()
-    told = joined([f"{n} {verdict}" for verdict, n in counts.items()])
-    return [f"Of {len(claims)} claims of the thesis: {told}."]
 
 
 def _known(trace: Trace) -> list[str]:

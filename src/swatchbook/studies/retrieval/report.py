@@ -12,6 +12,7 @@ from swatchbook.evaluation.retrieval import DIRECTIONS, EXACT
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import estimate, joined, number, words
+from swatchbook.report.verdicts import counted
 from swatchbook.studies.documents import NotAskedError
 from swatchbook.studies.retrieval.claims import Evidence, estimate_of
 from swatchbook.studies.retrieval.systems import SYSTEMS
@@ -66,9 +67,7 @@ def findings(trace: Trace, evidence: Evidence, claims: pd.DataFrame) -> list[str
     ]
     with suppress(NotAskedError):
         sentences += _of_readers(evidence)
-    counts = claims["verdict"].value_counts()
-    told = joined([f"{n} {verdict}" for verdict, n in counts.items()])
-    sentences.append(f"Of {len(claims)} claims of the document: {told}.")
+    sentences.append(counted(claims, "the document"))
     if evidence.drawn:
         known = trace.table("tables/retrieval_known.csv")
         estimable = known[known["low"].notna()]
