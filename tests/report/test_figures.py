@@ -29,6 +29,7 @@ from swatchbook.report import (
     figures_confusion,
     figures_coupling,
     figures_scores,
+    plotting,
 )
 from swatchbook.report.display import estimate, figure_view, number, p_value, table_view
 from swatchbook.report.figure import DPI, PALETTE, RC, draw, sheet, styles_of
@@ -451,3 +452,20 @@ def test_a_figure_view_holds_the_picture_and_its_words(tmp_path):
 def test_a_figure_view_says_which_file_is_missing(tmp_path):
     with pytest.raises(ValueError, match=r"f1\.png' does not exist"):
         figure_view(tmp_path / "f1")
+
+
+def test_a_note_on_intervals_says_once_what_all_rows_have_in_common():
+    rows = pd.DataFrame(
+        {
+            "low": [0.1, 0.1, 0.1, np.nan],
+            "interval": [
+                "95% bootstrap, B=9; mean of 3 seeds, which deviate by 0.0240; over 2 classes",
+                "95% bootstrap, B=9; mean of 3 seeds, which deviate by 0.0019; over 5 classes",
+                "95% Wilson",
+                "not estimable",
+            ],
+        }
+    )
+    assert plotting.interval_note(rows) == (
+        "Lines are intervals: 95% bootstrap, B=9; mean of 3 seeds; 95% Wilson."
+    )

@@ -161,7 +161,7 @@ def landmark_pck(table: pd.DataFrame, schema: Schema) -> Figure:
         )
     axes.set(xlabel="Distance, share of the box's side", ylabel="Share of points", ylim=(0, 1.02))
     axes.set_xlim(left=0)
-    axes.legend(loc="lower right", fontsize=SMALL)
+    axes.legend(loc="best", fontsize=SMALL)
     axes.grid(axis="y")
     alt = joined([f"{words(called(m))} {number(v, 2)}" for m, v in near.items()])
     return Figure(drawing, f"Share of points within 5 % of the box's side: {alt}.", rows)
@@ -330,7 +330,7 @@ def landmark_attention(table: pd.DataFrame, schema: Schema, pictures: np.ndarray
             axes,
             0.08 + h * step,
             0.12,
-            shortened(words(called(name)), int(step / 0.068)),
+            shortened(words(called(name)), int(step / 0.085)),
             weight="bold",
             size=SMALL,
         )

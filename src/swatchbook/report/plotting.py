@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
@@ -54,8 +55,12 @@ def models_in(table: pd.DataFrame, leave_out: Sequence[str] = ()) -> list[str]:
 
 
 def interval_note(rows: pd.DataFrame, what: str = "Lines") -> str:
-    """A sentence that says how the drawn intervals were made."""
-    ways = [way for way in rows.loc[rows["low"].notna(), "interval"].dropna().unique() if way]
+    """A sentence that says how the drawn intervals were made; of notes, those that all of one kind have."""
+    notes: dict[str, list[str]] = {}
+    for interval in rows.loc[rows["low"].notna(), "interval"].dropna().unique():
+        way, *more = re.sub(r", which deviate by [0-9.]+", "", interval).split("; ")
+        notes[way] = [note for note in notes.get(way, more) if note in more]
+    ways = ["; ".join([way, *more]) for way, more in notes.items() if way]
     ways = [way for way in ways if not any(way != other and way in other for other in ways)]
     return f"{what} are intervals: {'; '.join(ways)}." if ways else ""
 
