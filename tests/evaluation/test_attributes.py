@@ -135,9 +135,12 @@ def test_the_f1_of_a_rare_class_is_not_scored():
         row["value"] == pytest.approx(wanted[:2].mean()) and "over 2 classes with 5 images" in row["interval"]
     )
     assert np.isnan(found(table, "three tiers hat", "na_f1")["value"])
-    # Other images decide: there only hats are common.
-    support = {"hat": np.repeat([0, 1], [4, 9])}
+    # Other images decide: there no hat and na are common.
+    support = {"hat": np.repeat([0, 1, 2], [9, 4, 6])}
     others = attributes.three_tier_statistics(
         truth, {MODEL: answers}, schema, np.ones((2, 22)), support=support
     )
-    assert found(table_of(others), "three tiers hat", "macro_f1")["value"] == pytest.approx(wanted[1])
+    row = found(table_of(others), "three tiers hat", "macro_f1")
+    assert row["value"] == pytest.approx(wanted[[0, 2]].mean())
+    # Which class where it applies: of one class there is nothing to ask.
+    assert np.isnan(found(table_of(others), "three tiers hat", "visible_macro_f1")["value"])

@@ -135,7 +135,7 @@ def three_tier_statistics(
         Task ``three tiers <attribute>``, and ``three tiers mean`` over attributes; metrics ``macro_f1`` (all
         classes, `na` among them), ``na_f1`` (of that class alone) and ``visible_macro_f1`` (over the images
         where the attribute applies; answering `na` there is wrong). Means are over the classes that are
-        scored; NaN where there are none.
+        scored; NaN where these are fewer than two, since one alone cannot be missed.
 
     Source:
         Shukla & Sonalkar (2026), arXiv 2601.15711.
@@ -149,15 +149,17 @@ def three_tier_statistics(
             scored = np.bincount(decide[decide >= 0], minlength=len(a)) >= LEAST
             visible = counts.copy()
             visible[:, place] = 0
-            every, where = (np.where(scored, f1(of), np.nan) for of in (counts, visible))
+            other = scored & (np.arange(len(a)) != place)
+            every, where = (
+                np.where(of & (of.sum() > 1), f1(found), np.nan)
+                for of, found in ((scored, counts), (other, visible))
+            )
             n, m = int(counts[0].sum()), int(visible[0].sum())
             words = f"; over {{}} classes with {LEAST} images or more".format
             found = {
                 "macro_f1": Replicates(mean_of_defined(every), n, words(scored.sum())),
                 "na_f1": Replicates(every[:, place], n),
-                "visible_macro_f1": Replicates(
-                    mean_of_defined(where), m, words(scored.sum() - scored[place])
-                ),
+                "visible_macro_f1": Replicates(mean_of_defined(where), m, words(other.sum())),
             }
             for metric, value in found.items():
                 over[metric].append(value)

@@ -154,7 +154,7 @@ def sheet(body: float, title: str, *notes: str, key: Sequence[tuple[str, Artist]
         *notes: Sentences; empty ones are left out.
         key: Words and a mark for each.
     """
-    heading = _balanced(capital(title), 90)
+    heading = [line.replace("\u00a0", " ") for line in _balanced(capital(title).replace(" %", "\u00a0%"), 90)]
     note = textwrap.wrap(" ".join(sentence for sentence in notes if sentence), 142)
     top = 0.14 + 0.235 * len(heading) + (0.3 if key else 0.06)
     bottom = 0.1 + 0.175 * len(note)
