@@ -45,7 +45,7 @@ def test_its_sentences_are_of_those_that_the_labeller_was_taught(wardrobe):
 
 
 def test_a_study_opens_with_it(tmp_path):
-    study = Study.open("folder", tmp_path, schema="wardrobe", source=str(tmp_path))
+    study = Study.open("folder", tmp_path / "run", schema="wardrobe", source=str(tmp_path / "photographs"))
     assert study.schema == Schema.load("wardrobe")
 
 

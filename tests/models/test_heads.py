@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, r
 from torch import nn
 
 from swatchbook.models import training
-from swatchbook.models.checkpoint import CheckpointError
+from swatchbook.models.checkpoint import CheckpointError, seal
 from swatchbook.models.network import Network, build
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import WeightAverage, lr_factor, optimizer_of
@@ -357,6 +357,7 @@ def test_the_mirror_image_is_averaged_in_where_it_is_asked_for(tmp_path, one_thr
     mirrored = predict(folder, pixels[:, :, ::-1], rows, MIXED, device="cpu")
     config = json.loads((folder / "config.json").read_text())
     config["recipe"]["flip_test"] = True
+    config["sha256"] = seal(config, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
     both = predict(folder, pixels, rows, MIXED, device="cpu")
     names = [f"hue:{c}" for c in "abc"]

@@ -159,7 +159,11 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
 
 def _inside(text: str) -> float:
     """A number between 0 and 1, or the command line is wrong."""
-    if not 0 < (value := number(text)) < 1:
+    try:
+        value = number(text)
+    except argparse.ArgumentTypeError:
+        value = 0.0
+    if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"{text!r}; a number between 0 and 1 is needed")
     return value
 
