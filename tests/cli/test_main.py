@@ -153,7 +153,7 @@ def test_help_names_the_commands_and_does_not_import_the_heavy_rooms():
             "argument --n: '1_000'; a whole number in the digits 0 to 9 is needed",
         ),
         (["audit", "draw", "--seed", "１００"], "argument --seed: '１００'; a whole number"),
-        (["audit", "import", "a.csv", "--alpha", "٠.٥"], "argument --alpha: '٠.٥'; a number in the digits"),
+        (["audit", "import", "a.csv", "--alpha", "٠.٥"], "argument --alpha: '٠.٥'; a number between 0 and 1"),
         (["label", "d", "--out", "o.csv", "--temperature", "1_0"], "argument --temperature: '1_0'; a number"),
         (["search", "i.parquet", "x", "--top", "²"], "argument --top: '²'; a whole number"),
     ],

@@ -164,7 +164,9 @@ def _inside(text: str) -> float:
     except argparse.ArgumentTypeError:
         value = 0.0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}; a number between 0 and 1 is needed")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}; a number between 0 and 1 is needed, in the digits 0 to 9"
+        )
     return value
 
 
