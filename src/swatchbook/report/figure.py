@@ -154,7 +154,7 @@ def sheet(body: float, title: str, *notes: str, key: Sequence[tuple[str, Artist]
         *notes: Sentences; empty ones are left out.
         key: Words and a mark for each.
     """
-    heading = [line.replace("\u00a0", " ") for line in _balanced(capital(title).replace(" %", "\u00a0%"), 90)]
+    heading = _balanced(capital(title), 90)
     note = textwrap.wrap(" ".join(sentence for sentence in notes if sentence), 142)
     top = 0.14 + 0.235 * len(heading) + (0.3 if key else 0.06)
     bottom = 0.1 + 0.175 * len(note)
@@ -174,12 +174,13 @@ def sheet(body: float, title: str, *notes: str, key: Sequence[tuple[str, Artist]
 
 
 def _balanced(text: str, width: int) -> list[str]:
-    """Lines of at most `width` characters, none much shorter than the others."""
+    """Lines of at most `width` characters, none much shorter than the others; no number loses its %."""
+    text = text.replace(" %", "\u00a0%")  # which textwrap does not part
     lines = len(textwrap.wrap(text, width))
     narrow = (
         w for w in range(len(text) // max(lines, 1) or 1, width) if len(textwrap.wrap(text, w)) <= lines
     )
-    return textwrap.wrap(text, next(narrow, width))
+    return [line.replace("\u00a0", " ") for line in textwrap.wrap(text, next(narrow, width))]
 
 
 def _draw_key(drawing: Drawing, key: Sequence[tuple[str, Artist]], y: float) -> None:
