@@ -157,9 +157,8 @@ def test_an_hour_of_a_persons_eyes_tells_how_wrong_labels_are_and_corrects_them(
     pd.testing.assert_frame_equal(corrected[["image", "color", "pattern"]], truth)
     pd.testing.assert_frame_equal(corrected.drop(columns="color"), labels.drop(columns="color"))
     assert (tmp_path / "labels.csv").read_bytes() == before
-    same = [
-        a == b for a, b in zip(*(_lines(tmp_path / p) for p in ("labels.csv", "out/labels-corrected.csv")))
-    ]
+    files = (_lines(tmp_path / path) for path in ("labels.csv", "out/labels-corrected.csv"))
+    same = [a == b for a, b in zip(*files, strict=True)]
     assert same.count(False) == 12 == len(table(tmp_path, "corrected"))
     assert audit(tmp_path, "--answers", answers, corrections) == 0  # the same once more changes nothing
     assert "corrections-Anna.csv: imported before" in capsys.readouterr().out

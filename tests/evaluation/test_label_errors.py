@@ -1,7 +1,6 @@
 """The order of likely errors: hand-computed probabilities, what an audit says of it, and errors that were planted."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import cross_val_predict
