@@ -49,6 +49,7 @@ def write_correction_page(run: Run, suspects: pd.DataFrame, judged: Sequence[str
         done = {*judged, *_done(run)}
         asked = _head(suspects[~suspects["image_id"].isin(done)], count)
         if asked.empty:
+            run.store.path(PAGE).unlink(missing_ok=True)
             return "no label is left that the list could ask about"
         listed = _write_list(run, asked)
     pairs = run.store.read_table(_ASKED)

@@ -6,17 +6,19 @@ on it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from swatchbook.atomic import output_folder, write_file
+from swatchbook.atomic import new_folder, output_folder, write_file
 from swatchbook.audit.annotators import with_consensus
 from swatchbook.audit.answers import as_sheet, read_judgements
 from swatchbook.audit.certification import first_annotator
+from swatchbook.audit.corrections import PAGE as CORRECTION_PAGE
 from swatchbook.audit.corrections import (
     corrections_table,
     is_correction,
@@ -93,19 +95,32 @@ def audit_labels(
     out = output_folder(out or file.with_name(f"{file.stem}-audit"))
     if correct < 0:
         raise ValueError(f"correct must be at least 0; received {correct}")
-    store = Store(out)
-    own = store.path("schema.yaml")
+    own = out / "schema.yaml"
     asked = Schema.load(schema) if schema is not None else Schema.load(own) if own.is_file() else None
     given = read_labels(file, images, asked, attributes)
     other = None if second is None else read_labels(locate(second), images, given.schema, foreign=True)
-    run = _opened(store, file, given, seed)
+    about = {LABELS: sha256(file), "attributes": {a.name: list(a.classes) for a in given.schema}}
+    sample = {"n": n, "repeats": repeats, "seed": seed}
+    own_audit = bool(answers) and all(is_own_sheet(Path(each)) for each in answers)
+    if not (out / "config.json").is_file():
+        with new_folder(out) as partial:
+            _make(partial, given, {"seed": seed, **about})
+            if not own_audit:
+                _draw(open_run(partial), **sample)
+    run = open_run(out)
+    if {key: run.settings.get(key) for key in about} != about:
+        raise DataError(
+            f"out {str(out)!r} holds the audit of other labels than {file.name} has now; allowed: another "
+            "--out, or move it away"
+        )
+    store, paths = run.store, [f"{given.root.as_posix()}/{each}" for each in run.manifest["image_id"]]
+    run = replace(run, manifest=run.manifest.assign(path=paths))  # wherever the photographs lie now
+    if not (own_audit or (run.folder / SAMPLE).is_file() or store.path(JUDGEMENTS).is_file()):
+        _draw(run, **sample)
     lines = [f"{file}: {len(given.table):,} photographs", *(f"  {note}" for note in given.notes)]
 
     corrections = [Path(each) for each in answers if source == "csv" and is_correction(run, Path(each))]
     judged = [Path(each) for each in answers if Path(each) not in corrections]
-    drawn, imported = (run.folder / SAMPLE).is_file(), store.path(JUDGEMENTS).is_file()
-    if not drawn and not imported and not (judged and all(map(is_own_sheet, judged))):
-        _draw(run, n, repeats, seed)
     if judged:
         told, accepted = import_files(judged, run, source, alpha=alpha, delta=delta)
         lines += told
@@ -115,31 +130,28 @@ def audit_labels(
     lines += [*told, *problems]
     if problems:
         return [*lines, f"refused: {len(problems):,} problem(s); no correction was imported"], False
+    again = ["swatchbook", "audit", "--labels", str(labels), "--images", str(images), "--out", str(out)]
+    again += [] if second is None else ["--second", str(second)]
     if not store.path(JUDGEMENTS).is_file():
-        return [*lines, *_asked(store, file, images)], True
-    return [*lines, *_reported(run, file, given, other, correct)], True
+        lines.append(
+            f"{store.path(PAGE)}: judge the photographs on this page; it opens in a browser, needs no "
+            "network and saves answers-NAME.csv"
+        )
+        return [*lines, f"next: {shlex.join(again)} --answers answers-NAME.csv"], True
+    lines += _reported(run, file, given, other, correct)
+    if store.path(CORRECTION_PAGE).is_file():
+        lines.append(f"next: {shlex.join(again)} --answers corrections-NAME.csv")
+    return lines, True
 
 
-def _opened(store: Store, file: Path, given: GivenLabels, seed: int) -> Run:
-    """The folder as a run of these labels; made if it is not there."""
-    about = {LABELS: sha256(file), "attributes": list(given.schema.names)}
-    if store.path("config.json").is_file():
-        settings = store.read_json("config.json")["settings"]
-        if {key: settings.get(key) for key in about} != about:
-            raise DataError(
-                f"out {str(store.root)!r} holds the audit of other labels than {file.name} has now; allowed: "
-                "another --out, or move it away"
-            )
-        return open_run(store.root)
-    ids = given.table["image_id"]
+def _make(folder: Path, given: GivenLabels, settings: Mapping[str, object]) -> None:
+    """A run of these labels, as far as an audit needs one."""
+    store, ids = Store(folder), given.table["image_id"]
     manifest = pd.DataFrame({"image_id": ids, "path": [f"{given.root.as_posix()}/{each}" for each in ids]})
-    with store.lock():
-        write_file(store.path("schema.yaml"), lambda partial: write_schema(given.schema, partial))
-        store.write_table("manifest.parquet", manifest.assign(folder="all", split="test"))
-        store.write_table("silver.parquet", given.table)
-        settings = {"schema": "schema.yaml", "material_map": None, "seed": seed, **about}
-        store.write_json("config.json", {"settings": settings})
-    return open_run(store.root)
+    write_file(store.path("schema.yaml"), lambda partial: write_schema(given.schema, partial))
+    store.write_table("manifest.parquet", manifest.assign(folder="all", split="test"))
+    store.write_table("silver.parquet", given.table)
+    store.write_json("config.json", {"settings": {"schema": "schema.yaml", "material_map": None, **settings}})
 
 
 def _draw(run: Run, n: int, repeats: int, seed: int) -> None:
@@ -149,15 +161,6 @@ def _draw(run: Run, n: int, repeats: int, seed: int) -> None:
     n = min(n, len(run.manifest))
     draw(run, design=design, n=n, repeats=min(repeats, n // 10), seed=seed)
     write_page(run, run.store.path(PAGE), "How wrong are these labels?")
-
-
-def _asked(store: Store, file: Path, images: str | Path) -> list[str]:
-    page_, again = store.path(PAGE), f"swatchbook audit --labels {file} --images {images} --out {store.root}"
-    return [
-        f"{page_}: judge the photographs on this page; it opens in a browser, needs no network and saves "
-        "answers-NAME.csv",
-        f"next: {again} --answers answers-NAME.csv",
-    ]
 
 
 def _reported(run: Run, file: Path, given: GivenLabels, other: GivenLabels | None, correct: int) -> list[str]:
@@ -195,8 +198,9 @@ def _reported(run: Run, file: Path, given: GivenLabels, other: GivenLabels | Non
         corrected=corrected,
     )
     judged = f"{len(own):,} by {own['annotator'].iloc[0]}"
+    title, drawn = f"Audit of {file.name}", (run.folder / SAMPLE).is_file()
     facts = {"labels": file.name, "photographs": f"{len(run.manifest):,}", "judged": judged}
-    html = page(found, schema, run.root, title=f"How wrong {file.name} is", facts=facts, copy=copy.name)
+    html = page(found, schema, run.root, title=title, facts=facts, copy=copy.name, drawn=drawn)
     with store.lock():
         for name in ("suspects", "ranking", "baseline", "corrected"):
             store.write_table(f"audit/{name}.csv", getattr(found, name))
@@ -207,7 +211,6 @@ def _reported(run: Run, file: Path, given: GivenLabels, other: GivenLabels | Non
         lines.append("no order of likely errors: the labels have no confidences; --second FILE gives one")
     elif correct:
         lines.append(write_correction_page(run, suspects, own["image_id"].tolist(), correct))
-        lines.append("what that page saves corrects labels: give it with --answers, too")
     return [*lines, f"{store.path(REPORT)}: the report; its tables are in {run.folder}"]
 
 

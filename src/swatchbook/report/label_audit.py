@@ -41,7 +41,14 @@ class Findings:
 
 
 def page(
-    found: Findings, schema: Schema, root: Path, *, title: str, facts: Mapping[str, str], copy: str
+    found: Findings,
+    schema: Schema,
+    root: Path,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    copy: str,
+    drawn: bool,
 ) -> str:
     """The report as HTML.
 
@@ -52,6 +59,7 @@ def page(
         title: The report's title.
         facts: Name → value, shown under the title.
         copy: The name of the file with the corrected labels.
+        drawn: Whether the judged photographs are a sample that was drawn for it, and the judging blind.
     """
     shown = found.suspects[found.suspects["rank"] <= SHOWN]
     small = small_copies(root, sorted(set(shown["image_id"])))
@@ -59,6 +67,7 @@ def page(
         "label_audit",
         title=title,
         facts=facts,
+        drawn=drawn,
         found=[_sentence(found, name) for name in schema.names],
         bars=[{"name": words(a), "rows": _bars(found, a)} for a in schema.names],
         scores=_scores_html(found),
