@@ -210,9 +210,13 @@ def _table_lines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     for row in again[(again["statistic"] == SAME_ANSWER) & (again["n"] > 0)].itertuples():
         lines.append(f"{row.attribute}: {row.annotator} gave the same answer twice to {_share(row)}")
     if "scores" in tables:
-        scores = tables["scores"].query("`class` == 'all' and weighting == 'design' and abstained == 'wrong'")
-        for row in scores[(scores["statistic"] == "accuracy") & (scores["n"] > 0)].itertuples():
-            lines.append(f"{row.attribute}: silver labels are right on {_share(row)}")
+        scores = tables["scores"].query("`class` == 'all' and weighting == 'design' and n > 0")
+        right = scores[scores["statistic"] == "accuracy"]
+        given = {row.attribute: row for row in right[right["abstained"] == "left_out"].itertuples()}
+        for row in right[right["abstained"] == "wrong"].itertuples():
+            line, own = f"{row.attribute}: silver labels are right on {_share(row)}", given.get(row.attribute)
+            # An abstention is a wrong label; how good the labels are that were given is told beside it.
+            lines.append(f"{line}; of those given on {_share(own)}" if own and own.n < row.n else line)
     return lines
 
 

@@ -13,6 +13,7 @@ from swatchbook.report.display import capital, joined, number, percentage, table
 from swatchbook.schema import Schema
 
 SHOWN = 12  # suspects of an attribute
+ENOUGH = 10  # judged at the head of the list, for it to be the one that is told
 
 
 @dataclass(frozen=True)
@@ -187,10 +188,11 @@ def _ranked(found: Findings, attribute: str) -> str:
     known = rows[rows["value"].notna() & (rows.index < 1)]
     if known.empty or pd.isna(every["value"]):
         return f"{name}: too few of the first labels on the list were judged to say what it is worth."
-    head = known.iloc[0]
+    enough = known[known["n"] >= ENOUGH]
+    head = enough.iloc[0] if len(enough) else known.iloc[-1]
     return (
-        f"{name}: {percentage(head)} of the {head['part']} are wrong ({int(head['n']):,} judged); in random "
-        f"order {percentage(every)}."
+        f"{name}: of the first {head.name:.0%} of the list {percentage(head)} are wrong ({int(head['n']):,} "
+        f"judged); in random order {percentage(every)}."
     )
 
 
@@ -209,13 +211,16 @@ def _cards(attribute: str, rows: pd.DataFrame, small: Mapping[str, object]) -> d
 
 
 def _again(found: Findings) -> list[str]:
-    """How often the same person said the same twice, which no label can beat save by chance."""
+    """How often each person said the same twice, which no label can beat save by chance."""
     rows = found.again[(found.again["statistic"] == "same_answer") & found.again["value"].notna()]
-    return [
-        f"{row['annotator']} gave the same answer on {words(row['attribute'])} twice to {percentage(row)} of "
-        f"{int(row['n']):,} photographs."
-        for row in rows.to_dict("records")
-    ]
+    lines = []
+    for who, own in rows.groupby("annotator", sort=False):
+        shares = [f"{words(row['attribute'])} {percentage(row)}" for row in own.to_dict("records")]
+        lines.append(
+            f"Of the {int(own['n'].max()):,} photographs that came twice {who} gave the same answer to: "
+            f"{joined(shares)}."
+        )
+    return lines
 
 
 def _corrected(found: Findings, copy: str) -> str:
