@@ -218,9 +218,7 @@ def test_no_interval_has_no_width_and_too_few_answers_are_called_so(items, tmp_p
     printed = capsys.readouterr().out
     assert "nan" not in printed
     n = _whole(table(tmp_path, "scores"), "color", "accuracy")["n"]
-    few = (
-        f"color: silver labels are right on a share that is not estimable: fewer than {FEWEST} judged images"
-    )
+    few = f"color: not estimable: fewer than {FEWEST} judged images, n = "
     assert (few in printed) == (n < FEWEST)
     for name in ("scores", "baseline", "ranking", "agreement", "self_agreement"):
         made = table(tmp_path, name).query("interval != 'counted' and value == value")

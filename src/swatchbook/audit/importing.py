@@ -214,15 +214,16 @@ def _table_lines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         right = scores[scores["statistic"] == "accuracy"]
         given = {row.attribute: row for row in right[right["abstained"] == "left_out"].itertuples()}
         for row in right[right["abstained"] == "wrong"].itertuples():
-            line, own = f"{row.attribute}: silver labels are right on {_share(row)}", given.get(row.attribute)
+            few, right = f"{row.interval}, n = {row.n:,}", f"silver labels are right on {_share(row)}"
+            own = given.get(row.attribute)
             # An abstention is a wrong label; how good the labels are that were given is told beside it.
-            lines.append(f"{line}; of those given on {_share(own)}" if own and own.n < row.n else line)
+            if own and own.n < row.n and not pd.isna(own.value):
+                right = f"{right}; of those given on {_share(own)}"
+            lines.append(f"{row.attribute}: {few if pd.isna(row.value) else right}")
     return lines
 
 
 def _share(row: tuple) -> str:
-    if pd.isna(row.value):
-        return f"a share that is {row.interval} (n = {row.n:,})"
     return f"{row.value:.1%} ({row.low:.1%} to {row.high:.1%}, n = {row.n:,})"
 
 

@@ -73,11 +73,11 @@ class Sheet:
             raise ValueError("a contact sheet of no photographs; at least one answer is needed")
         most = _share(list(self._counts.values()))
         shown = _least_sure(self._kept, most)
-        small = small_copies(folder, sorted(set(shown["path"])))
+        small = _small_copies(folder, sorted(set(shown["path"])))
         rows = dict(iter(shown.groupby(["attribute", "label"], sort=False)))
         sections = [self._section(n, a, rows, small) for n, a in enumerate(self._schema, start=1)]
         cards = sum(len(group["cards"]) for section in sections for group in section["groups"])
-        return rendered(
+        return _rendered(
             "contact_sheet",
             title=f"Contact sheet of {plain(Path(folder).absolute().name) or folder}",
             facts={"photographs": f"{self._seen:,}", **facts},
@@ -131,7 +131,7 @@ def found_page(found: pd.DataFrame, folder: Path, schema: Schema, facts: Mapping
         facts: Name → value, shown under the title.
     """
     measure = "distance" if "distance" in found else "score"
-    small = small_copies(folder, found["path"].tolist())
+    small = _small_copies(folder, found["path"].tolist())
     cards = [
         {
             "name": plain(row["path"]),
@@ -141,12 +141,12 @@ def found_page(found: pd.DataFrame, folder: Path, schema: Schema, facts: Mapping
         }
         for row in found.to_dict("records")
     ]
-    return rendered("found", title="What the search has found", facts=facts, found=cards, measure=measure)
+    return _rendered("found", title="What the search has found", facts=facts, found=cards, measure=measure)
 
 
 def found_view(found: pd.DataFrame, folder: Path, attributes: Sequence[str] = ()) -> View:
     """What a search has found, in a row of pictures for a notebook; arguments as of `found_page`."""
-    small = small_copies(folder, found["path"].tolist())
+    small = _small_copies(folder, found["path"].tolist())
     cells = []
     for row in found.to_dict("records"):
         picture, name = "can no longer be read", escape(plain(row["path"]))
@@ -163,8 +163,7 @@ def labels_in_words(row: Mapping[str, object], attributes: Sequence[str]) -> str
     return ", ".join(words(row[name]) for name in attributes if pd.notna(row[name]))
 
 
-def rendered(template: str, **content: object) -> str:
-    """A page of this room's templates, of any content."""
+def _rendered(template: str, **content: object) -> str:
     pages = Environment(
         loader=PackageLoader(__package__, "templates/page"),
         autoescape=True,
@@ -196,8 +195,8 @@ def _share(counts: Sequence[int]) -> int:
     return max(fits, default=1)
 
 
-def small_copies(folder: Path, paths: Sequence[str]) -> dict[str, Copy | None]:
-    """Path below the folder → its small copy, or None where the file can no longer be read."""
+def _small_copies(folder: Path, paths: Sequence[str]) -> dict[str, Copy | None]:
+    """Path → its small copy, or None where the file can no longer be read."""
 
     def copied(path: str) -> Copy | None:
         try:
