@@ -100,13 +100,13 @@ def audit_labels(
     given = read_labels(file, images, asked, attributes)
     other = None if second is None else read_labels(locate(second), images, given.schema, foreign=True)
     about = {LABELS: sha256(file), "attributes": {a.name: list(a.classes) for a in given.schema}}
-    sample = {"n": n, "repeats": repeats, "seed": seed}
+    title, sample = f"Audit of {file.name}", {"n": n, "repeats": repeats, "seed": seed}
     own_audit = bool(answers) and all(is_own_sheet(Path(each)) for each in answers)
     if not (out / "config.json").is_file():
         with new_folder(out) as partial:
             _make(partial, given, {"seed": seed, **about})
             if not own_audit:
-                _draw(open_run(partial), **sample)
+                _draw(open_run(partial), title, **sample)
     run = open_run(out)
     if {key: run.settings.get(key) for key in about} != about:
         raise DataError(
@@ -116,7 +116,7 @@ def audit_labels(
     store, paths = run.store, [f"{given.root.as_posix()}/{each}" for each in run.manifest["image_id"]]
     run = replace(run, manifest=run.manifest.assign(path=paths))  # wherever the photographs lie now
     if not (own_audit or (run.folder / SAMPLE).is_file() or store.path(JUDGEMENTS).is_file()):
-        _draw(run, **sample)
+        _draw(run, title, **sample)
     lines = [f"{file}: {len(given.table):,} photographs", *(f"  {note}" for note in given.notes)]
 
     corrections = [Path(each) for each in answers if source == "csv" and is_correction(run, Path(each))]
@@ -154,13 +154,13 @@ def _make(folder: Path, given: GivenLabels, settings: Mapping[str, object]) -> N
     store.write_json("config.json", {"settings": {"schema": "schema.yaml", "material_map": None, **settings}})
 
 
-def _draw(run: Run, n: int, repeats: int, seed: int) -> None:
+def _draw(run: Run, title: str, n: int, repeats: int, seed: int) -> None:
     """Draw the sample, more where the labeller is less sure, at random where nobody knows, and its page."""
     sure = [f"{name}_confidence" for name in run.schema.names]
     design = "neyman" if run.silver[sure].notna().any(axis=None) else "fabric"
     n = min(n, len(run.manifest))
     draw(run, design=design, n=n, repeats=min(repeats, n // 10), seed=seed)
-    write_page(run, run.store.path(PAGE), "How wrong are these labels?")
+    write_page(run, run.store.path(PAGE), title)
 
 
 def _reported(run: Run, file: Path, given: GivenLabels, other: GivenLabels | None, correct: int) -> list[str]:
@@ -198,9 +198,11 @@ def _reported(run: Run, file: Path, given: GivenLabels, other: GivenLabels | Non
         corrected=corrected,
     )
     judged = f"{len(own):,} by {own['annotator'].iloc[0]}"
-    title, drawn = f"Audit of {file.name}", (run.folder / SAMPLE).is_file()
+    drawn = (run.folder / SAMPLE).is_file()
     facts = {"labels": file.name, "photographs": f"{len(run.manifest):,}", "judged": judged}
-    html = page(found, schema, run.root, title=title, facts=facts, copy=copy.name, drawn=drawn)
+    html = page(
+        found, schema, run.root, title=f"Audit of {file.name}", facts=facts, copy=copy.name, drawn=drawn
+    )
     with store.lock():
         for name in ("suspects", "ranking", "baseline", "corrected"):
             store.write_table(f"audit/{name}.csv", getattr(found, name))
