@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from swatchbook.report.contact_sheet import _rendered, _small_copies, plain
-from swatchbook.report.display import capital, joined, number, percentage, table_view, words
+from swatchbook.report.display import capital, joined, number, percentage, table_view, wide_view, words
 from swatchbook.schema import Schema
 
 SHOWN = 12  # suspects of an attribute
@@ -72,7 +72,7 @@ def page(
         found=[_sentence(found, name) for name in schema.names],
         bars=[{"name": words(a), "rows": _bars(found, a)} for a in schema.names],
         scores=_scores_html(found),
-        classes=_classes_html(found, schema),
+        classes=_classes_html(found),
         promises=found.promises,
         certified=_certified_html(found),
         ranking=_ranking_html(found),
@@ -141,23 +141,18 @@ def _bars(found: Findings, attribute: str) -> list[dict[str, object]]:
 
 
 def _scores_html(found: Findings) -> str:
-    parts = []
-    kinds = (("labels", found.scores), ("the most frequent label", found.baseline))
-    for who, scores in kinds:
-        for abstained, counts in (("left_out", "labels given"), ("wrong", "no label = wrong")):
-            rows = _of(scores, abstained)
-            kept = rows[rows["statistic"].isin(("accuracy", "macro_f1"))].assign(who=who, counted=counts)
-            parts.append(kept if who == "labels" or abstained == "left_out" else kept[:0])
-    table = pd.concat(parts).sort_values("attribute", key=lambda x: x.map(_place(found)), kind="stable")
-    table = table.rename(columns={"who": "scored", "counted": "of"})
-    return table_view(table, columns=["attribute", "scored", "of", "statistic", "value", "n"]).html
+    """Accuracy and macro-F1 of the labels and of the most frequent one, a line each."""
+    whole = {"labels given": _of(found.scores), "the most frequent label": _of(found.baseline)}
+    if (_of(found.scores).query("statistic == 'coverage'")["value"] < 1).any():
+        whole["labels, wrong where there is none"] = _of(found.scores, "wrong")
+    table = pd.concat([rows.assign(scored=who, judged=rows["n"]) for who, rows in whole.items()])
+    table = table[table["statistic"].isin(("accuracy", "macro_f1"))]
+    order = {name: k for k, name in enumerate(dict.fromkeys(found.scores["attribute"]))}
+    table = table.sort_values("attribute", key=lambda names: names.map(order), kind="stable")
+    return wide_view(table, rows=["attribute", "scored", "judged"], across="statistic").html
 
 
-def _place(found: Findings) -> dict[str, int]:
-    return {name: k for k, name in enumerate(dict.fromkeys(found.scores["attribute"]))}
-
-
-def _classes_html(found: Findings, schema: Schema) -> str:
+def _classes_html(found: Findings) -> str:
     scores = found.scores
     kept = (
         (scores["weighting"] == "design") & (scores["abstained"] == "left_out") & (scores["class"] != "all")
@@ -190,10 +185,8 @@ def _ranked(found: Findings, attribute: str) -> str:
         return f"{name}: too few of the first labels on the list were judged to say what it is worth."
     enough = known[known["n"] >= ENOUGH]
     head = enough.iloc[0] if len(enough) else known.iloc[-1]
-    return (
-        f"{name}: of the first {head.name:.0%} of the list {percentage(head)} are wrong ({int(head['n']):,} "
-        f"judged); in random order {percentage(every)}."
-    )
+    part = f"of the first {100 * head.name:.0f}\u00a0% of the list {percentage(head)} are wrong"
+    return f"{name}: {part} ({int(head['n']):,} judged); in random order {percentage(every)}."
 
 
 def _cards(attribute: str, rows: pd.DataFrame, small: Mapping[str, object]) -> dict[str, object]:
