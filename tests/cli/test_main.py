@@ -85,7 +85,7 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
         ),
         ("index", "example: swatchbook index ~/photographs --out index.parquet"),
         ("search", 'example: swatchbook search index.parquet "a striped shirt" --where color=blue'),
-        ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
+        ("audit", "example: swatchbook audit --labels labels.csv --images ~/photographs"),
     ],
 )
 def test_each_command_shows_an_example(command, printed, capsys):

@@ -32,11 +32,11 @@ def audit_parser(commands: argparse._SubParsersAction) -> None:
         description="An audit says how good the labels are: a person judges a sample, without seeing\n"
         "the labels. Of labels in a file it is one command, given twice: it writes the page to judge\n"
         "on, and, with the answers, a report. Of a run it goes step by step.",
-        epilog="labels in a file:\n"
+        epilog="example:\n"
         "  swatchbook audit --labels labels.csv --images ~/photographs\n"
         "  swatchbook audit --labels labels.csv --images ~/photographs --answers answers-anna.csv\n"
         "(swatchbook audit labels --help lists the other options)\n"
-        "a run:\n"
+        "A run:\n"
         "  swatchbook audit draw --run-dir runs/folder --n 210 --repeats 20\n"
         "  swatchbook audit page --run-dir runs/folder --out audit.html\n"
         "  swatchbook audit import answers-anna.csv --run-dir runs/folder\n"
