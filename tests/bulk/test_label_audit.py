@@ -272,6 +272,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_labels_are_read(t
     assert "is a file; allowed: a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("count", [-1, 501])
+def test_a_list_has_at_most_as_many_photographs_as_fit_on_a_page(count, tmp_path, capsys):
+    make_labels(tmp_path, images=12, wrong=2)
+    assert audit(tmp_path, f"--correct={count}") == 1
+    assert f"correct must lie between 0 and 500; received {count}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 # ---- a second labeller, other tools, the steps of an audit ------------------------------------------------
 
 

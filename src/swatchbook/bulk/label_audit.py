@@ -41,6 +41,7 @@ from swatchbook.schema import Schema
 from swatchbook.store import Store, sha256
 
 PAGE, REPORT = "audit.html", "report.html"
+MOST_CORRECTED = 500  # photographs that fit on a page
 
 
 def audit_labels(
@@ -79,7 +80,7 @@ def audit_labels(
         n: Photographs to judge; all, where there are fewer.
         repeats: How many come a second time; at most a tenth.
         seed: Same seed, same sample.
-        correct: Photographs on a list of labels to correct.
+        correct: Photographs on a list of labels to correct, at most `MOST_CORRECTED`; 0 for no list.
         alpha: Share of wrong labels that a threshold may let through at most.
         delta: Probability with which that promise may fail.
 
@@ -93,8 +94,8 @@ def audit_labels(
     """
     file = locate(labels)
     out = output_folder(out or file.with_name(f"{file.stem}-audit"))
-    if correct < 0:
-        raise ValueError(f"correct must be at least 0; received {correct}")
+    if not 0 <= correct <= MOST_CORRECTED:
+        raise ValueError(f"correct must lie between 0 and {MOST_CORRECTED}; received {correct}")
     own = out / "schema.yaml"
     asked = Schema.load(schema) if schema is not None else Schema.load(own) if own.is_file() else None
     given = read_labels(file, images, asked, attributes)
