@@ -7,7 +7,7 @@ import types
 import pytest
 
 from swatchbook.cli import main as cli
-from swatchbook.cli.audit import with_check
+from swatchbook.cli.audit import with_step
 from swatchbook.cli.main import main
 
 
@@ -85,7 +85,7 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
         ),
         ("index", "example: swatchbook index ~/photographs --out index.parquet"),
         ("search", 'example: swatchbook search index.parquet "a striped shirt" --where color=blue'),
-        ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
+        ("audit", "example: swatchbook audit --labels labels.csv --images ~/photographs"),
     ],
 )
 def test_each_command_shows_an_example(command, printed, capsys):
@@ -101,13 +101,15 @@ def test_each_command_shows_an_example(command, printed, capsys):
         (["audit", "a.csv"], ["audit", "check", "a.csv"]),
         (["audit", "--run-dir", "r", "a.csv"], ["audit", "check", "--run-dir", "r", "a.csv"]),
         (["audit", "page", "--out", "p.html"], ["audit", "page", "--out", "p.html"]),
+        (["audit", "--labels", "l.csv"], ["audit", "labels", "--labels", "l.csv"]),
+        (["audit", "--out", "o", "--labels=l.csv"], ["audit", "labels", "--out", "o", "--labels=l.csv"]),
         (["audit", "--help"], ["audit", "--help"]),
         (["audit"], ["audit"]),
         (["run", "a.csv"], ["run", "a.csv"]),
     ],
 )
-def test_an_audit_sheet_alone_is_checked(given, taken):
-    assert with_check(given) == taken
+def test_an_audit_of_labels_needs_no_step_and_a_sheet_alone_is_checked(given, taken):
+    assert with_step(given) == taken
 
 
 def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, capsys):

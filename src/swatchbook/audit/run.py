@@ -17,6 +17,7 @@ from swatchbook.store import Store, StoreError
 
 JUDGEMENTS = "audit/judgements.csv"
 ANSWERS = "audit/answers.csv"
+LABELS = "labels"  # the setting that says of which file the labels are, where they came without a run
 _REPLICATES, _LEVEL = 2000, 0.95
 
 
@@ -97,7 +98,8 @@ def open_run(run_dir: str | Path) -> Run:
     try:
         manifest = store.read_table("manifest.parquet")
         settings = dict(store.read_json("config.json")["settings"])
-        schema = Schema.load(settings["schema"], settings["material_map"])
+        own = store.path(str(settings["schema"]))  # of labels that came without a run
+        schema = Schema.load(own if own.is_file() else settings["schema"], settings["material_map"])
     except (OSError, ValueError, KeyError, TypeError, StoreError) as error:
         raise DataError(
             f"{str(store.root)!r} holds no run with photographs ({error}); allowed: --run-dir DIR of a run, "

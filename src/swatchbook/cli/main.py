@@ -1,4 +1,4 @@
-"""The `swatchbook` command: run the study, label, predict or search a folder of photographs, audit a run."""
+"""The `swatchbook` command: run the study, label, predict or search a folder of photographs, audit labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swatchbook import __version__
-from swatchbook.cli.audit import audit_parser, with_check
+from swatchbook.cli.audit import audit_parser, with_step
 from swatchbook.cli.label import label_parser, predict_parser
 from swatchbook.cli.search import index_parser, search_parser
 from swatchbook.pipeline import ConfigError
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 the study failed (one line says why), 2 the command line was wrong,
         130 interrupted.
     """
-    arguments = _parser().parse_args(with_check(sys.argv[1:] if argv is None else list(argv)))
+    arguments = _parser().parse_args(with_step(sys.argv[1:] if argv is None else list(argv)))
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:

@@ -1,17 +1,22 @@
 // What a person answered: functions over one plain object, and that object as a CSV file.
 //
 // work:  {sample, columns, attributes: [{name, classes}], cannot_tell, several, names: [image_id, …]}
+//        and where labels are corrected given: [[label an attribute]], asked: [[whether it is asked about]]
 // state: {annotator, at, active, entries: [{labels: [text an attribute], note, seconds}], undo: [step]}
 // A label "" means "not judged yet".
 
 const UNDO_STEPS = 300;
 
-function newEntry(work) {
-  return { labels: work.attributes.map(() => ""), note: "", seconds: 0 };
+/** An item's answers at the start: blank, or where labels are corrected those that nobody asks about. */
+function newEntry(work, k) {
+  const labels = work.attributes.map((_, a) =>
+    (work.given && !work.asked[k][a] ? work.given[k][a] || work.cannot_tell : ""));
+  return { labels, note: "", seconds: 0 };
 }
 
 function newState(work, annotator) {
-  return { annotator, at: 0, active: 0, entries: work.names.map(() => newEntry(work)), undo: [] };
+  const entries = work.names.map((_, k) => newEntry(work, k));
+  return { annotator, at: 0, active: firstUnanswered(entries[0]), entries, undo: [] };
 }
 
 /** Whether a stored object is a state of this work, so that a damaged one is not taken for answers. */
