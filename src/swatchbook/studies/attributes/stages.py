@@ -20,6 +20,7 @@ LABELLER = (
     "studies/labelling.py",
     "studies/source.py",
 )
+LABELS = ("studies/attributes/labels.py", *LABELLER)
 TABLES = (
     "data",
     "evaluation",
@@ -53,7 +54,7 @@ def stages(config: Config) -> tuple[Stage, ...]:
     tables = _tables(config)
     produced = {artefact for stage in (*before, *tables) for artefact in stage.produces}
     figures = [stage for stage in _figures(config) if set(stage.needs) <= produced]
-    return (*before, *tables, *figures, *(_shown() if labelled else ()))
+    return (*before, *tables, *figures, *(_shown(config) if labelled else ()))
 
 
 # ---- from where labels and predictions come ---------------------------------------------------------
@@ -185,12 +186,25 @@ def _folder(config: Config) -> tuple[Stage, ...]:
         ),
         *_labels(listing),
         Stage(
+            "attributes asked",
+            ("tables/asked.csv",),
+            f"{HERE}.folder:list_asked",
+            code=("labeller", "data", "evaluation/intervals.py", "evaluation/resample.py"),
+            outside=f"{HERE}.folder:asked_content",
+        ),
+        Stage(
             "notes",
             ("tables/notes.csv",),
             f"{HERE}.folder:take_notes",
             code=("audit", "data"),
         ),
-        *_trainings(config),
+        Stage(
+            "contact sheet",
+            ("report/sheet.html",),
+            f"{HERE}.folder:write_sheet",
+            code=("report", "evaluation", "names.py", "data", "csv_io.js"),
+        ),
+        *(_trainings(config) if config.train else ()),
     )
 
 
@@ -232,18 +246,17 @@ def _trainings(config: Config) -> tuple[Stage, ...]:
 
 
 def _tables(config: Config) -> tuple[Stage, ...]:
-    judged = {
-        "audit": ("audit", "agreement"),
-        "power": ("power",),
-        "truth": ("truth", "three_columns", "rectified"),
-    }
-    made: dict[str, tuple[str, ...]] = {
-        "score": ("scores", "confusion"),
-        **(judged if config.audited else {"unaudited": ("rectified",)}),
-        "coupling": ("coupling",),
-        "coupling_detail": ("cells", "collapse", "selection"),
-        "comparison": ("comparison",),
-    }
+    made: dict[str, tuple[str, ...]] = {"score": ("scores", "confusion")} if config.train else {}
+    if config.audited:
+        made |= {"audit": ("audit", "agreement"), "power": ("power",)}
+    if config.train:
+        known = {"truth": ("truth", "three_columns", "rectified")}
+        made |= known if config.audited else {"unaudited": ("rectified",)}
+        made |= {
+            "coupling": ("coupling",),
+            "coupling_detail": ("cells", "collapse", "selection"),
+            "comparison": ("comparison",),
+        }
     if config.data != "folder":  # its folders are no fabrics
         numbers = ("numbers",) if config.data == "published" else ()
         made |= {"curation": ("curation", "name_clashes"), "claims": (*numbers, "claims")}
@@ -285,25 +298,39 @@ def _figures(config: Config) -> tuple[Stage, ...]:
     )
 
 
-def _shown() -> tuple[Stage, ...]:
+def _shown(config: Config) -> tuple[Stage, ...]:
     """The stages that show labels, trainings and images; they come after those that make them."""
-    labels = ("studies/attributes/labels.py", *LABELLER)
-    pictures = "grids/pictures.npy"
+    coverage = figure("label_coverage", "coverage", "figures_labels:label_coverage")
+    confidence = Stage(
+        "confidence",
+        ("tables/confidence.csv",),
+        f"{HERE}.grids:confidence",
+        code=("evaluation", *LABELS),
+        outside=f"{LABELLING}:thresholds_content",
+    )
+    sure = figure("label_confidence", "confidence", "figures_labels:label_confidence")
+    if not config.train:  # without an audit there is nothing to hold confidence against
+        return (labeller_stage(), coverage, *((confidence, sure) if config.audited else ()))
     return (
         labeller_stage(),
+        confidence,
+        coverage,
+        sure,
+        figure("abstention_by_folder", "abstention", "figures_labels:abstention_by_folder"),
+        *_shown_of_models(),
+    )
+
+
+def _shown_of_models() -> tuple[Stage, ...]:
+    """The stages that show trainings, and images with what a model says of them."""
+    pictures = "grids/pictures.npy"
+    return (
         Stage("histories", ("tables/history.csv",), f"{HERE}.grids:history", code=("evaluation/history.py",)),
-        Stage(
-            "confidence",
-            ("tables/confidence.csv",),
-            f"{HERE}.grids:confidence",
-            code=("evaluation", *labels),
-            outside=f"{LABELLING}:thresholds_content",
-        ),
         Stage(
             "grids",
             ("tables/grid.csv", pictures),
             f"{HERE}.grids:grids",
-            code=("evaluation/grids.py", *labels),
+            code=("evaluation/grids.py", *LABELS),
         ),
         Stage(
             "explanations",
@@ -311,9 +338,6 @@ def _shown() -> tuple[Stage, ...]:
             f"{HERE}.grids:explanations",
             code=("evaluation/grids.py", *TRAINING),
         ),
-        figure("label_coverage", "coverage", "figures_labels:label_coverage"),
-        figure("label_confidence", "confidence", "figures_labels:label_confidence"),
-        figure("abstention_by_folder", "abstention", "figures_labels:abstention_by_folder"),
         figure("training_curves", "history", "figures_training:training_curves"),
         *(
             figure(f"grid_{rule}", "grid", "figures_grids:grid", pictures=pictures, rule=rule)
