@@ -441,6 +441,12 @@ def test_what_is_left_out_can_be_asked_for_by_a_setting(labelled, opened, tmp_pa
     assert opened(tmp_path / "run", **given, attributes="texture").schema.names == ("texture",)
 
 
+def test_a_notebook_opens_the_same_run_although_training_is_what_other_profiles_do_anyway(opened, tmp_path):
+    study = opened(tmp_path / "run", train=True)
+    again = Study.open("folder", tmp_path / "run", **study.changed_settings)
+    assert again.config == study.config and again.config.train
+
+
 def test_an_audit_is_drawn_from_what_was_labelled(labelled):
     run = audit.open_run(labelled.store.root)
     assert run.schema.names == ("color", "pattern")

@@ -102,7 +102,7 @@ class Sheet:
     def _work(self, shown: pd.DataFrame, folder: Path, said: Mapping[str, str]) -> dict[str, object]:
         """What the page's script reads: attributes and, photograph by photograph, codes and confidences."""
         small = _small_copies(folder, shown["path"].tolist())
-        codes = self._schema.encode(shown, "answers")
+        codes = {a.name: pd.Index(a.classes).get_indexer(shown[a.name].astype(object)) for a in self._schema}
         sure = {n: shown[f"{n}_confidence"].astype(float).round(4).to_numpy() for n in self._schema.names}
         photographs = [
             {

@@ -189,7 +189,7 @@ def _folder(config: Config) -> tuple[Stage, ...]:
             "attributes asked",
             ("tables/asked.csv",),
             f"{HERE}.folder:list_asked",
-            code=("labeller", "data", "evaluation/intervals.py", "evaluation/resample.py"),
+            code=("labeller", "data", "studies/source.py"),
             outside=f"{HERE}.folder:asked_content",
         ),
         Stage(

@@ -73,7 +73,7 @@ const facets = [
 const of = make("select", { id: "of" }, make("option", { value: "-1", textContent: "the least sure label" }),
   ...attributes.map(({ called }, a) => make("option", { value: String(a), textContent: called })));
 const [from, to] = [["from", "0"], ["to", "1"]].map(([name, value]) =>
-  make("input", { type: "number", min: "0", max: "1", step: "0.05", value, ariaLabel: `Confidence ${name}` }));
+  make("input", { type: "number", min: "0", max: "1", step: "0.05", defaultValue: value, ariaLabel: `Confidence ${name}` }));
 const called = make("input", { type: "search", id: "called", ariaLabel: "Part of the file's name" });
 
 function drawFilters() {
