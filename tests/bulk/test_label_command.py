@@ -293,8 +293,8 @@ def test_what_a_labeller_cannot_do_on_photographs_has_no_columns_and_one_line_sa
     assert list(pd.read_csv(out)) == ["path", "color", "color_confidence"]
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("material: left out: not measured on photographs; --attributes all")
-    assert said[1].startswith("color: right on 70.0 % [60.0, 80.0] of photographs, n = 100;")
-    assert said[3].startswith("texture: left out: right on 90.0 % [85.0, 94.0] of photographs, n = 100;")
+    assert said[1].startswith("color: right on 70.0 % [60.0, 80.0] of photographs, n = 100 (")
+    assert said[3].startswith("texture: left out: right on 90.0 % [85.0, 94.0] of photographs, n = 100 (")
     lead = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find(class_="lead").text
     assert (
         "Material is left out: not measured on photographs." in lead and "Texture is left out: right" in lead

@@ -43,10 +43,12 @@ def test_an_attribute_is_left_out_unless_its_lower_end_is_clearly_above_the_comm
     asked = asked_of(wardrobe, name)
     assert asked.schema.names == ("color", "pattern") and asked.withheld == ("material", "texture")
     assert asked.said["color"] == (
-        "right on 70.0 % [60.0, 80.0] of photographs, n = 100; of labels above the threshold 90.0 % "
-        "[80.0, 95.0], n = 60; the commonest class would be on 20.0 % (judged by a model)"
+        "right on 70.0 % [60.0, 80.0] of photographs, n = 100 (where it is sure 90.0 % [80.0, 95.0], n = 60; "
+        "the commonest class 20.0 %; judged by a model)"
     )
-    assert asked.said["texture"].startswith("left out: right on 95.0 % [91.9, 97.0] of photographs, n = 100;")
+    assert asked.said["texture"].startswith(
+        "left out: right on 95.0 % [91.9, 97.0] of photographs, n = 100 ("
+    )
     assert asked.said["material"] == "left out: not measured on photographs"
     assert asked.lines[0] == f"material: {asked.said['material']}; --attributes all labels it all the same"
     assert asked.lines[1] == f"color: {asked.said['color']}"

@@ -349,6 +349,7 @@ def labelled(photographs, opened, measured, tmp_path_factory):
     judged = tmp_path_factory.mktemp("labelled") / "audit.csv"
     truth[["path", "material", "color", "pattern"]].head(10).to_csv(judged, index=False)
     given = {"train": False, "schema": "wardrobe", "labelling.labeller": measured}
+    given["labelling.temperature"] = 1e4  # so that random weights are sure enough to label
     study = opened(judged.parent / "run", **given, **{"labelling.audit": str(judged)})
     with study.hold():
         study.save_config()
@@ -428,7 +429,10 @@ def test_its_report_says_what_is_labelled_and_how_right_it_is(labelled, photogra
 
 def test_without_an_audit_either_its_report_says_that_nobody_judged(labelled, opened, tmp_path):
     shutil.copytree(labelled.store.root, tmp_path / "run")
-    given = {key: labelled.settings[key] for key in ("train", "schema", "labelling.labeller")}
+    given = {
+        key: labelled.settings[key]
+        for key in ("train", "schema", "labelling.labeller", "labelling.temperature")
+    }
     study = opened(tmp_path / "run", **given)
     assert not {"audit", "audit power", "confidence"} & {stage.name for stage in study.stages}
     said = sections_of(study, tmp_path / "index.html").find(id="findings").get_text(" ", strip=True)
@@ -436,7 +440,10 @@ def test_without_an_audit_either_its_report_says_that_nobody_judged(labelled, op
 
 
 def test_what_is_left_out_can_be_asked_for_by_a_setting(labelled, opened, tmp_path):
-    given = {key: labelled.settings[key] for key in ("train", "schema", "labelling.labeller")}
+    given = {
+        key: labelled.settings[key]
+        for key in ("train", "schema", "labelling.labeller", "labelling.temperature")
+    }
     assert opened(tmp_path / "run", **given, attributes="all").schema.names == Schema.load("wardrobe").names
     assert opened(tmp_path / "run", **given, attributes="texture").schema.names == ("texture",)
 

@@ -123,10 +123,10 @@ def sentence(measured: pd.DataFrame, attribute: str) -> str:
     row, kept = (_row(measured, attribute, metric) for metric in (ACCURACY, ACCURACY_KEPT))
     if row is None:
         return "not measured on photographs"
-    sure = "" if kept is None else f"; of labels above the threshold {_share(kept)}, n = {kept.n:,.0f}"
+    sure = "" if kept is None else f"where it is sure {_share(kept)}, n = {kept.n:,.0f}; "
     return (
-        f"right on {_share(row)} of photographs, n = {row.n:,.0f}{sure}; the commonest class would be on "
-        f"{100 * row.majority:.1f} % (judged by {row.judged_by})"
+        f"right on {_share(row)} of photographs, n = {row.n:,.0f} ({sure}the commonest class "
+        f"{100 * row.majority:.1f} %; judged by {row.judged_by})"
     )
 
 

@@ -53,7 +53,7 @@ class Run:
 
     @property
     def changed_settings(self) -> dict[str, object]:
-        """Settings that differ from the study's defaults or that the profile sets: they open this run again."""
+        """Settings that differ from the defaults or that the profile sets: with them it is opened again."""
         default = flat(type(self.config)(profile=self.config.profile))
         profile = self.spec.profiles[self.config.profile].overrides
         return {k: value for k, value in self.settings.items() if value != default[k] or k in profile}
