@@ -84,7 +84,10 @@ def right(audit: pd.DataFrame | None, judge: str) -> str:
     if not rows:
         return ""
     shares = [f"{percentage(row)} of {words(row['attribute'])} (n = {row['n']:,.0f})" for row in rows]
-    return f"**By the audit of these photographs** the {judge} found right {joined(shares)}, of labels given."
+    return (
+        f"**By the audit of these photographs**, of the labels that were given {joined(shares)} are right, as "
+        f"the {judge} saw them."
+    )
 
 
 def commonest(coverage: pd.DataFrame) -> str:

@@ -53,7 +53,8 @@ def stages(config: Config) -> tuple[Stage, ...]:
     before, labelled = sources[config.data](config), config.data != "published"
     tables = _tables(config)
     produced = {artefact for stage in (*before, *tables) for artefact in stage.produces}
-    figures = [stage for stage in _figures(config) if set(stage.needs) <= produced]
+    drawn = _figures(config) if config.train else ()
+    figures = [stage for stage in drawn if set(stage.needs) <= produced]
     return (*before, *tables, *figures, *(_shown(config) if labelled else ()))
 
 
@@ -247,9 +248,9 @@ def _trainings(config: Config) -> tuple[Stage, ...]:
 
 def _tables(config: Config) -> tuple[Stage, ...]:
     made: dict[str, tuple[str, ...]] = {"score": ("scores", "confusion")} if config.train else {}
-    if config.audited:
-        made |= {"audit": ("audit", "agreement"), "power": ("power",)}
+    made |= {"audit": ("audit", "agreement")} if config.audited else {}
     if config.train:
+        made |= {"power": ("power",)} if config.audited else {}
         known = {"truth": ("truth", "three_columns", "rectified")}
         made |= known if config.audited else {"unaudited": ("rectified",)}
         made |= {
@@ -301,21 +302,19 @@ def _figures(config: Config) -> tuple[Stage, ...]:
 def _shown(config: Config) -> tuple[Stage, ...]:
     """The stages that show labels, trainings and images; they come after those that make them."""
     coverage = figure("label_coverage", "coverage", "figures_labels:label_coverage")
-    confidence = Stage(
-        "confidence",
-        ("tables/confidence.csv",),
-        f"{HERE}.grids:confidence",
-        code=("evaluation", *LABELS),
-        outside=f"{LABELLING}:thresholds_content",
-    )
-    sure = figure("label_confidence", "confidence", "figures_labels:label_confidence")
-    if not config.train:  # without an audit there is nothing to hold confidence against
-        return (labeller_stage(), coverage, *((confidence, sure) if config.audited else ()))
+    if not config.train:
+        return (coverage,)
     return (
         labeller_stage(),
-        confidence,
+        Stage(
+            "confidence",
+            ("tables/confidence.csv",),
+            f"{HERE}.grids:confidence",
+            code=("evaluation", *LABELS),
+            outside=f"{LABELLING}:thresholds_content",
+        ),
         coverage,
-        sure,
+        figure("label_confidence", "confidence", "figures_labels:label_confidence"),
         figure("abstention_by_folder", "abstention", "figures_labels:abstention_by_folder"),
         *_shown_of_models(),
     )
