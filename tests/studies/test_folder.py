@@ -422,7 +422,7 @@ def test_its_report_says_what_is_labelled_and_how_right_it_is(labelled, photogra
     truth = photographs[1].head(10).set_index("path")["color"]
     given = labels[truth.index].dropna()
     right = 100 * (given == truth[given.index]).mean()
-    assert f"of the labels that were given {right:.1f}\u00a0%" in said and f"(n = {len(given)})" in said
+    assert f"of the labels given {right:.1f}\u00a0%" in said and f"(n = {len(given)})" in said
     rows = [row.get_text(" ", strip=True) for row in page.find(id="headline").find_all("tr")]
     assert sum("color: accuracy of the labels auditor" in row for row in rows) == 1
     assert not [word for word in ("trained tower", "baseline", "not in the exports") if word in page.text]

@@ -85,8 +85,8 @@ def right(audit: pd.DataFrame | None, judge: str) -> str:
         return ""
     shares = [f"{percentage(row)} of {words(row['attribute'])} (n = {row['n']:,.0f})" for row in rows]
     return (
-        f"**By the audit of these photographs**, of the labels that were given {joined(shares)} are right, as "
-        f"the {judge} saw them."
+        f"**By the audit of these photographs**, of the labels given {joined(shares)} are right, as the "
+        f"{judge} saw them."
     )
 
 
