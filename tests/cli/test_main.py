@@ -136,6 +136,18 @@ def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, 
     assert main(command[:-2]) == 0 and asked["html"] is None
 
 
+def test_the_command_that_trains_asks_a_folder_for_training_too(monkeypatch, capsys):
+    asked = {}
+
+    def opened(arguments):
+        asked.update(cli._settings(arguments))
+        return types.SimpleNamespace(stages=())
+
+    monkeypatch.setattr(cli, "_open", opened)
+    assert main(["train", "--profile", "folder", "--images", "in"]) == 2
+    assert asked["train"] == "true" and "trains nothing" in capsys.readouterr().err
+
+
 def test_profiles_lists_every_setting_with_its_default(capsys):
     assert main(["profiles"]) == 0
     printed = capsys.readouterr().out
