@@ -32,6 +32,9 @@ from swatchbook.cli.main import main
             ["run", "--profile", "folder", "--images", "x", "--source", "y"],
             "--images and --source were both given; profile folder takes --images",
         ),
+        (["run", "--profile", "demo", "--train"], "--train with profile 'demo'; it is for folder"),
+        (["run", "--set", "train=false"], "train = false; it is for profile folder"),
+        (["run", "--set", "attributes=color"], "attributes = color; it is for profile folder"),
         (
             ["run", "--profile", "demo", "--audit", "audit.csv"],
             "--audit with profile 'demo'; it is for folder, paper, best and labeller",
@@ -67,11 +70,13 @@ def test_photographs_that_are_not_there_exit_with_one_and_one_line(capsys, tmp_p
 def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     given = ["run", "--profile", "folder", "--images", "in", "--audit", "a.csv", "--set", "epochs=3"]
-    assert cli._settings(cli._parser().parse_args(given)) == {
+    wanted = {
         "epochs": "3",
         "source": str(tmp_path / "in"),
         "labelling.audit": str(tmp_path / "a.csv"),
     }
+    assert cli._settings(cli._parser().parse_args(given)) == wanted
+    assert cli._settings(cli._parser().parse_args([*given, "--train"])) == wanted | {"train": "true"}
 
 
 @pytest.mark.parametrize(
@@ -125,11 +130,24 @@ def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, 
     page = tmp_path / "sheet.html"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
-    command = ["label", "in", "--out", "o.csv", "--schema", "textilenet", "--html", str(page)]
+    command = ["label", "in", "--out", "o.csv", "--attributes", "color,texture", "--html", str(page)]
     assert main(command) == 0
-    assert asked["html"] == page and asked["schema"] == "textilenet"
+    assert asked["html"] == page and asked["schema"] == "wardrobe"
+    assert asked["attributes"] == ["color", "texture"] and asked["corrections"] is None
     assert f"{page}: contact sheet" in capsys.readouterr().out
     assert main(command[:-2]) == 0 and asked["html"] is None
+
+
+def test_the_command_that_trains_asks_a_folder_for_training_too(monkeypatch, capsys):
+    asked = {}
+
+    def opened(arguments):
+        asked.update(cli._settings(arguments))
+        return types.SimpleNamespace(stages=())
+
+    monkeypatch.setattr(cli, "_open", opened)
+    assert main(["train", "--profile", "folder", "--images", "in"]) == 2
+    assert asked["train"] == "true" and "trains nothing" in capsys.readouterr().err
 
 
 def test_profiles_lists_every_setting_with_its_default(capsys):
@@ -178,6 +196,10 @@ def test_numbers_are_written_in_plain_digits(arguments, message, capsys):
         (["label", "in", "--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled"),
         (["label", "in", "--out", "o.csv", "--temperature", "0"], "must be a number above 0; received 0.0"),
         (["label", "in", "--out", "o.csv", "--schema", "textile"], "schema 'textile' is unknown"),
+        (
+            ["label", "in", "--out", "o.csv", "--attributes", "colour"],
+            "attributes: colour; allowed: any of material",
+        ),
         (["predict", "in", "--model", "m", "--out", "o.txt"], "out 'o.txt' ends in '.txt'"),
         (["index", "in", "--out", "o.csv"], "out 'o.csv' ends in '.csv'; allowed: .parquet"),
         (["search", "i.parquet", "x", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'"),

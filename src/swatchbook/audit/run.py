@@ -107,6 +107,7 @@ def open_run(run_dir: str | Path) -> Run:
         ) from None
     if store.path("silver.parquet").is_file():
         silver = store.read_table("silver.parquet")
+        schema = schema.only(a for a in schema.names if a in silver)  # what the labeller was asked for
         unknown = [f"{a}_confidence" for a in schema.names if f"{a}_confidence" not in silver]
         silver = silver.assign(**dict.fromkeys(unknown, np.nan))
     return Run(store, manifest, silver, schema, settings)

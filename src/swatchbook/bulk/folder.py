@@ -9,7 +9,7 @@ Both encode images, as cosines or as class probabilities, and turn these into la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from swatchbook.bulk.classifier import Classifier, most_probable, schema_of
 from swatchbook.bulk.ray_cluster import Machines, encode_on_cluster
 from swatchbook.bulk.table import Encoded, Job, answer_folder
 from swatchbook.labeller.cosines import CosineEncoder
+from swatchbook.labeller.measured import asked_of
 from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import checked_scale, silver_table
 from swatchbook.labeller.zero_shot import Labeller
@@ -42,6 +43,8 @@ def label_folder(
     labeller: str = "bundled",
     logit_scale: float = 100.0,
     abstain: bool = True,
+    attributes: Sequence[str] = (),
+    corrections: str | Path | None = None,
     html: str | Path | None = None,
     machines: Machines | None = None,
     log: Callable[[str], object] = print,
@@ -64,10 +67,15 @@ def label_folder(
         labeller: See `Labeller.load`.
         logit_scale: Factor on the cosines before the softmax, above 0.
         abstain: Whether a label below the schema's threshold is left out.
-        html: An ``.html`` file to write: a contact sheet of the least sure photographs of every label.
+        attributes: Names of those to label, or ``all``. By default those that the labeller was measured to do
+            on photographs, see `labeller.measured`; the others have no columns.
+        corrections: A CSV file of judgements, ``path`` and a column an attribute, such as the contact sheet
+            saves: its labels take the place of the labeller's, with confidence 1, and none where it is blank.
+        html: An ``.html`` file to write: a contact sheet, a card a photograph, see `report.contact_sheet`.
         machines: The machines of a Ray cluster that encode the photographs, to the same table; this one
             alone by default. All must see ``folder``, ``out`` and a labeller's folder under these paths.
-        log: Called with a line that says what was loaded, and one about the machines.
+        log: Called with a line an attribute, how right it is on photographs or why it is left out; one that
+            says what was loaded, and one about the machines.
 
     Returns:
         How many photographs the table holds; and the broken files, ``path`` (below the folder), ``reason``.
@@ -80,10 +88,14 @@ def label_folder(
         ClusterError: If Ray is not installed or not reached, ``<out>.partial`` holds another job's shards,
             or a worker fails; the shards that are done are kept.
     """
-    job = Labelling(schema, found_from_anywhere(labeller), logit_scale, abstain)
+    asked = asked_of(schema, labeller, attributes)
+    job = Labelling(asked.schema, found_from_anywhere(labeller), logit_scale, abstain)
     html = None if html is None else output_file(html, PAGES, "html")
-    facts = {"labeller": labeller, "schema": schema.name}
-    return answered(job, folder, out, machines, None, log, html=html, facts=facts)
+    for line in asked.lines:
+        log(line)
+    more = {"html": html, "facts": {"labeller": labeller, "schema": schema.name}, "said": asked.said}
+    more["corrections"] = None if corrections is None else Path(corrections)
+    return answered(job, folder, out, machines, None, log, **more)
 
 
 def predict_folder(

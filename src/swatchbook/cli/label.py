@@ -30,10 +30,18 @@ def label_parser(commands: argparse._SubParsersAction) -> None:
     table_options(label)
     label.add_argument(
         "--schema",
-        default="textilenet",
+        default="wardrobe",
         metavar="NAME|PATH",
-        help="what is asked: a schema of the package (textilenet; wardrobe, for whole garments) or a YAML "
-        "file (default: textilenet)",
+        help="what is asked: a schema of the package (wardrobe; textilenet, for close-ups of cloth) or a "
+        "YAML file (default: wardrobe)",
+    )
+    label.add_argument(
+        "--attributes",
+        type=lambda names: names.split(","),
+        default=[],
+        metavar="NAME[,NAME]|all",
+        help="which attributes of the schema are labelled (default: those that the labeller was measured to "
+        "do on photographs)",
     )
     label.add_argument(
         "--labeller",
@@ -44,7 +52,12 @@ def label_parser(commands: argparse._SubParsersAction) -> None:
     label.add_argument(
         "--html",
         metavar="FILE",
-        help="also write a contact sheet: one page of thumbnails and labels, least sure first",
+        help="also write a contact sheet: one page of photographs and labels, to filter, sort and correct",
+    )
+    label.add_argument(
+        "--corrections",
+        metavar="FILE",
+        help="a CSV file of labels that take the place of the labeller's, as the contact sheet saves it",
     )
     label.add_argument("--no-abstain", action="store_true", help="label every photograph, sure or not")
     label.add_argument(
@@ -122,6 +135,7 @@ def schema_asked(arguments: argparse.Namespace, suffixes: Sequence[str] = TABLES
     """
     from swatchbook.data.images import folder_of_images
     from swatchbook.labeller import kind_and_place
+    from swatchbook.labeller.measured import ALL, asked_of
     from swatchbook.labeller.silver import checked_scale
     from swatchbook.schema import Schema
 
@@ -134,7 +148,9 @@ def schema_asked(arguments: argparse.Namespace, suffixes: Sequence[str] = TABLES
         return None
     kind_and_place(arguments.labeller)
     checked_scale(given.get("temperature", 1.0))
-    return Schema.load(arguments.schema)
+    schema = Schema.load(arguments.schema)
+    asked_of(schema, arguments.labeller, given.get("attributes", [ALL]))
+    return schema
 
 
 def _label(arguments: argparse.Namespace) -> int:
@@ -146,6 +162,8 @@ def _label(arguments: argparse.Namespace) -> int:
         "labeller": arguments.labeller,
         "logit_scale": arguments.temperature,
         "abstain": not arguments.no_abstain,
+        "attributes": arguments.attributes,
+        "corrections": arguments.corrections,
         "html": None if arguments.html is None else Path(arguments.html),
         "log": to_stderr,
     }

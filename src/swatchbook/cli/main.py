@@ -18,7 +18,7 @@ from swatchbook.studies import DEFAULT_PROFILE, PROFILES, spec_of
 if TYPE_CHECKING:
     from swatchbook.studies.study import Study
 
-INPUTS = ("source", "images", "audit")
+INPUTS = ("source", "images", "audit", "train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example:  swatchbook run --profile folder --images ~/photographs --audit audit.csv",
     )
     _study_options(run)
+    _train_option(run)
     run.add_argument("--force", action="store_true", help="compute everything again, fresh or not")
     run.set_defaults(run=_run)
 
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Like run; prints the path.",
     )
     _study_options(report)
+    _train_option(report)
     report.set_defaults(run=_run, force=False)
 
     profiles = commands.add_parser("profiles", help="list the profiles and every setting with its default")
@@ -131,6 +133,15 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _train_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        default=None,
+        help="also train two models on the labels (profile folder; the others always do)",
+    )
+
+
 def _takers(option: str) -> str:
     """The profiles that take an option, in words."""
     *most, last = (name for name in PROFILES if option in spec_of(name).profiles[name].inputs)
@@ -148,7 +159,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _inputs(arguments: argparse.Namespace, settings: Mapping[str, str]) -> dict[str, str]:
-    """The options that name files, as settings; absolute paths, because notebooks run in another folder."""
+    """Options that are settings too; paths become absolute, because notebooks run in another folder."""
     name = arguments.profile
     profile = spec_of(name).profiles[name]
     given: dict[str, str] = {}
@@ -161,7 +172,7 @@ def _inputs(arguments: argparse.Namespace, settings: Mapping[str, str]) -> dict[
         key = profile.inputs[option]
         if key in given:
             raise ConfigError(f"--images and --source were both given; profile {name} takes --images")
-        given[key] = str(Path(value).absolute())
+        given[key] = "true" if value is True else str(Path(value).absolute())
     for option in profile.required:
         if profile.inputs[option] not in {**settings, **given}:
             raise ConfigError(f"profile {name!r} needs --{option}, and got none")
@@ -183,6 +194,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    profile = spec_of(arguments.profile).profiles[arguments.profile]
+    arguments.train = "train" in profile.inputs or None
     study = _open(arguments)
     trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
     if not trained:

@@ -53,9 +53,10 @@ class Run:
 
     @property
     def changed_settings(self) -> dict[str, object]:
-        """Settings that differ from those of the study's default configuration with this profile's name."""
+        """Settings that differ from the defaults or that the profile sets: with them it is opened again."""
         default = flat(type(self.config)(profile=self.config.profile))
-        return {key: value for key, value in self.settings.items() if value != default[key]}
+        profile = self.spec.profiles[self.config.profile].overrides
+        return {k: value for k, value in self.settings.items() if value != default[k] or k in profile}
 
     @property
     def results(self) -> dict[str, str]:

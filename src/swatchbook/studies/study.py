@@ -49,7 +49,7 @@ class Study(Run):
         config = configure(spec, profile, overrides)
         store = Store(Path(run_dir) if run_dir else (project_root() or Path()) / "runs" / profile)
         for key in {*spec.profiles[profile].inputs.values()}:
-            if (given := flat(config)[key]) is not None:
+            if isinstance(given := flat(config)[key], str):
                 refuse_inside(store.root, given, "run folder")
         return cls(spec, config, store, log or print_computed)
 

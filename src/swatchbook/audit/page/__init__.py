@@ -120,9 +120,12 @@ def picture(path: str | Path, quality: int = QUALITIES[0]) -> bytes:
 
 
 def asset(*names: str) -> str:
-    """The text of files of this package, one after the other."""
-    folder = resources.files("swatchbook.audit.page")
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    """The text of files of this package, one after the other; answers are saved by ``csv_io.js``."""
+    package = resources.files("swatchbook")
+    files = ([package / "csv_io.js"] if "answers.js" in names else []) + [
+        package / "audit/page" / name for name in names
+    ]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _file(image: str, paths: Mapping[str, str | Path]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from swatchbook.labeller import TOWER
+from swatchbook.labeller.measured import asked_of
 from swatchbook.pipeline.spec import Profile, Spec
 from swatchbook.schema import Schema
 from swatchbook.studies.attributes.settings import Config
@@ -51,6 +52,7 @@ RESULTS = {
     "dropped": ("tables/dropped.csv", "Fabrics that were left out, with reasons."),
     "quarantine": ("tables/quarantine.csv", "Images that could not be used, with reasons."),
     "notes": ("tables/notes.csv", "What a reader must know of the run."),
+    "asked": ("tables/asked.csv", "What is labelled, and how right the labeller is on photographs."),
     "labeller": ("tables/labeller.csv", "Which labeller gave the labels, and its own scale."),
     "coverage": ("tables/coverage.csv", "How much was labelled, with what, and how surely."),
     "confidence": ("tables/confidence.csv", "The labeller's confidence against being right."),
@@ -64,7 +66,10 @@ RESULTS = {
 
 def schema(config: Config) -> Schema:
     """What a run asks of an image."""
-    return Schema.load(config.schema, config.material_map)
+    whole = Schema.load(config.schema, config.material_map)
+    if config.data != "folder":
+        return whole
+    return asked_of(whole, config.labelling.labeller, config.attributes).schema
 
 
 def aliases(config: Config) -> dict[str, str]:
@@ -91,10 +96,10 @@ STUDY = Spec(
             STORY,
         ),
         "folder": Profile(
-            "Your own photographs (--images DIR): labelled, audited (--audit FILE) and trained on.",
-            {"data": "folder", **LAPTOP},
+            "Your own photographs (--images DIR): labelled, audited (--audit FILE), trained on (--train).",
+            {"data": "folder", "schema": "wardrobe", "train": False, **LAPTOP},
             ("01", "03", "06"),
-            {"images": "source", "source": "source", "audit": "labelling.audit"},
+            {"images": "source", "source": "source", "audit": "labelling.audit", "train": "train"},
             required=("images",),
             private=True,
         ),

@@ -74,14 +74,14 @@ def is_audited(trace: Trace) -> bool:
 
 
 def test_labels(trace: Trace) -> Labels:
-    """Silver labels and both models' predictions of the test images."""
+    """Silver labels of the test images, and both models' predictions where models were trained."""
     manifest, schema = trace.table("manifest.parquet"), trace.schema
     test = manifest[manifest["split"] == "test"].set_index("image_id")
 
     def codes(artefact: str) -> dict[str, np.ndarray]:
         return schema.encode(trace.table(artefact).set_index("image_id").loc[test.index], artefact)
 
-    models = (trace.setting("model"), trace.setting("baseline"))
+    models = (trace.setting("model"), trace.setting("baseline")) if trace.setting("train") else ()
     return Labels(test, codes("silver.parquet"), {m: codes(f"predictions/{m}.parquet") for m in models})
 
 
