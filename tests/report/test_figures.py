@@ -430,6 +430,18 @@ def test_a_table_view_shows_the_columns_that_were_asked_for():
     assert Reader(table_view(table, columns=["model", "ok", "low"]).html).texts[3:] == ["a", "yes", "0.400"]
 
 
+def test_a_table_view_shows_names_from_the_code_in_words_and_what_is_typed_as_it_is():
+    table = pd.DataFrame({"setting": ["image_size"], "grid": ["most_wrong"], "statistic": ["plain_rule"]})
+    table = table.assign(value=1.0, low=np.nan, high=np.nan, file="faux_fur/1.jpg")
+    read = Reader(table_view(table).html).texts[5:]
+    assert read == ["image_size", "most wrong", "within the plain rule", "yes", "faux_fur/1.jpg"]
+
+
+def test_a_table_without_rows_is_a_sentence():
+    read = Reader(table_view(pd.DataFrame({"name": []}), caption="Copies & more").html)
+    assert [tag for tag, _ in read.tags] == ["p"] and read.texts == ["Copies & more: none."]
+
+
 def test_a_table_view_refuses_columns_that_are_not_there():
     with pytest.raises(ValueError, match="columns: 'speed'; the table has model"):
         table_view(pd.DataFrame({"model": ["a"]}), columns=["speed"])
