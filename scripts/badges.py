@@ -2,8 +2,8 @@
 
     python scripts/badges.py
 
-The address stands in one place, ``[project.urls] Repository`` of ``pyproject.toml``. Colab and Binder open what
-lies on GitHub; without such an address the notebooks have neither badges nor a cell that clones.
+The address stands in one place, ``[project.urls] Repository`` of ``pyproject.toml``. Colab and Binder open
+what lies on GitHub; without such an address the notebooks have neither badges nor a cell that clones.
 """
 
 from __future__ import annotations

@@ -95,8 +95,9 @@ def test_a_notebook_has_badges_and_clones_where_the_projects_address_is_known(pa
     there = with_address(nbformat.from_dict(source), path.name, "https://github.com/some-one/swatches.git")
     title, badges, *_ = there.cells
     assert title.source.startswith("# ") and badges.metadata["tags"] == [TAG]
-    assert f"(https://colab.research.google.com/github/some-one/swatches/blob/HEAD/notebooks/{path.name})" in (
-        badges.source
+    assert (
+        f"(https://colab.research.google.com/github/some-one/swatches/blob/HEAD/notebooks/{path.name})"
+        in (badges.source)
     )
     assert f"some-one/swatches/HEAD?labpath=notebooks%2F{path.name})" in badges.source
     first = next(cell.source for cell in there.cells if cell.cell_type == "code")
@@ -106,7 +107,7 @@ def test_a_notebook_has_badges_and_clones_where_the_projects_address_is_known(pa
 
 
 def test_an_address_that_no_badge_can_open_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must be https://github.com/OWNER/NAME"):
+    with pytest.raises(ValueError, match=r"must be https://github\.com/OWNER/NAME"):
         with_address(nbformat.v4.new_notebook(), "01_x.ipynb", "https://example.org/swatches")
     (tmp_path / "pyproject.toml").write_text('[project]\n[project.urls]\nRepository = ""\n')
     assert address_in(tmp_path / "pyproject.toml") is None

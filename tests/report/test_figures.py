@@ -18,6 +18,7 @@ from swatchbook.evaluation.collapse import collapse_table
 from swatchbook.evaluation.comparison import comparison_table
 from swatchbook.evaluation.coupling import coupling_table
 from swatchbook.evaluation.coupling_cells import cell_table
+from swatchbook.evaluation.known import KNOWN
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table, majority_baseline, score_table
 from swatchbook.evaluation.selection import keep_by_agreement, keep_by_confidence, selection_table
@@ -459,6 +460,37 @@ def test_a_figure_view_holds_the_picture_and_its_words(tmp_path):
     assert read.tags[1][1]["src"] == "data:image/png;base64,iVBORw=="
     assert read.tags[1][1]["alt"] == 'F1 of "<b>" & co.'
     assert repr(view) == '[f1.by.head] F1 of "<b>" & co.'
+
+
+def test_an_empty_figure_is_shown_as_words(tmp_path):
+    for suffix, writer in draw(
+        lambda *_: room.empty_figure("T", "Nobody <judged>.", pd.DataFrame()), None, HOSTILE
+    ):
+        writer(tmp_path / f"figure{suffix}")
+    view = figure_view(tmp_path / "figure")
+    assert view.html == "<p>Nobody &lt;judged&gt;.</p>"
+    assert repr(view) == "Nothing to show: Nobody <judged>."
+
+
+def test_a_known_truth_is_drawn_and_named(tables):
+    truth = tables["truth"][tables["truth"]["estimator"] == "post_stratified"]
+    known = truth.assign(estimator=KNOWN, reference=KNOWN, low=np.nan, high=np.nan, value=0.125)
+    canvas, _, data = drawing("truth", pd.concat([tables["truth"], known]))
+    assert (data["reference"] == KNOWN).any() and KNOWN in texts_on(canvas)
+    assert 0.125 in marks_on(canvas)
+    heads = tables["audit"][(tables["audit"]["weighting"] == "none")].assign(weighting=KNOWN, value=0.25)
+    canvas, _, data = drawing(
+        "audit_scores", pd.concat([tables["audit"], heads.assign(low=np.nan, high=np.nan)])
+    )
+    assert (data["weighting"] == KNOWN).any() and KNOWN in texts_on(canvas) and 0.25 in marks_on(canvas)
+    pairs = tables["coupling"].query(
+        "model == 'reference' and rows == 'identical' and statistic == 'v_corrected'"
+    )
+    pairs = pairs.assign(model=KNOWN, rows="all", low=np.nan, high=np.nan, value=0.0625)
+    canvas, _, data = drawing("coupling_deltas", pd.concat([tables["coupling"], pairs]))
+    assert (data["model"] == KNOWN).any() and KNOWN in texts_on(canvas) and 0.0625 in marks_on(canvas)
+    for name in ("truth", "audit_scores", "coupling_deltas"):
+        assert KNOWN not in texts_on(drawing(name, tables[FIGURES[name][0]])[0])
 
 
 def test_a_figure_view_says_which_file_is_missing(tmp_path):

@@ -17,6 +17,7 @@ from swatchbook.names import called
 
 NOT_ESTIMABLE = "not estimable"
 ABSENT = "–"
+NOTHING = "Nothing to show: "  # begins the alt text of a figure whose table lacks the rows that it needs
 COUNTS = ("n", "count", "size")
 VERDICT = "verdict"
 SMALLEST_P = 0.001
@@ -167,7 +168,7 @@ class View:
 
 
 def figure_view(stem: Path) -> View:
-    """A drawn figure: its picture, with its alt text as description.
+    """A drawn figure: its picture, described by its alt text; of an empty one, what is missing, in words.
 
     Args:
         stem: Path without a suffix; ``.png`` and ``.txt`` are read.
@@ -181,6 +182,8 @@ def figure_view(stem: Path) -> View:
         if not path.is_file():
             raise ValueError(f"stem: {str(path)!r} does not exist; a drawn figure has a .png and a .txt")
     alt = words.read_text(encoding="utf-8").strip()
+    if alt.startswith(NOTHING):
+        return View(f"<p>{escape(alt.removeprefix(NOTHING))}</p>", alt)
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
     html = (
         f'<figure class="swatch-figure"><img src="data:image/png;base64,{data}" alt="{escape(alt)}" '
