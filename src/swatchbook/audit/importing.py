@@ -200,7 +200,8 @@ def _table_lines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if "scores" in tables:
         scores = tables["scores"].query("`class` == 'all' and weighting == 'design' and abstained == 'wrong'")
         for row in scores[(scores["statistic"] == "accuracy") & (scores["n"] > 0)].itertuples():
-            lines.append(f"{row.attribute}: silver labels are right on {_share(row)}")
+            few, right = f"{row.interval}, n = {row.n:,}", f"silver labels are right on {_share(row)}"
+            lines.append(f"{row.attribute}: {few if pd.isna(row.value) else right}")
     return lines
 
 
