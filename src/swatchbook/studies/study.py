@@ -57,9 +57,8 @@ class Study(Run):
         if run_dir and not store.root.is_dir():
             takes = spec.profiles[profile].takes
             log(
-                f"{store.root.absolute()}: no run is there yet; what is asked for is computed into it, "
-                "which takes "
-                f"{takes} in all"
+                f"{store.root.absolute()}: no run is there yet; what is asked for is computed into it, which "
+                f"takes {takes} in all"
             )
         for key in {*spec.profiles[profile].inputs.values()}:
             if (given := flat(config)[key]) is not None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.names import called
-from swatchbook.report.display import points
+from swatchbook.report.display import joined, points, words
 from swatchbook.schema import Schema
 from swatchbook.studies.attributes.facts import NOT_KNITTED
 from swatchbook.studies.attributes.printed import Tables
@@ -119,10 +119,9 @@ def _all_classes(rows_of: _Rows, tables: Tables, model: str, baseline: str) -> d
     clear = weakest["low"] > 0
     sentence = (
         f"{called(model)} is ahead of {called(baseline)} on {ahead['value']:.0f} of {ahead['n']:.0f} classes as point estimates; "
-        f"as one claim about all of them the one-sided p is {worst['value']:.3f}, carried by {weakest['head']}/"
-        f"{weakest['class']}, whose gap of {points(weakest)} "
-        f"{'excludes' if clear else 'does not exclude'} zero; the smallest gap is {smallest['head']}/"
-        f"{smallest['class']} at {points(smallest)}. "
+        f"as one claim about all of them the one-sided p is {worst['value']:.3f}, carried by {_class(weakest)}, "
+        f"whose gap of {points(weakest)} {'excludes' if clear else 'does not exclude'} zero; the smallest gap is that "
+        f"of {_class(smallest)}, {points(smallest)}. "
     )
     if not np.isnan(proved["value"]):
         sentence += (
@@ -173,11 +172,12 @@ def _ceiling_classes(rows_of: _Rows, judged: list[str]) -> dict:
         f"({left['value']:.3f} on the images that received a label)"
         for a, (extra, wrong, left) in moved.items()
     ]
-    same = [a for a in judged if a not in moved]
+    same = [words(a) for a in judged if a not in moved]
+    verb = "is" if len(same) == 1 else "are"
     sentence = (
         f"Averaging over abstention as one more class whose F1 is 0 lowers the score of the silver labels. Over the "
         f"schema's own classes, an abstention still counted as wrong, they score {' and '.join(parts)}"
-        f"{'; ' + ', '.join(same) + ' is unchanged' if same else ''}."
+        f"{f'; {joined(same)} {verb} unchanged' if same else ''}."
     )
     last = (
         max(moved.values(), key=lambda r: r[1]["value"] - r[0]["value"])[1] if moved else rows[judged[0]][1]
@@ -254,7 +254,7 @@ def _perfect_precision(rows_of: _Rows, schema: Schema) -> dict:
     share = rows_of("curation", statistic="share_of_doubtful_folders")
     sentence = (
         f"The rule repeats the folder's name, so it agrees with itself by construction; whether the folder names the "
-        f"{ruled.name} was not audited. By the rule {', '.join(doubtful)} are knitwear, which they are not as cloth: "
+        f"{ruled.name} was not audited. By the rule {joined([words(f) for f in doubtful])} are knitwear, which they are not as cloth: "
         f"{share['value']:.1%} of the test images ({share['n']:.0f}) rest on that."
     )
     return {
@@ -369,6 +369,10 @@ def _clashes(rows_of: _Rows, exports: bool) -> dict:
 
 def _numbers(row: pd.Series) -> dict:
     return {k: row.get(k) for k in ("value", "low", "high", "n", "interval")}
+
+
+def _class(row: pd.Series) -> str:
+    return f"{words(row['class'])} ({words(row['head'])})"
 
 
 def _range(row: pd.Series) -> str:

@@ -19,8 +19,8 @@ from swatchbook.studies.attributes.tables import is_audited
 
 POST_STRATIFIED = {"estimator": "post_stratified", "class": "all"}
 UNAUDITED = (
-    "**Nobody audited these labels.** Every score is agreement with the labeller and says nothing of what is "
-    "true."
+    "**Nobody audited these labels.** Every score is agreement with the labeller and says nothing of what "
+    "is true."
 )
 
 
@@ -59,8 +59,8 @@ def known_truths(known: pd.DataFrame, level: float) -> str:
     missed = [f"{called(r.model)}, {words(r.head)}: {r.what}" for r in known[~known["covered"]].itertuples()]
     return (
         f"**{known['covered'].sum()} of {len(known)} known truths lie in the interval that an audit gave for "
-        f"them**, each meant to hold in {100 * level:.0f} % of audits "
-        f"([all of them](#headline)){'; missed: ' + '; '.join(missed) if missed else ''}."
+        f"them**, each meant to hold in {100 * level:.0f} % of audits ([all of "
+        f"them](#headline)){'; missed: ' + '; '.join(missed) if missed else ''}."
     )
 
 
@@ -69,8 +69,8 @@ def printed(numbers: pd.DataFrame, claims: pd.DataFrame) -> str:
     testable = numbers[numbers["verdict"] != "not in the exports"]
     again, held = (testable["verdict"] == "reproduced").sum(), counted(claims, "the published study")
     return (
-        f"**{again} of {len(testable)} printed numbers come out again** ([the main ones](#headline)). "
-        f"{held} ([each of them](#claims))."
+        f"**{again} of {len(testable)} printed numbers come out again** ([the main ones](#headline)). {held} "
+        "([each of them](#claims))."
     )
 
 
@@ -124,8 +124,8 @@ def baselines(scores: pd.DataFrame, model: str) -> str:
         return ""
     blind = [f"{called(m)} {_with_ends(rows[m])}" for m in ("majority", "fabric_folder") if m in rows]
     return (
-        f"**Against silver labels** the mean macro-F1 of {called(model)} is {_with_ends(rows[model])}, "
-        f"n = {rows[model]['n']:,.0f}; without a look at the image: {joined(blind)}."
+        f"**Against silver labels** the mean macro-F1 of {called(model)} is {_with_ends(rows[model])}, n = "
+        f"{rows[model]['n']:,.0f}; without a look at the image: {joined(blind)}."
     )
 
 
@@ -155,8 +155,8 @@ def gap(comparison: pd.DataFrame, model: str, baseline: str) -> str:
         f"**{capital(called(model))} over {called(baseline)}**, against silver labels: {points(mean)} of "
         f"mean macro-F1, from {points(least)} on {words(least['head'])} to {points(most)} on "
         f"{words(most['head'])}; it is ahead on {counts['classes_won']:.0f} of {classes:.0f} classes, "
-        f"{counts['classes_proved']:.0f} of them proved one by one "
-        "([class by class](04_backbone_comparison.ipynb))."
+        f"{counts['classes_proved']:.0f} of them proved one by one ([class by "
+        "class](04_backbone_comparison.ipynb))."
     )
 
 
@@ -174,9 +174,8 @@ def coupled(coupling: pd.DataFrame, model: str, margin: float) -> str:
     together = f"; errors of two heads go together in {clear} of {len(excess)} pairs" if excess else ""
     return (
         f"**Coupling**: on the same images V of the predictions of {called(model)} differs from that of the "
-        f"silver labels {average}by {_with_ends(most, sign=True)} on {_pair(most)} (n = {most['n']:,.0f}; "
-        "at a "
-        f"margin of ±{margin:g} “{most['verdict']}”){together} ([all pairs](05_orthogonality.ipynb))."
+        f"silver labels {average}by {_with_ends(most, sign=True)} on {_pair(most)} (n = {most['n']:,.0f}; at "
+        f"a margin of ±{margin:g} “{most['verdict']}”){together} ([all pairs](05_orthogonality.ipynb))."
     )
 
 

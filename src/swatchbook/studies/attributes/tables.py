@@ -156,8 +156,8 @@ def _known_audit(trace: Trace, known: dict, silver: dict, asked: list[str]) -> p
     everywhere = np.zeros(len(known[asked[0]])) if asked else np.zeros(0)
     table = audit_table(known, silver, trace.schema, stratum=everywhere, weight=everywhere + 1)
     table = table[(table["weighting"] == "none") & table["attribute"].isin(asked)]
-    none = dict.fromkeys(table.columns.difference([*table.columns[:6], "n"]), np.nan)
-    return table.assign(**none, weighting=KNOWN, interval="counted on all test images")
+    columns = ["attribute", "class", "abstained", "statistic", "value", "n"]
+    return table[columns].assign(weighting=KNOWN, interval="counted on all test images")
 
 
 def power(trace: Trace) -> None:

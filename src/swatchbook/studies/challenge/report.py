@@ -14,11 +14,10 @@ from swatchbook.studies.documents import read_numbers
 METRICS = {"overall_accuracy": "overall accuracy", "aca": "average class accuracy"}
 LEADS = {
     True: "Garments drawn with six known attributes, in the files of the fashion attribute challenge: both "
-    "published systems, built small, and our recipe, trained and scored alike. No photograph is in it, so it "
-    "shows that the study works, not how good the systems are.",
+    "published systems, built small, and our recipe, trained and scored alike. No photograph is in it, so "
+    "it shows that the study works, not how good the systems are.",
     False: "The photographs of the fashion attribute challenge: six attributes, 26 classes. Everything "
-    "was chosen "
-    "on parts cut from the training images; the validation images were scored once, at the end.",
+    "was chosen on parts cut from the training images; the validation images were scored once, at the end.",
 }
 
 
@@ -68,8 +67,7 @@ def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bo
         best = published.idxmax()
         sentences.append(
             f"**Of the published systems'** {len(published)} variants trained here, {called(best[0])} is "
-            "best: "
-            f"{scored(*best, 'overall_accuracy')} overall, {scored(*best, 'aca')} by class."
+            f"best: {scored(*best, 'overall_accuracy')} overall, {scored(*best, 'aca')} by class."
         )
     sentences.append(
         f"**What the documents claim**: {counted(claims, 'the two documents')} ([each](#claims))."

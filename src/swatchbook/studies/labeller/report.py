@@ -82,16 +82,14 @@ def findings(scores: pd.DataFrame) -> list[str]:
         differences = [f"{points(row)} on {words(row['attribute'])}" for row in gains]
         told.append(
             "**Over a simple rule**, the named colour nearest to the centre's mean, macro-F1 differs "
-            f"{where} by "
-            f"{joined(differences)} ([both](10_labeller.ipynb))."
+            f"{where} by {joined(differences)} ([both](10_labeller.ipynb))."
         )
     errors = _rows(here, "ece", ALL)
     if errors:
         row = max(errors, key=lambda row: row["value"])
         told.append(
-            f"**Confidence** {where} is furthest from being right on {words(row['attribute'])}: "
-            "calibration error "
-            f"{estimate(row['value'], row['low'], row['high'])} ([the curve](10_labeller.ipynb))."
+            f"**Confidence** {where} is furthest from being right on {words(row['attribute'])}: calibration "
+            f"error {estimate(row['value'], row['low'], row['high'])} ([the curve](10_labeller.ipynb))."
         )
     kept = _rows(here, "accuracy_gain", KEPT)
     if kept:
@@ -99,8 +97,8 @@ def findings(scores: pd.DataFrame) -> list[str]:
         (share,) = (r for r in _rows(here, "coverage", KEPT) if r["attribute"] == row["attribute"])
         told.append(
             f"**Thresholds** help {where} most on {words(row['attribute'])}: the {percentage(share)} of "
-            "labels that "
-            f"are kept differ by {points(row)} of accuracy ([what abstaining brings](10_labeller.ipynb))."
+            f"labels that are kept differ by {points(row)} of accuracy ([what abstaining "
+            "brings](10_labeller.ipynb))."
         )
     if set(sets) == {"drawn"}:
         told.append("**No photographs were given**, so its worth on yours was not measured here.")

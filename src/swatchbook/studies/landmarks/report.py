@@ -54,16 +54,14 @@ def findings(evidence: Evidence) -> list[str]:
     sentences = [
         f"**MTL places landmarks** with an error of {_estimate(error)} of the box's side, on "
         f"{error['n']:,.0f} visible points; putting each where it lies on average, {_estimate(mean)}. "
-        "Easiest "
-        f"is the {words(best)} ({number(each[best])}), hardest the {words(worst)} ({number(each[worst])}) "
-        "([all of them](09_landmarks.ipynb))."
+        f"Easiest is the {words(best)} ({number(each[best])}), hardest the {words(worst)} "
+        f"({number(each[worst])}) ([all of them](09_landmarks.ipynb))."
     ]
     told = [
         f"{WORDS[key]} {_estimate(evidence.score('mtl', key))} with landmarks (MTL) and "
         f"{_estimate(evidence.score('cat', key))} without (CAT), constant answers "
         f"{number(evidence.score('majority', key)['value'])}: "
-        f"{points(evidence.difference('mtl', 'cat', key))}, "
-        "paired"
+        f"{points(evidence.difference('mtl', 'cat', key))}, paired"
         for key in evidence.answers
     ]
     if told:
@@ -92,9 +90,8 @@ def _printed() -> str:
     top = printed.set_index("model")["text"]
     return (
         f"**Printed**, on DeepFashion's benchmark, top-3 category accuracy: MTL {top['mtl']}, CAT "
-        f"{top['cat']}, "
-        f"Liu and Lu {top['Liu et al.']}; always answering the three most frequent categories reaches .462 "
-        "there."
+        f"{top['cat']}, Liu and Lu {top['Liu et al.']}; always answering the three most frequent categories "
+        "reaches .462 there."
     )
 
 
@@ -102,8 +99,7 @@ def _known(trace: Trace) -> str:
     known = trace.table("tables/landmark_known.csv")
     return (
         f"**The drawn world is known**: {int(known['covered'].sum())} of {len(known)} intervals hold what "
-        "they "
-        "should."
+        "they should."
     )
 
 

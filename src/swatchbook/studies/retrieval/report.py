@@ -61,10 +61,8 @@ def findings(trace: Trace, evidence: Evidence, claims: pd.DataFrame) -> list[str
     pool = evidence.recall(name, DIRECTIONS[0])["pool"]
     sentences = [
         f"**Search**: among {pool:,.0f} test images the own caption, or the own image, is one of the first "
-        "ten "
-        f"for {evidence.both(name)} of the queries; chance is {number(chance['value'])}, and captions that "
-        "repeat "
-        f"allow no more than {number(ceiling['value'])} ([all ranks](08_retrieval.ipynb))."
+        f"ten for {evidence.both(name)} of the queries; chance is {number(chance['value'])}, and captions "
+        f"that repeat allow no more than {number(ceiling['value'])} ([all ranks](08_retrieval.ipynb))."
     ]
     with suppress(NotAskedError):
         sentences += _of_readers(evidence)
@@ -73,9 +71,8 @@ def findings(trace: Trace, evidence: Evidence, claims: pd.DataFrame) -> list[str
         known = trace.table("tables/retrieval_known.csv")
         estimable = known[known["low"].notna()]
         sentences.append(
-            f"**The drawn world is known**: {int(estimable['covered'].sum())} of {len(estimable)} "
-            "intervals hold "
-            "the score on many other images of it."
+            f"**The drawn world is known**: {int(estimable['covered'].sum())} of {len(estimable)} intervals "
+            "hold the score on many other images of it."
         )
     else:
         with suppress(NotAskedError):
@@ -94,8 +91,7 @@ def _of_readers(evidence: Evidence) -> list[str]:
     told = joined(
         [
             f"{what} {estimate_of(evidence.row(*key, f'{TIERS} {what}', 'macro_f1'))} (a balanced linear "
-            "probe "
-            f"{estimate_of(row)})"
+            f"probe {estimate_of(row)})"
             for what, row in probes.items()
         ]
     )
@@ -119,9 +115,8 @@ def _of_attributes(evidence: Evidence) -> str:
     prior = evidence.row("constant prior", "", ATTRIBUTES, "recall", 5)
     return (
         f"**Recall at 5** of its attributes is {estimate_of(evidence.row(*key, ATTRIBUTES, 'recall', 5))}; "
-        "always "
-        f"answering the most frequent ones reaches {estimate_of(prior)}, and six positives an image allow "
-        ".833."
+        f"always answering the most frequent ones reaches {estimate_of(prior)}, and six positives an image "
+        "allow .833."
     )
 
 
