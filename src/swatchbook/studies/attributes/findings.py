@@ -67,10 +67,10 @@ def known_truths(known: pd.DataFrame, level: float) -> str:
 def printed(numbers: pd.DataFrame, claims: pd.DataFrame) -> str:
     """How many printed numbers come out again, and what becomes of the claims."""
     testable = numbers[numbers["verdict"] != "not in the exports"]
-    again, held = (testable["verdict"] == "reproduced").sum(), counted(claims, "the published study")
+    again = (testable["verdict"] == "reproduced").sum()
     return (
-        f"**{again} of {len(testable)} printed numbers come out again** ([the main ones](#headline)). {held} "
-        "([each of them](#claims))."
+        f"**{again} of {len(testable)} printed numbers come out again** ([the main ones](#headline)). "
+        f"{counted(claims, 'the published study')}"
     )
 
 
