@@ -113,7 +113,7 @@ def test_known_truths_that_are_missed_and_printed_numbers_that_differ_are_counte
     claims = rows("verdict", ("holds",), ("does not hold",), ("does not hold",))
     told = plain(attributes.printed(numbers, claims))
     assert told.startswith("2 of 3 printed numbers come out again")
-    assert "Of 3 claims of the published study: 2 do not hold and 1 holds (each of them)" in told
+    assert "Of 3 claims of the published study: 2 do not hold and 1 holds (each of them)." in told
 
 
 def test_the_attribute_with_the_fewest_labels_is_named():

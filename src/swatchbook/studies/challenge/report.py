@@ -69,9 +69,7 @@ def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bo
             f"**Of the published systems'** {len(published)} variants trained here, {called(best[0])} is "
             f"best: {scored(*best, 'overall_accuracy')} overall, {scored(*best, 'aca')} by class."
         )
-    sentences.append(
-        f"**What the documents claim**: {counted(claims, 'the two documents')} ([each](#claims))."
-    )
+    sentences.append(counted(claims, f"the two documents{', asked of drawn garments' * drawn}"))
     if drawn:
         known = trace.table("tables/challenge_known.csv")
         sentences.append(

@@ -32,7 +32,7 @@ def content(trace: Trace) -> dict[str, object]:
         "lead": LEADS[drawn],
         "findings": [
             *findings(evidence),
-            f"**What the thesis claims**: {counted(claims, 'the thesis')} ([each](#claims)).",
+            counted(claims, f"the thesis{', asked of drawn garments' * drawn}"),
             _known(trace) if drawn else _printed(),
         ],
         "figure": trace.path("figures/landmark_controls.png").with_suffix(""),

@@ -66,7 +66,7 @@ def findings(trace: Trace, evidence: Evidence, claims: pd.DataFrame) -> list[str
     ]
     with suppress(NotAskedError):
         sentences += _of_readers(evidence)
-    sentences.append(f"**What the document claims**: {counted(claims, 'the document')} ([each](#claims)).")
+    sentences.append(counted(claims, f"the document{', asked of drawn garments' * evidence.drawn}"))
     if evidence.drawn:
         known = trace.table("tables/retrieval_known.csv")
         estimable = known[known["low"].notna()]
