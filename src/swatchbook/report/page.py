@@ -51,7 +51,7 @@ def write_page(
     findings: Sequence[str] = (),
     figure: Path | None = None,
     claims_title: str = "What was printed, what we find",
-    headline_title: str = "What was published and what we find, each number with its interval",
+    headline_title: str = "What was published, and what we find",
     picture_width: int | None = None,
 ) -> None:
     """Write the report as one HTML file without scripts, links to files or anything that must be loaded.
