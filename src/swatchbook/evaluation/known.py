@@ -35,7 +35,7 @@ def known_scores(truth_codes: Codes, labels: Mapping[str, Codes], schema: Schema
         {
             "model": model, "head": a.name, "class": "all", "reference": KNOWN, "estimator": KNOWN,
             "statistic": statistic, "value": _score(truth_codes, codes, a.name, statistic, schema),
-            "n": len(truth_codes[a.name]), "interval": "counted on all test images",
+            "n": len(truth_codes[a.name]), "interval": "known of every test image",
         }
         for model, codes in labels.items()
         for a in schema
@@ -64,7 +64,7 @@ def known_coupling(truth_codes: Codes, schema: Schema) -> pd.DataFrame:
         "model": KNOWN,
         "rows": "all",
         "statistic": "v_corrected",
-        "interval": "counted on all test images",
+        "interval": "known of every test image",
     }
     n = len(truth_codes[schema.names[0]])
     rows = [{**shared, "a": a, "b": b, "value": max(value, 0.0), "n": n} for (a, b), value in v.items()]

@@ -142,8 +142,8 @@ def audit(trace: Trace) -> None:
     table = audit_table(human, silver, trace.schema, **judged.design, population=labels.silver, level=level)
     table = with_printed(table, printed(trace), "audit")
     table["published"] = table["published"].where(table["weighting"] == "none")
-    if (known := known_codes(trace, labels.test)) is not None:
-        asked = [name for name in trace.schema.names if (human[name] >= 0).any()]
+    asked = [name for name in trace.schema.names if (human[name] >= 0).any()]
+    if asked and (known := known_codes(trace, labels.test)) is not None:
         table = pd.concat([table, _known_audit(trace, known, labels.silver, asked)], ignore_index=True)
     trace.write_table("tables/audit.csv", table)
     sheet = trace.table("audit.csv")
@@ -153,11 +153,12 @@ def audit(trace: Trace) -> None:
 
 def _known_audit(trace: Trace, known: dict, silver: dict, asked: list[str]) -> pd.DataFrame:
     """What an audit of every test image by somebody who never errs would give, for the judged attributes."""
-    everywhere = np.zeros(len(known[asked[0]])) if asked else np.zeros(0)
+    everywhere = np.zeros(len(known[asked[0]]))
     table = audit_table(known, silver, trace.schema, stratum=everywhere, weight=everywhere + 1)
-    table = table[(table["weighting"] == "none") & table["attribute"].isin(asked)]
+    kept = (table["weighting"] == "none") & (table["abstained"] != "extra_class")
+    table = table[kept & table["attribute"].isin(asked)]
     columns = ["attribute", "class", "abstained", "statistic", "value", "n"]
-    return table[columns].assign(weighting=KNOWN, interval="counted on all test images")
+    return table[columns].assign(weighting=KNOWN, interval="known of every test image")
 
 
 def power(trace: Trace) -> None:
