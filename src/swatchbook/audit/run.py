@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from swatchbook.store import Store, StoreError
 JUDGEMENTS = "audit/judgements.csv"
 ANSWERS = "audit/answers.csv"
 LABELS = "labels"  # the setting that says of which file the labels are, where they came without a run
+READ = ("config.json", "manifest.parquet", "silver.parquet", "cosines.parquet")  # of a run, by an audit
 _REPLICATES, _LEVEL = 2000, 0.95
 
 
@@ -86,6 +89,26 @@ class Run:
         if set(judgements["sample"]) != {sample}:
             raise DataError(f"{str(path)!r} holds answers to another sample than {SAMPLE}; move it away")
         return judgements
+
+
+def scratch_copy(run_dir: str | Path, to: str | Path) -> Path:
+    """Copy what an audit reads of a run, so that answers given to try it out leave the run as it is.
+
+    Photographs stay where they are. What is there already is brought up to date; answers are kept.
+
+    Args:
+        run_dir: The run.
+        to: Folder of the copy; made if needed.
+
+    Returns:
+        The copy's folder.
+    """
+    copy = Store(to)
+    with copy.lock():
+        for name in READ:
+            if (original := Path(run_dir) / name).is_file():
+                copy.write(name, partial(shutil.copyfile, original))
+    return copy.root
 
 
 def open_run(run_dir: str | Path) -> Run:

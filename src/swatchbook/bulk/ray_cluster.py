@@ -23,7 +23,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from swatchbook.bulk.table import Encoded, Job
 from swatchbook.labeller.shards import (

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from swatchbook.atomic import write_file
 from swatchbook.data.decoding import UnreadableError, content_digest, decode, read_bytes, threads

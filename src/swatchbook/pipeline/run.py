@@ -33,7 +33,7 @@ class Run:
         settings: The same by dotted key.
         store: The run folder.
         stages: In the order of the story.
-        log: Called with one line for each stage that is reused or computed.
+        log: Called with one line for each stage that is reused, and with two that is begun and computed.
     """
 
     def __init__(self, spec: Spec, config: Any, store: Store, log: Callable[[str], None]) -> None:  # noqa: ANN401
@@ -118,6 +118,7 @@ class Run:
         stale = self.why_stale(stage)
         if stale is not None:
             with self.store.lock():
+                self.log(f"  begun     {stage.name}")
                 self.enter(stage, stale, self.compute(stage))
 
     def why_stale(self, stage: Stage) -> str | None:
@@ -204,6 +205,10 @@ class Run:
 
 
 def print_computed(line: str) -> None:
-    """Print what was computed to standard error; what was fresh is no news."""
+    """Print what was begun and computed; what was fresh is no news.
+
+    It goes to standard error, which keeps standard output for results; but a notebook paints that red.
+    """
     if not line.lstrip().startswith("fresh"):
-        print(line, file=sys.stderr, flush=True)
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        print(line, file=sys.stdout if hasattr(shell, "kernel") else sys.stderr, flush=True)

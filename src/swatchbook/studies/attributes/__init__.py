@@ -89,11 +89,13 @@ STUDY = Spec(
             {"data": "published"},
             ("02", "04", "05"),
             {"source": "source"},
+            takes="about a minute on two cores",
         ),
         "demo": Profile(
             "Garments drawn with known attributes: labelled, audited and trained on, without network or GPU.",
             {"data": "drawn", **LAPTOP, **DEMO, "subset.floor": 10},
             STORY,
+            takes="about four minutes on two cores",
         ),
         "folder": Profile(
             "Your own photographs (--images DIR): labelled, audited (--audit FILE), trained on (--train).",
@@ -101,7 +103,7 @@ STUDY = Spec(
             ("01", "03", "06"),
             {"images": "source", "source": "source", "audit": "labelling.audit", "train": "train"},
             required=("images",),
-            private=True,
+            takes="minutes to an hour on two cores, by how many photographs there are",
         ),
         "paper": Profile(
             "TextileNet (--source), FashionSigLIP's labels, DINOv2 and ResNet-50: as published, on a GPU.",

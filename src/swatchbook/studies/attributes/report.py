@@ -57,7 +57,6 @@ def _drawn(trace: Trace) -> dict[str, object]:
     return {
         "headline": known_headline(trace.table("tables/known.csv")),
         "headline_title": "What is true of the drawn world, and what the estimators say of it from the audit",
-        **_claims(trace),
     }
 
 
