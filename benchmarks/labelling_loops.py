@@ -47,7 +47,7 @@ class Labelling:
     def load(self) -> Labeller:
         """The labeller, without a word."""
         keep_freed()  # as the study does
-        return Labeller.load(self.labeller, device=self.device, log=lambda _: None)
+        return Labeller.load(self.labeller, device=self.device, log=lambda _: None, runtime="open_clip")
 
     def synchronise(self) -> None:
         """Wait for the GPU, if there is one."""
@@ -59,17 +59,17 @@ class Labelling:
 def tower(turns: Turns, job: Labelling) -> None:
     """The image tower on ready tensors on the device: what no way of feeding can surpass."""
     labeller, paths = job.load(), images.find(job.folder)["path"].tolist()
-    some = Files(paths, READY * job.batch, labeller.preprocess)
+    some = Files(paths, READY * job.batch, labeller.network.preprocess)
     ready = [view for view, _ in DataLoader(some, job.batch)]
     ready = [views.to(job.device) for views in ready]
     steps = -(-len(paths) // job.batch)
-    labeller.model.encode_image(ready[0], normalize=True)
+    labeller.network.model.encode_image(ready[0], normalize=True)
     while True:
         turns.wait()
         job.synchronise()
         began = time.perf_counter()
         for step in range(steps):
-            labeller.model.encode_image(ready[step % READY], normalize=True)
+            labeller.network.model.encode_image(ready[step % READY], normalize=True)
         job.synchronise()
         turns.tell(images=steps * job.batch, seconds=time.perf_counter() - began)
 
@@ -98,7 +98,7 @@ def plain(turns: Turns, job: Labelling, workers: int) -> None:
         turns.wait()
         began = time.perf_counter()
         loader = DataLoader(
-            Files(paths, len(paths), labeller.preprocess),
+            Files(paths, len(paths), labeller.network.preprocess),
             job.batch,
             num_workers=workers,
             pin_memory=job.device == "cuda",
@@ -106,7 +106,9 @@ def plain(turns: Turns, job: Labelling, workers: int) -> None:
         answers = []
         with torch.inference_mode():
             for views, _ in loader:
-                seen = labeller.model.encode_image(views.to(job.device, non_blocking=True), normalize=True)
+                seen = labeller.network.model.encode_image(
+                    views.to(job.device, non_blocking=True), normalize=True
+                )
                 sure = [torch.softmax(100 * seen.float() @ rows.T, 1).max(1) for rows in classes]
                 answers.append(np.stack([found.indices.cpu().numpy() for found in sure]))
         turns.tell(images=sum(part.shape[1] for part in answers), seconds=time.perf_counter() - began)

@@ -193,7 +193,7 @@ def test_without_torch_elsewhere_the_cell_says_what_that_means(site):
     shutil.rmtree(site / "torch")
     done = run(site, before=f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})")
     assert done.returncode == 0, done.stderr
-    assert "torch is not installed: published results only" in done.stdout
+    assert "torch is not installed: published results, and the labeller in the box" in done.stdout
 
 
 def test_the_cell_works_in_a_headless_notebook(tmp_path):

@@ -15,7 +15,10 @@ from swatchbook.cli.main import main
     ("arguments", "message"),
     [
         (["run", "--set", "bootstrap"], "--set 'bootstrap'; must be KEY=VALUE"),
-        (["run", "--set", "bootstap=3"], "setting 'bootstap' is unknown; allowed: "),
+        (
+            ["run", "--set", "bootstap=3"],
+            "setting 'bootstap' is unknown; did you mean evaluation.bootstrap? allowed: ",
+        ),
         (["run", "--profile", "nonesuch"], "profile 'nonesuch' is unknown; allowed: demo, published"),
         (["run", "--set", "level=2"], "setting evaluation.level = '2'; must be less than 1"),
         (["run", "--profile", "folder"], "profile 'folder' needs --images, and got none"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swatchbook.cli import number, whole
+from swatchbook.names import meant
 
 if TYPE_CHECKING:  # pandas takes a while to import, and --help needs none of it
     from swatchbook.audit.run import Run
@@ -18,7 +19,9 @@ _RAW = argparse.RawDescriptionHelpFormatter
 
 def with_check(argv: list[str]) -> list[str]:
     """`audit SHEET` is short for `audit check SHEET`."""
-    if argv[:1] == ["audit"] and len(argv) > 1 and argv[1] not in (*COMMANDS, "-h", "--help"):
+    given = argv[1] if argv[:1] == ["audit"] and len(argv) > 1 else "--help"
+    mistyped = meant(given, COMMANDS) and not Path(given).exists()
+    if given not in (*COMMANDS, "-h", "--help") and not mistyped:
         return ["audit", "check", *argv[1:]]
     return argv
 
