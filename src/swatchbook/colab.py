@@ -48,10 +48,8 @@ def prepare(log: Callable[[str], object] = print) -> None:
         SetupError: If, on Colab, the runtime has no torch or pip fails; nothing of Colab's was replaced.
     """
     if importlib.util.find_spec("torch") is None and not on_colab():
-        log(
-            f"swatchbook {__version__}; torch is not installed: published results, and the labeller in the box, "
-            "but no other models"
-        )
+        has = "published results and the labeller in the box, no other models"
+        log(f"swatchbook {__version__}; torch is not installed: {has}")
         return
     if not on_colab():
         log(f"swatchbook {__version__}")
