@@ -37,7 +37,6 @@ from swatchbook.labeller.silver import LOGIT_SCALE
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
 
-FASHION_SIGLIP = "hf-hub:Marqo/marqo-fashionSigLIP"
 RUNTIMES = ("onnx", "open_clip")
 
 
