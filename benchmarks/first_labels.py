@@ -3,8 +3,8 @@
     python benchmarks/first_labels.py --out first_labels.json
 
 `swatchbook label` runs as a person runs it, a process of its own each time and in turn, with the labeller in
-the box and with a copy of it that has no graphs, so that torch computes. Files are in the system's cache after
-a first round, which is not counted.
+the box and with a copy of it that has no graphs, so that torch computes. A first round, after which all files
+are in the system's cache, is not counted.
 """
 
 from __future__ import annotations

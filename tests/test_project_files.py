@@ -403,6 +403,31 @@ def test_conda_takes_the_lock_first_and_then_the_package() -> None:
     assert Version(python.removeprefix("python=")) >= Version("3.11")
 
 
+def test_the_container_is_built_from_files_that_are_here_and_runs_the_command(project: dict) -> None:
+    lines = [
+        line.split() for line in (ROOT / "Dockerfile").read_text().splitlines() if line and line[0] != "#"
+    ]
+    copied = [words for words in lines if words[0] == "COPY" and not words[1].startswith("--from")]
+    sources = [source for _, *some, _ in copied for source in some]
+    assert set(sources) == {"pyproject.toml", "README.md", "LICENSE", "src", "requirements.lock"}
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    assert lines[-1] == ["ENTRYPOINT", '["swatchbook"]'] and "swatchbook" in project["scripts"]
+
+
+def test_without_an_extra_nothing_heavy_is_asked_for(project: dict) -> None:
+    names = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    assert not names & {
+        "torch",
+        "torchvision",
+        "timm",
+        "open-clip-torch",
+        "jupyterlab",
+        "papermill",
+        "ipykernel",
+    }
+    assert "swatchbook[models]" in project["optional-dependencies"]["study"]
+
+
 def test_workflow_actions_are_pinned_by_commit() -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]

@@ -20,7 +20,7 @@ _RAW = argparse.RawDescriptionHelpFormatter
 def with_check(argv: list[str]) -> list[str]:
     """`audit SHEET` is short for `audit check SHEET`."""
     given = argv[1] if argv[:1] == ["audit"] and len(argv) > 1 else "--help"
-    mistyped = meant(given, COMMANDS) and not Path(given).exists()
+    mistyped = "." not in given and meant(given, COMMANDS) and not Path(given).exists()
     if given not in (*COMMANDS, "-h", "--help") and not mistyped:
         return ["audit", "check", *argv[1:]]
     return argv
