@@ -109,7 +109,7 @@ def test_it_draws_shows_and_imports_an_audit(environment, tmp_path):
         ),
         (
             ["label", ".", "--out", "o.csv", "--labeller", "siglip2"],
-            "swatchbook label needs huggingface_hub: pip install 'swatchbook[models]'",
+            "swatchbook label needs torch: pip install 'swatchbook[models]'",
         ),
     ],
 )

@@ -226,7 +226,7 @@ def test_label_index_and_search_need_neither_torch_nor_jupyter(tmp_path, both):
     command = [sys.executable, "-c", WITHOUT, *commands]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     said = done.stderr.splitlines()
-    assert said[-1] == "swatchbook label needs huggingface_hub: pip install 'swatchbook[models]'"
+    assert said[-1] == "swatchbook label needs torch: pip install 'swatchbook[models]'"
     assert done.returncode == 1 and said[0] == "loading the model …"
     assert "labels.parquet: 5 photographs" in done.stdout and (tmp_path / "sheet.html").is_file()
     assert len([line for line in done.stdout.splitlines() if ".png  " in line]) == 5

@@ -139,7 +139,15 @@ def _graph(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
         optimize=False,
         verbose=False,
     )
-    return program.model_proto
+    graph = program.model_proto
+    # Traces of the exporter's own, with this machine's paths in them.
+    for part in (graph, graph.graph, *graph.graph.node, *graph.functions, *graph.graph.initializer):
+        part.ClearField("metadata_props")
+    for function in graph.functions:
+        for node in function.node:
+            node.ClearField("metadata_props")
+    graph.graph.ClearField("value_info")
+    return graph
 
 
 def _refer(graph: onnx.ModelProto, weights: Path) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from swatchbook.atomic import write_file
 from swatchbook.data.decoding import cores, decode, read_bytes
-from swatchbook.labeller import IMAGE_GRAPH, LabellerError
+from swatchbook.labeller import IMAGE_GRAPH, LabellerError, kind_and_place
 from swatchbook.labeller.files import (
     CONFIG,
     FIXTURE,
@@ -109,6 +109,8 @@ class Labeller:
             LabellerError: If files are missing and cannot be fetched, do not fit each other, are not the
                 ones they claim to be, or the preprocessing differs from the one it was made with.
         """
+        if kind_and_place(name)[0] == "hf-hub":
+            import torch  # noqa: F401 - where it is missing, no hundreds of megabytes are fetched in vain
         folder, revision = found_at(name, cache_dir)
         config = config_of(folder)
         weights = weights_of(folder)
