@@ -93,7 +93,7 @@ def test_on_a_cpu_the_labeller_in_the_box_is_computed_by_onnx_runtime(both):
 
 
 def test_cosines_and_labels_of_drawn_images_are_those_of_open_clip(both):
-    pictures = list(drawn_pictures(drawn_labels(200, seed=31), seed=31))
+    pictures = list(drawn_pictures(drawn_labels(80, seed=31), seed=31))
     for schema in (Schema.load("wardrobe"), drawn_schema(held_out=True)):
         first, second = (cosines_of(each, each.encode(pictures), schema) for each in both)
         assert first.to_numpy().std() > 0.05, "images differ, so an order mixed up would show"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
+from onnxscript import optimizer
 from torch import nn
 
 from swatchbook.atomic import write_file
@@ -117,7 +119,7 @@ def _tokenizer(network: OpenClipNetwork, folder: Path) -> dict[str, object]:
     whole = (folder / TOKENIZER).is_file() and clean in CLEANINGS
     if pieces is None or not whole or tokenizer.tokenizer_mode or tokenizer.strip_sep_token:
         raise LabellerError(
-            f"{folder}: exported are tokenizers of Hugging Face with a {TOKENIZER} of their own"
+            f"{folder}: only a tokenizer of Hugging Face with a {TOKENIZER} beside the model is exported"
         )
     return {
         "context_length": tokenizer.context_length,
@@ -128,24 +130,29 @@ def _tokenizer(network: OpenClipNetwork, folder: Path) -> dict[str, object]:
 
 
 def _graph(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
-    """A module as ONNX, unoptimised: its tensors are then the module's own, byte for byte."""
-    program = torch.onnx.export(
-        module,
-        (example,),
-        input_names=["input"],
-        output_names=["embeddings"],
-        dynamic_shapes=({0: torch.export.Dim("n")},),
-        dynamo=True,
-        optimize=False,
-        verbose=False,
-    )
+    """A module as ONNX, its tensors the module's own, byte for byte: only what is small is simplified.
+
+    ONNX Runtime fuses them when it loads the graph, which it cannot do behind casts of no effect.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, about itself
+        program = torch.onnx.export(
+            module,
+            (example,),
+            input_names=["input"],
+            output_names=["embeddings"],
+            dynamic_shapes=({0: torch.export.Dim("n")},),
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
+    optimizer.inline(program.model)
+    optimizer.fold_constants(program.model, input_size_limit=_SMALL)
+    optimizer.remove_unused_nodes(program.model)
     graph = program.model_proto
     # Traces of the exporter's own, with this machine's paths in them.
-    for part in (graph, graph.graph, *graph.graph.node, *graph.functions, *graph.graph.initializer):
+    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.initializer):
         part.ClearField("metadata_props")
-    for function in graph.functions:
-        for node in function.node:
-            node.ClearField("metadata_props")
     graph.graph.ClearField("value_info")
     return graph
 
