@@ -147,7 +147,9 @@ def _graph(module: nn.Module, example: torch.Tensor) -> onnx.ModelProto:
             verbose=False,
         )
     optimizer.inline(program.model)
-    optimizer.fold_constants(program.model, input_size_limit=_SMALL)
+    # A transposed tensor would be a copy; what else is folded here leaves bytes as they are, or is tiny.
+    keep = {"should_fold": lambda node: False if node.op_type == "Transpose" else None}
+    optimizer.fold_constants(program.model, **keep)
     optimizer.remove_unused_nodes(program.model)
     graph = program.model_proto
     # Traces of the exporter's own, with this machine's paths in them.
