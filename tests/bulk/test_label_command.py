@@ -219,8 +219,7 @@ def test_a_model_whose_values_are_no_numbers_stops(folder, schema, tmp_path, mon
     model = small_model(tmp_path / "model", schema)
     shape = len([label for a in schema for label in a.classes])
     monkeypatch.setattr(
-        predicting.Classifier,
-        "encode",
+        "swatchbook.bulk.classifier.Classifier.encode",
         lambda _, pictures: np.full((len(pictures), shape), np.nan, np.float32),
     )
     assert main(["predict", str(folder), "--model", str(model), "--out", str(tmp_path / "o.csv")]) == 1
@@ -392,11 +391,11 @@ def test_a_folder_without_photographs_is_one_error_and_leaves_nothing(
         (["--out", "o.txt"], "out 'o.txt' ends in '.txt'; allowed: .parquet or .csv"),
         (["--out", "none/o.csv"], "out 'none/o.csv' lies in a folder that does not exist"),
         (["--out", "folder.csv"], "out 'folder.csv' is a folder; allowed: a file"),
-        (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, hf-hub:OWNER/NAME"),
+        (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, fashion-siglip"),
         (["--out", "o.csv", "--labeller", "local-dir:no"], "no is no folder; local-dir: needs one with"),
         (
             ["--out", "o.csv", "--schema", "textile"],
-            "schema 'textile' is unknown; allowed: challenge, multimodal, textilenet",
+            "schema 'textile' is unknown; did you mean textilenet? allowed: challenge, multimodal, textilenet",
         ),
         (["--out", "o.csv", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'; allowed: .html or .htm"),
         (["--out", "o.csv", "--html", "no/o.html"], "html 'no/o.html' lies in a folder that does not exist"),
