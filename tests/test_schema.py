@@ -189,7 +189,7 @@ WRONG = [
     (
         "attributes/tone/treshold",
         0.4,
-        "attributes.tone: unknown key 'treshold'; allowed: labelled_by, prompts_by, templates, classes, threshold, multiple",
+        "attributes.tone: unknown key 'treshold'; did you mean threshold? allowed: labelled_by, prompts_by, templates, classes, threshold, multiple",
     ),
     (
         "attributes/tone/labelled_by",

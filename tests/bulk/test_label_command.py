@@ -223,8 +223,7 @@ def test_a_model_whose_values_are_no_numbers_stops(folder, schema, tmp_path, mon
     model = small_model(tmp_path / "model", schema)
     shape = len([label for a in schema for label in a.classes])
     monkeypatch.setattr(
-        predicting.Classifier,
-        "encode",
+        "swatchbook.bulk.classifier.Classifier.encode",
         lambda _, pictures: np.full((len(pictures), shape), np.nan, np.float32),
     )
     assert main(["predict", str(folder), "--model", str(model), "--out", str(tmp_path / "o.csv")]) == 1
@@ -349,7 +348,8 @@ def test_large_photographs_are_read_smaller_and_seen_as_if_whole(labeller, scale
     assert short_side == predicting.FINE * 32
     data = large(scale, rng)
     assert min(decode(data, short_side).size) == short_side  # the least that is allowed, so the worst
-    apart = (model.preprocess(decode(data, short_side)) - model.preprocess(decode(data))).abs() * 127.5
+    preprocess = model.network.preprocess
+    apart = (preprocess(decode(data, short_side)) - preprocess(decode(data))).abs() * 127.5
     assert 0 < apart.max() < 5.5 and apart.mean() < 1
     assert min(decode(data, short_side + 1).size) == 2 * short_side
 
@@ -438,11 +438,11 @@ def test_a_folder_without_photographs_is_one_error_and_leaves_nothing(
         (["--out", "o.txt"], "out 'o.txt' ends in '.txt'; allowed: .parquet or .csv"),
         (["--out", "none/o.csv"], "out 'none/o.csv' lies in a folder that does not exist"),
         (["--out", "folder.csv"], "out 'folder.csv' is a folder; allowed: a file"),
-        (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, hf-hub:OWNER/NAME"),
+        (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, fashion-siglip"),
         (["--out", "o.csv", "--labeller", "local-dir:no"], "no is no folder; local-dir: needs one with"),
         (
             ["--out", "o.csv", "--schema", "textile"],
-            "schema 'textile' is unknown; allowed: challenge, multimodal, textilenet",
+            "schema 'textile' is unknown; did you mean textilenet? allowed: challenge, multimodal, textilenet",
         ),
         (["--out", "o.csv", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'; allowed: .html or .htm"),
         (["--out", "o.csv", "--html", "no/o.html"], "html 'no/o.html' lies in a folder that does not exist"),

@@ -7,15 +7,20 @@ import types
 import pytest
 
 from swatchbook.cli import main as cli
+from swatchbook.cli import needed_extra, require
 from swatchbook.cli.audit import with_step
 from swatchbook.cli.main import main
+from swatchbook.labeller import KNOWN, kind_and_place
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run", "--set", "bootstrap"], "--set 'bootstrap'; must be KEY=VALUE"),
-        (["run", "--set", "bootstap=3"], "setting 'bootstap' is unknown; allowed: "),
+        (
+            ["run", "--set", "bootstap=3"],
+            "setting 'bootstap' is unknown; did you mean evaluation.bootstrap? allowed: ",
+        ),
         (["run", "--profile", "nonesuch"], "profile 'nonesuch' is unknown; allowed: demo, published"),
         (["run", "--set", "level=2"], "setting evaluation.level = '2'; must be less than 1"),
         (["run", "--profile", "folder"], "profile 'folder' needs --images, and got none"),
@@ -45,6 +50,99 @@ def test_a_wrong_command_line_exits_with_two_and_one_line(arguments, message, ca
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["labl", "d"], "argument COMMAND: 'labl'; did you mean label? allowed: run, train, label"),
+        (["audit", "drwa"], "argument STEP: 'drwa'; did you mean draw? allowed: draw, plan"),
+        (["audit", "draw", "--design", "Neymann"], "'Neymann'; did you mean neyman? allowed: fabric, neyman"),
+        (["quux"], "argument COMMAND: 'quux'; allowed: run"),
+    ],
+)
+def test_a_mistyped_command_or_choice_names_the_one_that_was_meant(arguments, message, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (
+            ["run", "--profile", "publishd"],
+            2,
+            "profile 'publishd' is unknown; did you mean published? allowed: ",
+        ),
+        (
+            ["run", "--set", "epoch=3"],
+            2,
+            "setting 'epoch' is unknown; did you mean training.epochs? allowed: ",
+        ),
+        (["run", "--set", "training.bach=3"], 2, "did you mean training.batch? allowed: "),
+        (["run", "--set", "qqq=3"], 2, "setting 'qqq' is unknown; allowed: "),
+        (["label", ".", "--out", "o.csv", "--schema", "Wardobe"], 1, "did you mean wardrobe? allowed: "),
+        (
+            ["label", ".", "--out", "o.csv", "--labeller", "fashion-sigclip"],
+            1,
+            "labeller 'fashion-sigclip'; did you mean fashion-siglip? allowed: bundled, fashion-siglip",
+        ),
+    ],
+)
+def test_a_mistyped_name_is_told_which_was_meant(arguments, status, message, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == status
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_short_name_of_a_labeller_stands_for_the_name_in_full():
+    for known in KNOWN.values():
+        assert kind_and_place(known.name)[0] in ("bundled", "hf-hub")
+    assert kind_and_place("fashion-siglip") == ("hf-hub", "Marqo/marqo-fashionSigLIP")
+
+
+@pytest.mark.parametrize("command", ["label", "index"])
+def test_help_says_of_each_labeller_what_it_downloads(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    for name, known in KNOWN.items():
+        assert known.reaches in printed
+        assert name == "bundled" or f"{name} ({known.megabytes:,} MB; " in printed
+
+
+def test_a_folder_without_a_model_is_refused_before_torch_is_imported(tmp_path):
+    code = (
+        "import sys; sys.modules['torch'] = None\nfrom swatchbook.cli.main import main\n"
+        "sys.exit(main(['predict', '.', '--model', '.', '--out', 'o.csv']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "no finished model" in done.stderr and "loading" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "said"),
+    [
+        ("run", "torch", "swatchbook run needs torch: pip install 'swatchbook[study]'"),
+        ("label", "torch", "swatchbook label needs torch: pip install 'swatchbook[models]'"),
+        ("label", "ray", "swatchbook label needs ray: pip install 'swatchbook[ray]'"),
+    ],
+)
+def test_what_is_not_installed_comes_with_an_extra_that_is_named(command, module, said, monkeypatch):
+    assert needed_extra(command, module) == said
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError) as refused:
+        require("json", module)
+    assert refused.value.name == module
+
+
+def test_a_run_that_trains_is_refused_at_once_where_there_is_no_torch(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["run", "--run-dir", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err == "swatchbook run needs torch: pip install 'swatchbook[study]'\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_source_that_is_no_folder_exits_with_one_and_one_line(capsys, tmp_path):

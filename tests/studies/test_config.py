@@ -56,8 +56,12 @@ def test_a_config_cannot_be_changed_in_place():
 @pytest.mark.parametrize(
     ("profile", "overrides", "message"),
     [
-        ("publishd", {}, "profile 'publishd' is unknown; allowed: demo, published"),
-        ("published", {"bootstap": 5}, "setting 'bootstap' is unknown; allowed: data, schema, material_map"),
+        ("publishd", {}, "profile 'publishd' is unknown; did you mean published? allowed: demo, published"),
+        (
+            "published",
+            {"bootstap": 5},
+            "setting 'bootstap' is unknown; did you mean evaluation.bootstrap? allowed: data, schema",
+        ),
         (
             "published",
             {"bootstrap": "many"},

@@ -10,24 +10,26 @@ Both encode images, as cosines or as class probabilities, and turn these into la
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from swatchbook.atomic import PAGES, TABLES, output_file
-from swatchbook.bulk.classifier import Classifier, most_probable, schema_of
-from swatchbook.bulk.ray_cluster import Machines, encode_on_cluster
 from swatchbook.bulk.table import Encoded, Job, answer_folder
 from swatchbook.labeller.cosines import CosineEncoder
 from swatchbook.labeller.measured import asked_of
 from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import checked_scale, silver_table
 from swatchbook.labeller.zero_shot import Labeller
-from swatchbook.models.hardware import fixed_threads
+from swatchbook.models.finished import schema_of
 from swatchbook.schema import Schema
+
+if TYPE_CHECKING:  # what torch and Ray compute is imported where it is asked for
+    from swatchbook.bulk.classifier import Classifier
+    from swatchbook.bulk.ray_cluster import Machines
 
 # A JPEG is read smaller while its short side stays so many times what the labeller looks at. The pixels that
 # the labeller then gets are those of the whole picture to within 5 of 255, and mostly to within 1; only
@@ -155,10 +157,17 @@ def answered(
 
     def here(paths: list[str], shards: Path) -> Iterator[Encoded]:
         encoder = job.encoder(device, log)
-        with fixed_threads(encoder.threads) if encoder.threads else nullcontext():
+        if not encoder.threads:
+            yield from encode_in_shards(encoder, paths, shards)
+            return
+        from swatchbook.models.hardware import fixed_threads
+
+        with fixed_threads(encoder.threads):
             yield from encode_in_shards(encoder, paths, shards)
 
     def on_cluster(paths: list[str], shards: Path) -> Iterator[Encoded]:
+        from swatchbook.bulk.ray_cluster import encode_on_cluster
+
         yield from encode_on_cluster(job, machines, folder, paths, shards, log)
 
     return answer_folder(folder, out, job, here if machines is None else on_cluster, **more)
@@ -195,15 +204,18 @@ class Labelling:
 
 def short_side_for(labeller: Labeller) -> int | None:
     """Short side in pixels at which a JPEG holds what a labeller sees; None where its size is not known."""
-    size = getattr(labeller.model.visual, "image_size", None)
+    size = labeller.network.preprocessing.get("size")
     return size and FINE * int(np.max(size))
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """To predict by a trained model in its folder."""
+    """To predict by a trained model in its folder; one that holds none is refused at once."""
 
     model_dir: Path
+
+    def __post_init__(self) -> None:
+        schema_of(self.model_dir)
 
     @property
     def schema(self) -> Schema:
@@ -212,6 +224,8 @@ class Prediction:
 
     def encoder(self, device: str | None, log: Callable[[str], object]) -> Classifier:
         """The model."""
+        from swatchbook.bulk.classifier import Classifier
+
         model = Classifier(self.model_dir, device or "auto")
         log(f"{model.name}: {model.hardware.reason}")
         return model
@@ -219,3 +233,13 @@ class Prediction:
     def answers(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         """Class probabilities → labels and confidences."""
         return most_probable(probabilities, self.schema)
+
+
+def most_probable(probabilities: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Class probabilities, a column ``<attribute>:<class>`` → the likeliest label and its probability."""
+    table = {}
+    for a in schema:
+        p = probabilities[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
+        table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
+        table[f"{a.name}_confidence"] = p.max(axis=1)
+    return pd.DataFrame(table, index=probabilities.index)

@@ -135,7 +135,7 @@ class Search:
     def _words(self, words: str, name: str) -> np.ndarray:
         if not words.strip():
             raise ValueError(f"{name} is empty; allowed: words, such as 'a striped shirt'")
-        known, unknown, cut = read_words(self.labeller.tokenizer, words)
+        known, unknown, cut = read_words(self.labeller.network.tokenizer, words)
         if unknown and not known:
             raise ValueError(
                 f"{name} {_short(words)!r}: labeller {self.labeller.name} knows none of its words; "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swatchbook.cli import number, whole
+from swatchbook.names import meant
 
 if TYPE_CHECKING:  # pandas takes a while to import, and --help needs none of it
     from swatchbook.audit.run import Run
@@ -18,7 +19,9 @@ _RAW = argparse.RawDescriptionHelpFormatter
 
 def with_step(argv: list[str]) -> list[str]:
     """`audit --labels A` is short for `audit labels --labels A`, `audit FILE` for `audit check FILE`."""
-    if argv[:1] != ["audit"] or len(argv) < 2 or argv[1] in (*COMMANDS, "-h", "--help"):
+    given = argv[1] if argv[:1] == ["audit"] and len(argv) > 1 else "--help"
+    mistyped = "." not in given and meant(given, COMMANDS) and not Path(given).exists()
+    if given in (*COMMANDS, "-h", "--help") or mistyped:
         return argv
     labels = any(each.partition("=")[0] in ("--labels", "--images") for each in argv)
     return ["audit", "labels" if labels else "check", *argv[1:]]

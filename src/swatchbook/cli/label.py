@@ -12,6 +12,8 @@ from swatchbook.atomic import PAGES, TABLES, output_file
 from swatchbook.cli import number, whole
 from swatchbook.pipeline import ConfigError
 
+LOADING = "loading the model …"
+
 if TYPE_CHECKING:  # torch takes a while to import, and --help needs none of it
     from swatchbook.bulk.ray_cluster import Machines
     from swatchbook.schema import Schema
@@ -43,12 +45,7 @@ def label_parser(commands: argparse._SubParsersAction) -> None:
         help="which attributes of the schema are labelled (default: those that the labeller was measured to "
         "do on photographs)",
     )
-    label.add_argument(
-        "--labeller",
-        default="bundled",
-        metavar="NAME",
-        help="bundled, hf-hub:OWNER/NAME or local-dir:PATH (default: bundled, which needs no network)",
-    )
+    labeller_option(label)
     label.add_argument(
         "--html",
         metavar="FILE",
@@ -107,10 +104,25 @@ def table_options(
         "--cpus",
         type=whole,
         metavar="N",
-        help="CPU cores of each worker (default: as many as torch uses here, or as the model's recipe says)",
+        help="CPU cores of each worker (default: as many as there are here, or as the model's recipe says)",
     )
     many.add_argument(
         "--address", help="of the cluster, such as head:6379 (default: RAY_ADDRESS, else this machine)"
+    )
+
+
+def labeller_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--labeller`."""
+    from swatchbook.labeller import KNOWN
+
+    fetched = (f"{name} ({k.megabytes:,} MB; {k.reaches})" for name, k in KNOWN.items() if k.megabytes)
+    parser.add_argument(
+        "--labeller",
+        default="bundled",
+        metavar="NAME",
+        help=f"bundled (in the package, needs neither network nor torch; {KNOWN['bundled'].reaches}); "
+        f"fetched once, and slower: {'; '.join(fetched)}; hf-hub:OWNER/NAME, any other of open_clip; or "
+        "local-dir:PATH (default: bundled)",
     )
 
 
@@ -156,6 +168,7 @@ def schema_asked(arguments: argparse.Namespace, suffixes: Sequence[str] = TABLES
 def _label(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
     schema = schema_asked(arguments)
+    to_stderr(LOADING)
     from swatchbook.bulk.folder import label_folder
 
     given = {
@@ -177,6 +190,10 @@ def _label(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
     schema_asked(arguments)
+    from swatchbook.models.finished import schema_of
+
+    schema_of(Path(arguments.model))  # a folder without a model is refused before torch is imported
+    to_stderr(LOADING)
     from swatchbook.bulk.folder import predict_folder
 
     asked = (arguments.folder, arguments.out, arguments.model)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swatchbook import __version__
+from swatchbook.cli import Parser, needed_extra, require
 from swatchbook.cli.audit import audit_parser, with_step
 from swatchbook.cli.label import label_parser, predict_parser
 from swatchbook.cli.search import index_parser, search_parser
@@ -40,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    except ModuleNotFoundError as error:
+        module = (error.name or "swatchbook").partition(".")[0]
+        if module == "swatchbook":
+            raise
+        print(needed_extra(arguments.command, module), file=sys.stderr)
+        return 1
     except ConfigError as error:
         print(f"swatchbook: {error}", file=sys.stderr)
         return 2
@@ -56,13 +63,13 @@ def _said(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="swatchbook",
         description="Reads colour, pattern, material and texture off one photograph of a garment, "
         "and says how far each number can be trusted.",
     )
     parser.add_argument("--version", action="version", version=f"swatchbook {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
 
     run = commands.add_parser(
         "run",
@@ -187,16 +194,24 @@ def _open(arguments: argparse.Namespace) -> Study:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    study = _open(arguments)
+    require(*_what_trains(study), "papermill", "matplotlib")
     from swatchbook.pipeline.complete import complete
 
-    print(complete(_open(arguments), force=arguments.force))
+    print(complete(study, force=arguments.force))
     return 0
+
+
+def _what_trains(study: Study) -> tuple[str, ...]:
+    """torch, where a stage of the run rests on models."""
+    return ("torch",) if any("models" in stage.code for stage in study.stages) else ()
 
 
 def _train(arguments: argparse.Namespace) -> int:
     profile = spec_of(arguments.profile).profiles[arguments.profile]
     arguments.train = "train" in profile.inputs or None
     study = _open(arguments)
+    require(*_what_trains(study))
     trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
     if not trained:
         raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")

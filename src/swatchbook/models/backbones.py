@@ -18,11 +18,11 @@ from torch import nn
 from swatchbook import labeller as labels
 from swatchbook.labeller import TOWER
 from swatchbook.models import reduced  # noqa: F401 - registers its networks with timm
+from swatchbook.models.finished import WEIGHTS
 from swatchbook.store import sha256
 
 LOCAL = "local-dir:"
 LABELLER = labels.BUNDLED  # whose image tower is a backbone
-WEIGHTS = "model.safetensors"
 SETTINGS = ("num_classes", "fixed_input_size", "mean", "std")  # of timm's, those that matter here
 # Backbones whose ImageNet weights install by pip, as the packages' one file of weights, and its SHA-256.
 PIP_WEIGHTS = {

@@ -25,6 +25,7 @@ import torch
 from swatchbook.atomic import write_file
 from swatchbook.drawn.balanced import SIDE, drawer_sha256
 from swatchbook.labeller import BUNDLED, WEIGHTS
+from swatchbook.labeller.export import export
 from swatchbook.labeller.training.quality import drawn_quality, photograph_quality
 from swatchbook.labeller.training.recipe import OPTIONS, RECIPE, Design
 from swatchbook.labeller.training.task import train
@@ -92,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if size > LARGEST:
         raise SystemExit(f"the weights take {size / 2**20:.1f} MiB; at most 16 may be kept in the package")
     write_fixture(options.out)
-    labeller = Labeller.load(f"local-dir:{options.out}", device=options.device)
+    export(options.out)
+    labeller = Labeller.load(f"local-dir:{options.out}", device=options.device, runtime="open_clip")
     rng = np.random.default_rng(recipe.seed)
     drawn = drawn_quality(labeller, options.judged, _JUDGE_SEED, rng)
     photographs = photograph_quality(labeller, options.photographs, rng) if options.photographs else None
@@ -103,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "seconds_of_last_run": round(seconds),
         "drawer_sha256": drawer_sha256(),
         "versions": {name: version(name) for name in ("torch", "timm", "open_clip_torch", "swatchbook")},
-        "parameters": sum(p.numel() for p in labeller.model.parameters()),
+        "parameters": sum(p.numel() for p in labeller.network.model.parameters()),
         "judged_images": options.judged,
         "judged_seed": _JUDGE_SEED,
         "drawn": _records(drawn),
