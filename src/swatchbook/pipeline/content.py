@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1]
 #: What every stage depends on: how tables are written and what is asked of an image.
 GROUND = (
     "pipeline/stage.py",
-    *(f"{name}.py" for name in ("atomic", "csv_io", "schema", "schema_file", "store", "validation")),
+    *(f"{name}.py" for name in ("atomic", "csv_io", "names", "schema", "schema_file", "store", "validation")),
 )
 
 
