@@ -293,7 +293,6 @@ def test_settings_that_make_no_sense_are_refused(settings: dict, message: str) -
 def test_the_real_profiles_need_a_source() -> None:
     for name in ("retrieval-best", "retrieval-paper"):
         assert spec_of(name).profiles[name].required == ("source",)
-        assert spec_of(name).profiles[name].private
 
 
 @pytest.fixture(scope="module")
