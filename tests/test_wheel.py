@@ -80,9 +80,6 @@ def test_it_labels_and_searches(environment, tmp_path):
     assert done.stderr.startswith("loading the model …") and (tmp_path / "sheet.html").is_file()
     table = pd.read_csv(tmp_path / "labels.csv")
     assert (table["color"] == truth["color"].tolist()).sum() >= 4
-    asked = ("--labels", "labels.csv", "--images", folder, "--n", "4", "--out", "audited")
-    done = command(environment, "audit", *asked, cwd=tmp_path)
-    assert done.returncode == 0 and list((tmp_path / "audited").glob("*.html")), done.stderr
     done = command(environment, "index", folder, "--out", "index.parquet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     done = command(environment, "search", "index.parquet", "striped", "--top", "2", cwd=tmp_path)
