@@ -122,7 +122,10 @@ def test_labels_are_those_of_the_study_in_parquet_and_in_csv(folder, labeller, s
     assert main(["label", str(folder), "--out", str(parquet), *asked]) == 0
     printed = capsys.readouterr()
     assert printed.out == f"{parquet}: 8 photographs\n"
-    assert "\nhow right this labeller is on photographs was not measured\n" in printed.err
+    assert printed.err.splitlines()[:2] == [
+        "loading the model …",
+        "how right this labeller is on photographs was not measured",
+    ]
     assert main(["label", str(folder), "--out", str(text), *asked]) == 0
     listed = images.find(folder)
     model = Labeller.load(labeller, device="cpu", log=lambda _: None)
@@ -290,7 +293,8 @@ def test_what_a_labeller_cannot_do_on_photographs_has_no_columns_and_one_line_sa
     label = ["label", str(folder), "--labeller", measured, "--out", str(out), "--html", str(page)]
     assert main(label) == 0
     assert list(pd.read_csv(out)) == ["path", "color", "color_confidence"]
-    _, *said = capsys.readouterr().err.splitlines()  # the first says that the model is loading
+    loading, *said = capsys.readouterr().err.splitlines()
+    assert loading == "loading the model …"
     assert said[0].startswith("material: left out: not measured on photographs; --attributes all")
     assert said[1].startswith("color: right on 70.0 % [60.0, 80.0] of photographs, n = 100 (")
     assert said[3].startswith("texture: left out: right on 90.0 % [85.0, 94.0] of photographs, n = 100 (")

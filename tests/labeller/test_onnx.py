@@ -218,7 +218,7 @@ def test_label_index_and_search_need_neither_torch_nor_jupyter(tmp_path, both):
     for number, picture in enumerate(pictures):
         picture.save(folder / f"{number}.png")
     commands = [
-        "label photographs --out labels.parquet --html sheet.html --schema wardrobe --no-abstain",
+        "label photographs --out labels.parquet --html sheet.html --no-abstain --attributes all",
         "index photographs --out index.parquet",
         "search index.parquet red",
         "label photographs --out o.csv --labeller fashion-siglip",
