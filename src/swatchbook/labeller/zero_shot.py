@@ -21,7 +21,10 @@ from PIL import Image
 
 from swatchbook.atomic import write_file
 from swatchbook.data.decoding import decode, read_bytes, threads
-from swatchbook.labeller import LabellerError
+from swatchbook.labeller import (
+    LabellerError,
+    tower,  # noqa: F401 - registers its network with timm
+)
 from swatchbook.labeller.files import (
     CONFIG,
     FIXTURE,

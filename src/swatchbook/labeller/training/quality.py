@@ -85,6 +85,60 @@ def photograph_quality(
     return table.assign(prompts="schema")
 
 
+def judged_quality(
+    labeller: Labeller, source: Path, rng: np.random.Generator, *, draws: int = 1000, parts: int = 5
+) -> tuple[pd.DataFrame, Calibration]:
+    """Scores on the validation part of the judged set, and the calibration fitted on all of it.
+
+    The scores are those of labels that chose nothing: each fifth of the photographs is calibrated by the other
+    four.
+
+    Args:
+        labeller: The model, without a calibration.
+        source: A clone of the data set, see `with_photographs`.
+        rng: Source of randomness for the fifths and the bootstrap.
+        draws: Bootstrap replicates.
+        parts: Parts that the photographs are cut into.
+
+    Returns:
+        A table as from ``drawn_quality``, and the calibration.
+    """
+    judged = read_judgements()
+    judged = with_photographs(judged[judged["part"] == "val"].reset_index(drop=True), source)
+    schema = Schema.load("wardrobe")
+    cosines = cosines_of(labeller, labeller.encode(judged["path"].tolist()), schema)
+    truth = schema.encode(judged, "judgements")
+    part = rng.permutation(len(judged)) % parts
+    crossed = cosines.copy()
+    for number in range(parts):
+        fitted = calibration_of(
+            cosines[part != number], {n: c[part != number] for n, c in truth.items()}, schema
+        )
+        crossed[part == number] = fitted.apply(cosines[part == number].to_numpy(), schema)
+    weights = image_weights(len(judged), draws, rng)
+    table = _scored(crossed, judged, schema, weights).assign(prompts="schema")
+    return table, calibration_of(cosines, truth, schema)
+
+
+def calibration_of(cosines: pd.DataFrame, truth: Mapping[str, np.ndarray], schema: Schema) -> Calibration:
+    """The calibration of every attribute, fitted on images whose classes are known.
+
+    Args:
+        cosines: As from ``cosines_of``.
+        truth: Attribute → class numbers, −1 where it is not known.
+        schema: Gives attributes and classes.
+    """
+    factors, added = {}, {}
+    for attribute in schema:
+        known = truth[attribute.name] >= 0
+        logits = LOGIT_SCALE * cosines[columns_of(attribute)][known].to_numpy(float)
+        factor, bias = fit(logits, truth[attribute.name][known])
+        factors[attribute.name] = round(factor, 6)
+        bias = bias / LOGIT_SCALE
+        added[attribute.name] = dict(zip(attribute.classes, bias.round(6).tolist(), strict=True))
+    return Calibration(factors, added)
+
+
 def cosines_of(labeller: Labeller, embeddings: np.ndarray, schema: Schema) -> pd.DataFrame:
     """Cosines of embedded images with every class: a column ``<attribute>:<class>``.
 

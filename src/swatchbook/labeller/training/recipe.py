@@ -17,18 +17,23 @@ class Design:
 
     Attributes:
         images: Drawn images trained on.
+        photograph_share: Share of the images of an epoch that are judged photographs, in [0, 1); 0 uses none.
         seen_pixels: Side of the images that the finished model takes. Random crops show things larger than
             they are seen later, so this is larger than in training (Touvron et al. 2019, arXiv 1906.06423).
-        tower: Image tower, a model of timm.
+        tower: Image tower, a model of timm; the trunk of ``garment_lite0`` starts from ImageNet's weights.
+        frozen: Stages of that trunk, counted from the pixels, that stay as they were, its stem with them;
+            8 freezes all of it.
         embed: Dimensions of the shared space.
         width: Width of the text tower.
         layers: Its layers.
-        plain: How many times as often a plain garment is seen as one of any other pattern.
+        plain: How many times as often a plain drawn garment is seen as one of any other pattern.
     """
 
-    images: int = 24_000
-    seen_pixels: int = 160
-    tower: str = "test_resnet"
+    images: int = 8_000
+    photograph_share: float = 0.5
+    seen_pixels: int = 192
+    tower: str = "garment_lite0"
+    frozen: int = 3
     embed: int = 128
     width: int = 96
     layers: int = 2
@@ -40,15 +45,20 @@ class Design:
                 raise ValueError(f"{name} must be at least 1; received {getattr(self, name)}")
         if not 0 < self.plain < float("inf"):
             raise ValueError(f"plain must be above 0; received {self.plain}")
-        if self.seen_pixels % 16:
-            raise ValueError(f"seen_pixels must be a multiple of 16; received {self.seen_pixels}")
+        if not 0 <= self.photograph_share < 1:
+            raise ValueError(f"photograph_share must lie in [0, 1); received {self.photograph_share}")
+        if not 0 <= self.frozen <= 8:
+            raise ValueError(f"frozen must lie in [0, 8]; received {self.frozen}")
+        if self.seen_pixels % 32:
+            raise ValueError(f"seen_pixels must be a multiple of 32; received {self.seen_pixels}")
 
 
 # Options of the command → settings of the recipe.
 OPTIONS = {
     "epochs": "epochs",
     "batch": "batch",
-    "rate": "backbone_lr",
+    "rate": "head_lr",
+    "trunk_rate": "backbone_lr",
     "decay": "weight_decay",
     "pixels": "image_size",
     "early_pixels": "early_size",
@@ -57,20 +67,21 @@ OPTIONS = {
     "seed": "seed",
 }
 RECIPE = Recipe(
-    image_size=128,
-    crop_share=128 / SIDE,  # the drawn images are not resized before they are cropped
-    early=0.65,
-    early_size=112,
-    epochs=28,
-    warmup_epochs=1,
-    batch=64,
+    image_size=192,
+    crop_share=192 / SIDE,  # the stored squares are not resized before they are cropped
+    early=0.5,
+    early_size=160,
+    epochs=8,
+    warmup_epochs=0.5,
+    batch=32,
     beta2=0.98,
-    backbone_lr=5e-3,
-    head_lr=5e-3,
+    backbone_lr=3e-4,
+    head_lr=3e-3,
+    text_lr=3e-3,
     weight_decay=0.05,
     decay_all=False,
     ema=0.995,
-    part_weights=(1.0, 1.0, 1.5, 1.0, 0.25, 1.0),  # colour, pattern, texture, material, folder, captions
+    part_weights=(1.5, 1.0, 1.0, 0.5, 0.25, 0.5),  # colour, pattern, texture, material, folder, captions
     seed=1,
 )
 
@@ -107,6 +118,6 @@ def model_config(design: Design) -> dict:
             "mean": [MEAN] * 3,
             "std": [STD] * 3,
             "interpolation": "bicubic",
-            "resize_mode": "shortest",
+            "resize_mode": "squash",
         },
     }

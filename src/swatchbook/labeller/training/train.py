@@ -80,13 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recipe = dataclasses.replace(
         RECIPE,
         **chosen,
-        head_lr=options.rate,
+        text_lr=options.rate,
         crop_share=min(1.0, options.pixels / SIDE),
         precision="bf16" if options.bfloat16 else "fp32",
         threads=options.threads or torch.get_num_threads(),
     )
     started = time.perf_counter()
-    train(design, recipe, options.out, options.work, options.device, workers=options.workers)
+    train(
+        design,
+        recipe,
+        options.out,
+        options.work,
+        options.device,
+        source=options.source,
+        workers=options.workers,
+    )
     seconds = time.perf_counter() - started
     size = (options.out / WEIGHTS).stat().st_size
     if size > LARGEST:
@@ -157,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m swatchbook.labeller.training.train", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--work", type=Path, required=True, help="folder of drawn images and training state")
+    parser.add_argument("--source", type=Path, help="clone of the judged photographs' data set")
     parser.add_argument("--out", type=Path, default=BUNDLED, help="folder to write (default: the package's)")
     defaults = {field.name: field.default for field in dataclasses.fields(Design)}
     defaults |= {option: getattr(RECIPE, setting) for option, setting in OPTIONS.items()}
