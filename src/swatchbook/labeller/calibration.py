@@ -2,7 +2,7 @@
 
 For each attribute one factor (temperature) and, for each class, one number that is added, as fitted on judged
 photographs. Corrected cosines are still on the scale of cosines, so that what is made of them stays as it is.
-A correction holds for the classes that it was fitted with: of an attribute with others, cosines stay as they are.
+A correction holds for the classes that it was fitted with; cosines with others stay as they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The image tower of the labeller in the box, registered with timm: EfficientNet-Lite0, pooled on the garment.
+"""The image tower of the labeller in the box, registered with timm: EfficientNet-Lite0 pooled on the garment.
 
 A garment's colour cannot be read off the last layer's average, which mixes it with the ground and has lost
 most of the light. So a map of weights, learnt with the rest, says where the garment is; features of four

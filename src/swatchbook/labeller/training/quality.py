@@ -6,6 +6,7 @@ Every image is labelled here, sure or not, so that the figures do not depend on 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.evaluation.confidence import expected_calibration_error
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import score_table
+from swatchbook.labeller.calibration import Calibration, fit
+from swatchbook.labeller.judged import read_judgements, with_photographs
 from swatchbook.labeller.nearest_colour import navy_as_blue
-from swatchbook.labeller.silver import confidences, silver_table
+from swatchbook.labeller.silver import LOGIT_SCALE, confidences, silver_table
 from swatchbook.labeller.training.captions import HELD_OUT, WORDS
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.schema import Attribute, Schema
@@ -56,7 +59,8 @@ def drawn_quality(
     parts = []
     for prompts, held_out in (("schema", False), ("held out", True)):
         schema = drawn_schema(held_out=held_out)
-        parts.append(_scored(labeller, embeddings, truth, schema, weights).assign(prompts=prompts))
+        cosines = cosines_of(labeller, embeddings, schema)
+        parts.append(_scored(cosines, truth, schema, weights).assign(prompts=prompts))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -81,7 +85,7 @@ def photograph_quality(
     patterns = {k: w for k, w in whole["pattern"].surface.items() if k in set(audit["pattern"].dropna())}
     schema = Schema("judged", (whole["color"], dataclasses.replace(whole["pattern"], surface=patterns)))
     weights = image_weights(len(audit), draws, rng)
-    table = _scored(labeller, embeddings, audit, schema, weights)
+    table = _scored(cosines_of(labeller, embeddings, schema), audit, schema, weights)
     return table.assign(prompts="schema")
 
 
@@ -90,8 +94,7 @@ def judged_quality(
 ) -> tuple[pd.DataFrame, Calibration]:
     """Scores on the validation part of the judged set, and the calibration fitted on all of it.
 
-    The scores are those of labels that chose nothing: each fifth of the photographs is calibrated by the other
-    four.
+    No photograph calibrates its own label: each fifth of them is calibrated by the other four.
 
     Args:
         labeller: The model, without a calibration.
@@ -131,7 +134,9 @@ def calibration_of(cosines: pd.DataFrame, truth: Mapping[str, np.ndarray], schem
     factors, added = {}, {}
     for attribute in schema:
         known = truth[attribute.name] >= 0
-        logits = LOGIT_SCALE * cosines[columns_of(attribute)][known].to_numpy(float)
+        logits = LOGIT_SCALE * cosines[[f"{attribute.name}:{c}" for c in attribute.classes]][known].to_numpy(
+            float
+        )
         factor, bias = fit(logits, truth[attribute.name][known])
         factors[attribute.name] = round(factor, 6)
         bias = bias / LOGIT_SCALE
@@ -162,15 +167,8 @@ def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:
     return Attribute(attribute.name, surface, templates, "zero_shot", 0.0, attribute.prompts_by)
 
 
-def _scored(
-    labeller: Labeller,
-    embeddings: np.ndarray,
-    truth: pd.DataFrame,
-    schema: Schema,
-    weights: np.ndarray,
-) -> pd.DataFrame:
-    cosines = cosines_of(labeller, embeddings, schema)
-    silver = silver_table(cosines, schema)
+def _scored(cosines: pd.DataFrame, truth: pd.DataFrame, schema: Schema, weights: np.ndarray) -> pd.DataFrame:
+    silver = silver_table(cosines, schema, thresholds=dict.fromkeys(schema.names, 0.0))
     silver["color"], _ = navy_as_blue(silver["color"], truth["color"])
     codes = {"labeller": schema.encode(silver, "silver")}
     reference = schema.encode(truth, "truth")
