@@ -26,14 +26,14 @@ from swatchbook.labeller.files import CONFIG
 from swatchbook.labeller.training.augment import DRAWN
 from swatchbook.labeller.training.captions import WORDS, Caption, caption, class_prompts, corpus
 from swatchbook.labeller.training.images import training_set
-from swatchbook.labeller.training.recipe import Design, model_config
+from swatchbook.labeller.training.recipe import Design, model_config, tuning_recipe
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.models import checkpoint, training
-from swatchbook.models.backbones import create
+from swatchbook.models.backbones import WEIGHTS, create
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.task import Batch, Tensors
 from swatchbook.models.tasks.contrastive import Contrastive, ImageText, export
-from swatchbook.store import Store
+from swatchbook.store import Store, sha256
 
 OURS, PRETRAINED = "garment_lite0", "efficientnet_lite0"
 PROMPTED = ("color", "pattern", "texture", "material", "folder")
@@ -54,7 +54,7 @@ class GarmentCaptions(Contrastive):
 
     augmentation = DRAWN
 
-    def __init__(self, folder: Path, labels: pd.DataFrame, design: Design) -> None:
+    def __init__(self, folder: Path, labels: pd.DataFrame, design: Design, start: Path | None = None) -> None:
         """Describe the training.
 
         Args:
@@ -62,9 +62,10 @@ class GarmentCaptions(Contrastive):
             labels: A row an image, ``folder`` and a class for each other of `PROMPTED` (null where it is not
                 known), and ``photograph``, whether it is one.
             design: What is trained.
+            start: The folder of a finished training that is tuned; None trains from the start.
         """
         self._codes = {n: pd.Index(list(WORDS[n])).get_indexer(labels[n]).astype(np.int64) for n in PROMPTED}
-        self._labels, self._design = labels, design
+        self._labels, self._design, self._start = labels, design, start
         self._drawn = ~labels["photograph"].to_numpy(bool)
         super().__init__(folder, np.empty((len(labels), 0), int), np.arange(len(labels)), np.array([], int))
 
@@ -79,10 +80,15 @@ class GarmentCaptions(Contrastive):
         """See `Task`."""
         self._tokenizer = open_clip.get_tokenizer(f"local-dir:{self.folder}")
         network = super().build(recipe)
-        if self._design.tower == OURS:
+        if self._start:
+            checkpoint.load_weights(self._start, checkpoint.read_config(self._start, self.name), network)
+            network.info["start"] = sha256(self._start / WEIGHTS)
+        elif self._design.tower == OURS:
             trunk = network.model.visual.trunk
             pretrained, network.info["trunk"] = create(PRETRAINED, pretrained=True)
             trunk.trunk.load_state_dict(pretrained.state_dict())
+        if self._design.tower == OURS:
+            trunk = network.model.visual.trunk
             frozen = [trunk.trunk.conv_stem, trunk.trunk.bn1, *trunk.trunk.blocks[: self._design.frozen]]
             if self._design.frozen > len(trunk.trunk.blocks):
                 frozen = [trunk.trunk]
@@ -107,7 +113,8 @@ class GarmentCaptions(Contrastive):
         blue = labels["color"].isin(["blue", "navy"])
         often *= np.where(labels["folder"].isin(_INDIGO), np.where(blue, 3.0, 0.5), 1.0)
         if (~self._drawn).any():
-            seen, share = labels[~self._drawn], self._design.photograph_share
+            seen = labels[~self._drawn]
+            share = self._design.tuning_share if self._start else self._design.photograph_share
             rare = sum(seen[n].map(seen[n].value_counts() ** -0.5).fillna(0.0) for n in ("color", "pattern"))
             often[self._drawn] *= (1 - share) / often[self._drawn].sum()
             often[~self._drawn] = share * rare / rare.sum()
@@ -129,12 +136,19 @@ class GarmentCaptions(Contrastive):
             outputs["text"],
             batch,
             bias=self.network.model.logit_bias,
-            scale=scale_at(batch.progress),
+            scale=SCALE if self._start else scale_at(batch.progress),
+            smoothing=self._design.smoothing,
         )
 
 
 def drawn_losses(
-    images: torch.Tensor, texts: torch.Tensor, batch: Batch, *, bias: torch.Tensor, scale: float
+    images: torch.Tensor,
+    texts: torch.Tensor,
+    batch: Batch,
+    *,
+    bias: torch.Tensor,
+    scale: float,
+    smoothing: float = 0.0,
 ) -> Tensors:
     """Softmax over the classes of each attribute, and sigmoid over image–caption pairs.
 
@@ -145,15 +159,15 @@ def drawn_losses(
             `matches` gives it.
         bias: Added to the scaled cosines of pairs.
         scale: Factor of cosines.
+        smoothing: Share of a class's target that is spread over all of its attribute.
     """
     right = batch.targets["right"]
     attributes = [name for name in batch.targets if name != "right"]
     *prompts, captions = texts.split([*(len(WORDS[name]) for name in attributes), right.shape[1]])
     losses = {}
     for name, part in zip(attributes, prompts, strict=True):
-        total = F.cross_entropy(
-            scale * images @ part.T, batch.targets[name], ignore_index=-1, reduction="sum"
-        )
+        logits, target = scale * images @ part.T, batch.targets[name]
+        total = F.cross_entropy(logits, target, ignore_index=-1, reduction="sum", label_smoothing=smoothing)
         losses[name] = total / max(batch.counts[name], 1)
     fits, fails = right == 1, right == 0
     pairs = F.binary_cross_entropy_with_logits(
@@ -213,7 +227,7 @@ def train(
     """
     if design.images < recipe.batch:
         raise ValueError(f"images must be at least batch={recipe.batch}; received {design.images}")
-    store, model = Store(work), work / "model"
+    store, model, tuned = Store(work), work / "model", work / "tuned"
     wanted = json.loads(
         json.dumps({"design": dataclasses.asdict(design), "recipe": dataclasses.asdict(recipe)})
     )
@@ -227,4 +241,7 @@ def train(
     write_tokenizer(corpus(np.random.default_rng([recipe.seed, 0])), out)
     if not (model / checkpoint.CONFIG).is_file():
         training.train(GarmentCaptions(out, labels, design), images, recipe, model, device=device)
-    export(model, out, scale=SCALE)
+    if design.tuning and not (tuned / checkpoint.CONFIG).is_file():
+        task = GarmentCaptions(out, labels, design, start=model)
+        training.train(task, images, tuning_recipe(design, recipe), tuned, device=device)
+    export(tuned if design.tuning else model, out, scale=SCALE)
