@@ -149,7 +149,7 @@ def test_more_of_each_class_are_drawn_but_no_photograph_of_the_sample_and_no_cop
         load = classmethod(lambda cls, name: cls())
         encode = staticmethod(lambda paths: paths)
 
-    def answers(paths, schema):  # every third picture is orange, every third floral, p01 both
+    def answers(paths, schema, thresholds):  # every third picture is orange, every third floral, p01 both
         number = pd.Series(paths).str.extract(r"p(\d+)")[0].astype(int)
         color = number.map(lambda k: "orange" if k % 3 == 0 or k == 1 else None)
         return pd.DataFrame(
