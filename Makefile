@@ -6,7 +6,7 @@ ARGS ?=
 REPORT ?= runs/demo/report/index.html
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
-.PHONY: help .venv run test lint format lock report figures notebooks clean
+.PHONY: help .venv run test lint format lock report figures notebooks badges clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ notebooks: .venv ## publish the executed notebooks of the runs in runs/ below do
 	@for profile in $(PUBLISHED) labeller; do \
 	  test -d runs/$$profile/notebooks || { echo "No notebooks in runs/$$profile yet: ./run_all.sh --profile $$profile" >&2; exit 1; }; \
 	  .venv/bin/python scripts/notebooks.py runs/$$profile docs/notebooks/$$profile; done
+
+badges: .venv ## write the address in pyproject.toml into the notebooks: badges, and a first cell that clones
+	@.venv/bin/python scripts/badges.py
 
 clean: ## caches and build leftovers; leaves .venv and runs/ alone
 	rm -rf .pytest_cache .ruff_cache build dist

@@ -44,10 +44,10 @@ class Labelling:
         """Images in one go: as many as the study's own takes."""
         return usual_batch(self.device)
 
-    def load(self) -> Labeller:
-        """The labeller, without a word."""
+    def load(self, runtime: str | None = None) -> Labeller:
+        """The labeller, without a word; the runtime as in `Labeller.load`."""
         keep_freed()  # as the study does
-        return Labeller.load(self.labeller, device=self.device, log=lambda _: None)
+        return Labeller.load(self.labeller, device=self.device, log=lambda _: None, runtime=runtime)
 
     def synchronise(self) -> None:
         """Wait for the GPU, if there is one."""
@@ -58,18 +58,18 @@ class Labelling:
 @torch.inference_mode()
 def tower(turns: Turns, job: Labelling) -> None:
     """The image tower on ready tensors on the device: what no way of feeding can surpass."""
-    labeller, paths = job.load(), images.find(job.folder)["path"].tolist()
-    some = Files(paths, READY * job.batch, labeller.preprocess)
+    labeller, paths = job.load("open_clip"), images.find(job.folder)["path"].tolist()
+    some = Files(paths, READY * job.batch, labeller.network.preprocess)
     ready = [view for view, _ in DataLoader(some, job.batch)]
     ready = [views.to(job.device) for views in ready]
     steps = -(-len(paths) // job.batch)
-    labeller.model.encode_image(ready[0], normalize=True)
+    labeller.network.model.encode_image(ready[0], normalize=True)
     while True:
         turns.wait()
         job.synchronise()
         began = time.perf_counter()
         for step in range(steps):
-            labeller.model.encode_image(ready[step % READY], normalize=True)
+            labeller.network.model.encode_image(ready[step % READY], normalize=True)
         job.synchronise()
         turns.tell(images=steps * job.batch, seconds=time.perf_counter() - began)
 
@@ -91,14 +91,14 @@ def whole(turns: Turns, job: Labelling) -> None:
 
 def plain(turns: Turns, job: Labelling, workers: int) -> None:
     """A DataLoader with the labeller's preprocessing, and its tower; labels stay in memory."""
-    labeller, schema = job.load(), Schema.load(job.schema)
+    labeller, schema = job.load("open_clip"), Schema.load(job.schema)
     classes = [torch.from_numpy(rows).to(job.device) for rows in labeller.class_embeddings(schema).values()]
     paths = images.find(job.folder)["path"].tolist()
     while True:
         turns.wait()
         began = time.perf_counter()
         loader = DataLoader(
-            Files(paths, len(paths), labeller.preprocess),
+            Files(paths, len(paths), labeller.network.preprocess),
             job.batch,
             num_workers=workers,
             pin_memory=job.device == "cuda",
@@ -106,7 +106,8 @@ def plain(turns: Turns, job: Labelling, workers: int) -> None:
         answers = []
         with torch.inference_mode():
             for views, _ in loader:
-                seen = labeller.model.encode_image(views.to(job.device, non_blocking=True), normalize=True)
+                views = views.to(job.device, non_blocking=True)
+                seen = labeller.network.model.encode_image(views, normalize=True)
                 sure = [torch.softmax(100 * seen.float() @ rows.T, 1).max(1) for rows in classes]
                 answers.append(np.stack([found.indices.cpu().numpy() for found in sure]))
         turns.tell(images=sum(part.shape[1] for part in answers), seconds=time.perf_counter() - began)

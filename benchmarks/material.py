@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from PIL import Image
 
 from swatchbook.data import images
 from swatchbook.drawn import write_dataset
+from swatchbook.labeller import IMAGE_GRAPH
+from swatchbook.labeller.files import found_at
 from swatchbook.schema import Schema
 
 QUALITY = 90  # of the JPEGs
@@ -47,6 +50,20 @@ def photographs(place: Path, folder: Path | None, drawn: int, side: int) -> list
             picture = opened.resize([max(side, round(length * factor)) for length in opened.size])
         picture.save(file, "JPEG", quality=QUALITY)
     return files
+
+
+def without_graphs(labeller: str, place: Path) -> str | None:
+    """A copy of a labeller that ONNX Runtime has no graphs of, so that torch computes; None if it has none.
+
+    Args:
+        labeller: As in `Labeller.load`.
+        place: A folder to copy it into.
+    """
+    folder, _ = found_at(labeller, None)
+    if not (folder / IMAGE_GRAPH).is_file():
+        return None
+    copy = shutil.copytree(folder, place / "by torch", ignore=shutil.ignore_patterns("*.onnx"))
+    return f"local-dir:{copy}"
 
 
 def linked(files: Sequence[str], count: int, folder: Path) -> Path:

@@ -222,8 +222,8 @@ def jobs_in(home: Path, images: int) -> list[Job]:
     return [
         Job("label", ["label", str(many), "--out", str(labels / "labels.csv"), "--html",
                       str(labels / "labels.html")], labels, lambda: emptied(labels)),
-        Job("run", ["run", "--profile", "folder", "--images", str(few), "--run-dir", str(run), *given],
-            run.parent, lambda: emptied(run.parent)),
+        Job("run", ["run", "--profile", "folder", "--train", "--images", str(few), "--run-dir", str(run),
+                    *given], run.parent, lambda: emptied(run.parent)),
         Job("audit import", ["audit", "import", str(judged), "--run-dir", str(imported / "run")],
             imported, lambda: with_run(imported)),
     ]  # fmt: skip

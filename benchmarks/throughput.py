@@ -132,7 +132,7 @@ def measured(asked: argparse.Namespace) -> dict:
             found = _training(asked, backbone, recipe, steps, folder, place)
             result["results"] += compared(f"training {backbone}", found, recipe.epochs)
         if asked.labeller != "none":
-            found = _labelling(asked, folder)
+            found = _labelling(asked, folder, place)
             result["results"] += compared(f"labelling, {asked.labeller}", found, recipe.epochs)
     return result
 
@@ -165,15 +165,18 @@ def _training(
     return _run(who, asked.repeats)
 
 
-def _labelling(asked: argparse.Namespace, folder: Path) -> dict[str, Outcome]:
-    """Name → what was found of each that labels."""
+def _labelling(asked: argparse.Namespace, folder: Path, place: Path) -> dict[str, Outcome]:
+    """Name → what was found of each that labels; on a CPU the study computes by ONNX Runtime where it can."""
     import labelling_loops as loops
+    from material import without_graphs
 
     job = loops.Labelling(asked.labeller, "wardrobe", asked.device, folder)
     who = [
         Contestant(CEILING, loops.tower, {"job": job}),
         Contestant("Swatchbook", loops.whole, {"job": job}),
     ]
+    if asked.device == "cpu" and (copy := without_graphs(asked.labeller, place)):
+        who.append(Contestant("Swatchbook, by torch", loops.whole, {"job": replace(job, labeller=copy)}))
     for workers in asked.workers:
         settings = {"job": job, "workers": workers}
         who.append(Contestant(f"DataLoader, {workers} workers", loops.plain, settings))

@@ -27,6 +27,7 @@ PACKAGES = (
     "transformers",
     "accelerate",
     "open_clip_torch",
+    "onnxruntime",
     "pillow",
     "numpy",
 )

@@ -103,6 +103,7 @@ def test_throughput_measures_all_and_writes_json_and_figure(tmp_path, in_one_pro
         ("training", "timm loader, 0 workers"),
         ("labelling", "ready tensors"),
         ("labelling", "Swatchbook"),
+        ("labelling", "Swatchbook, by torch"),
         ("labelling", "Swatchbook, without loading"),
         ("labelling", "DataLoader, 0 workers"),
     }

@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
+from badges import TAG, address_in, with_address
 from notebooks import INJECTED, LIMIT, cells_hash, publish
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,6 +85,32 @@ def test_publishing_leaves_out_what_the_machine_put_in(tmp_path):
     assert cells_hash(notebook) != cells_hash(without)
     with pytest.raises(ValueError, match="no executed notebook"):
         publish(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_has_badges_and_clones_where_the_projects_address_is_known(path):
+    source = nbformat.read(path, as_version=4)
+    known = with_address(nbformat.from_dict(source), path.name, address_in(ROOT / "pyproject.toml"))
+    assert known == nbformat.read(path, as_version=4), "run: python scripts/badges.py"
+    there = with_address(nbformat.from_dict(source), path.name, "https://github.com/some-one/swatches.git")
+    title, badges, *_ = there.cells
+    assert title.source.startswith("# ") and badges.metadata["tags"] == [TAG]
+    assert (
+        f"(https://colab.research.google.com/github/some-one/swatches/blob/HEAD/notebooks/{path.name})"
+        in (badges.source)
+    )
+    assert f"some-one/swatches/HEAD?labpath=notebooks%2F{path.name})" in badges.source
+    first = next(cell.source for cell in there.cells if cell.cell_type == "code")
+    assert '"https://github.com/some-one/swatches", "/content/swatchbook"' in first
+    compile(first, "cell", "exec")
+    assert with_address(there, path.name, None) == nbformat.read(path, as_version=4)
+
+
+def test_an_address_that_no_badge_can_open_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"must be https://github\.com/OWNER/NAME"):
+        with_address(nbformat.v4.new_notebook(), "01_x.ipynb", "https://example.org/swatches")
+    (tmp_path / "pyproject.toml").write_text('[project]\n[project.urls]\nRepository = ""\n')
+    assert address_in(tmp_path / "pyproject.toml") is None
 
 
 def test_every_fault_of_the_plan_has_a_row_and_every_row_a_test_that_is_there():

@@ -364,7 +364,8 @@ def locked() -> dict[str, set[Version]]:
 
 def declared(project: dict) -> list[str]:
     extras = project["optional-dependencies"].values()
-    return [*project["dependencies"], *(line for extra in extras for line in extra)]
+    lines = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    return [line for line in lines if not line.startswith("swatchbook[")]  # an extra that names another
 
 
 def test_the_lock_satisfies_every_range_of_the_project(project: dict, locked: dict) -> None:
@@ -400,6 +401,31 @@ def test_conda_takes_the_lock_first_and_then_the_package() -> None:
     assert "pip" in packages
     [python] = [entry for entry in packages if entry.startswith("python=")]
     assert Version(python.removeprefix("python=")) >= Version("3.11")
+
+
+def test_the_container_is_built_from_files_that_are_here_and_runs_the_command(project: dict) -> None:
+    lines = [
+        line.split() for line in (ROOT / "Dockerfile").read_text().splitlines() if line and line[0] != "#"
+    ]
+    copied = [words for words in lines if words[0] == "COPY" and not words[1].startswith("--from")]
+    sources = [source for _, *some, _ in copied for source in some]
+    assert set(sources) == {"pyproject.toml", "README.md", "LICENSE", "src", "requirements.lock"}
+    assert [source for source in sources if not (ROOT / source).exists()] == []
+    assert lines[-1] == ["ENTRYPOINT", '["swatchbook"]'] and "swatchbook" in project["scripts"]
+
+
+def test_without_an_extra_nothing_heavy_is_asked_for(project: dict) -> None:
+    names = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    assert not names & {
+        "torch",
+        "torchvision",
+        "timm",
+        "open-clip-torch",
+        "jupyterlab",
+        "papermill",
+        "ipykernel",
+    }
+    assert "swatchbook[models]" in project["optional-dependencies"]["study"]
 
 
 def test_workflow_actions_are_pinned_by_commit() -> None:

@@ -121,6 +121,16 @@ def test_the_folder_rule_by_construction_adds_two_materials():
     }
 
 
+def test_some_attributes_keep_their_order_and_the_folder_rule_goes_with_the_one_it_labels(schema):
+    some = schema.only(["texture", "color"])
+    assert some.names == ("color", "texture") and some.folder_map is None and not some.folders
+    assert schema.only(["material"]).folders == schema.folders and schema.only(schema.names) == schema
+    with pytest.raises(ValueError, match="attributes: shape; allowed: any of material, color"):
+        schema.only(["shape"])
+    with pytest.raises(ValueError, match="attributes: none; allowed"):
+        schema.only([])
+
+
 def test_a_schema_of_ones_own_is_read_from_its_path(tmp_path):
     schema = load(tmp_path, small())
     assert schema.name == "small" and schema.folder_map == "plain"
@@ -179,7 +189,7 @@ WRONG = [
     (
         "attributes/tone/treshold",
         0.4,
-        "attributes.tone: unknown key 'treshold'; allowed: labelled_by, prompts_by, templates, classes, threshold, multiple",
+        "attributes.tone: unknown key 'treshold'; did you mean threshold? allowed: labelled_by, prompts_by, templates, classes, threshold, multiple",
     ),
     (
         "attributes/tone/labelled_by",

@@ -17,6 +17,7 @@ __all__ = [
     "Schema",
     "Study",
     "__version__",
+    "audit_labels",
     "index_folder",
     "label_folder",
     "predict_folder",
@@ -26,6 +27,7 @@ __all__ = [
 _HOMES = {
     "Schema": "swatchbook.schema",
     "Study": "swatchbook.studies.study",
+    "audit_labels": "swatchbook.bulk.label_audit",
     "index_folder": "swatchbook.bulk.index",
     "label_folder": "swatchbook.bulk.folder",
     "predict_folder": "swatchbook.bulk.folder",

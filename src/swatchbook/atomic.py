@@ -4,8 +4,8 @@
     >>> with new_folder(Path("images")) as partial:  # doctest: +SKIP
     ...     draw_into(partial)
 
-Every file of a run, and every output of a command, is written by these two; `output_file` says before any
-work whether one can be.
+Every file of a run, and every output of a command, is written by these two; `output_file` and
+`output_folder` say before any work whether one can be.
 """
 
 from __future__ import annotations
@@ -86,14 +86,41 @@ def output_file(out: str | Path, suffixes: Sequence[str], what: str = "out") -> 
     if out.is_dir() or not out.absolute().parent.is_dir():
         reason = "is a folder" if out.is_dir() else "lies in a folder that does not exist"
         raise ValueError(f"{what} {str(out)!r} {reason}; allowed: a file in a folder that exists")
-    trial = out.with_name(f"{TEMPORARY}{secrets.token_hex(4)}")
-    try:  # only a write shows whether a disk is full or mounted to be read
+    _try_writing(out.absolute().parent, f"{what} {str(out)!r}")
+    return out
+
+
+def output_folder(out: str | Path, what: str = "out", *, empty: bool = False) -> Path:
+    """Where a command's folder goes, if it can: asked before anything is read or computed; makes nothing.
+
+    Args:
+        out: The folder, which need not be there yet.
+        what: The argument's name, for the message.
+        empty: Whether it may hold nothing.
+
+    Raises:
+        ValueError: If it is a file or lies in one, or holds something and must not.
+        StoreError: If nothing can be written there.
+    """
+    out = Path(out)
+    there = next(place for place in (out.absolute(), *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"{what} {str(out)!r}: {str(there)!r} is a file; allowed: a folder")
+    if empty and there == out.absolute() and any(out.iterdir()):
+        raise ValueError(f"{what} {str(out)!r} already holds something; remove it or name another folder")
+    _try_writing(there, f"{what} {str(out)!r}")
+    return out
+
+
+def _try_writing(folder: Path, what: str) -> None:
+    """Only a write shows whether a disk is full or mounted to be read."""
+    trial = folder / f"{TEMPORARY}{secrets.token_hex(4)}"
+    try:
         trial.open("xb").close()
     except OSError as error:
-        raise StoreError(f"{what} {str(out)!r} cannot be written: {error.strerror or error}") from None
+        raise StoreError(f"{what} cannot be written: {error.strerror or error}") from None
     finally:
         remove(trial)
-    return out
 
 
 @contextmanager

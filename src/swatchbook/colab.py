@@ -48,7 +48,8 @@ def prepare(log: Callable[[str], object] = print) -> None:
         SetupError: If, on Colab, the runtime has no torch or pip fails; nothing of Colab's was replaced.
     """
     if importlib.util.find_spec("torch") is None and not on_colab():
-        log(f"swatchbook {__version__}; torch is not installed: published results only, no labels or models")
+        has = "published results and the labeller in the box, no other models"
+        log(f"swatchbook {__version__}; torch is not installed: {has}")
         return
     if not on_colab():
         log(f"swatchbook {__version__}")
@@ -96,7 +97,9 @@ def _install(root: Path, log: Callable[[str], object]) -> None:
             "runtime type > T4 GPU, or Runtime > Disconnect and delete runtime, and run this cell again"
         )
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["models"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["study"], *extras["models"]]
+    wanted = [r for r in wanted if _name(r) != "swatchbook"]  # an extra that names another
     lacking = missing(wanted)
     old = [r for r in wanted if _is_kept(r) and _lacks(r) and _name(r) not in NEVER]
     for requirement in old:

@@ -2,7 +2,7 @@ r"""Tables as CSV files whose text no spreadsheet takes for a formula, and read 
 
 A spreadsheet runs a cell that begins with ``= + - @``, a tab or a line break, or with the full-width forms of
 these signs ("CSV injection"). `guard` puts an apostrophe before such a beginning, at the start of every line
-of a cell, and `unguard` takes it off again; ``audit/page/answers.js`` does the same in a browser.
+of a cell, and `unguard` takes it off again; ``csv_io.js`` does the same in a browser.
 """
 
 from __future__ import annotations

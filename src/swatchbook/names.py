@@ -1,4 +1,9 @@
-"""How models are called where people read: sentences, tables, figures."""
+"""How models are called where people read (sentences, tables, figures), and which name a person meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 NAMES = {
     "dinov2": "DINOv2",
@@ -57,3 +62,19 @@ NAMES = {
 def called(model: str) -> str:
     """A model's name for readers; its key where it has none."""
     return NAMES.get(model, model)
+
+
+def meant(given: object, allowed: Iterable[str]) -> str:
+    """The allowed name that is most like the one given, as the beginning of a sentence; else empty.
+
+    Of a dotted name, such as ``evaluation.bootstrap``, the last part may be what was given.
+    """
+    names = {part.lower(): name for name in allowed for part in (name, name.rpartition(".")[2])}
+    near = get_close_matches(str(given).lower(), names, n=1)
+    return f"did you mean {names[near[0]]}? " if near else ""
+
+
+def unknown(what: str, given: object, allowed: Iterable[str], more: str = "") -> str:
+    """Says that there is no such name, which one was probably meant, and which there are."""
+    allowed = list(allowed)
+    return f"{what} {str(given)!r} is unknown; {meant(given, allowed)}allowed: {', '.join(allowed)}{more}"

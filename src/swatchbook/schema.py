@@ -7,7 +7,7 @@ the data.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -127,6 +127,20 @@ class Schema:
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """All unordered pairs of attributes, in schema order."""
         return tuple(combinations(self.names, 2))
+
+    def only(self, names: Iterable[str]) -> Schema:
+        """Some of its attributes, in its own order; the folder rule goes with the attribute that it labels.
+
+        Raises:
+            ValueError: If a name is no attribute's, or none is given.
+        """
+        wanted = set(names)
+        if not wanted or not wanted <= set(self.names):
+            received = ", ".join(sorted(wanted)) or "none"
+            raise ValueError(f"attributes: {received}; allowed: any of {', '.join(self.names)}")
+        kept = tuple(a for a in self.attributes if a.name in wanted)
+        ruled = any(a.labelled_by == "folder" for a in kept)
+        return Schema(self.name, kept, *((self.folder_map, self.folders) if ruled else ()))
 
     def encode(self, labels: pd.DataFrame, what: str = "labels") -> dict[str, np.ndarray]:
         """Turn label columns into integer codes over the schema's classes.

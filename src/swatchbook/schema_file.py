@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from swatchbook.names import unknown
 from swatchbook.validation import Checked, Label, Name, Text, in_words
 
 SEVERAL = ";"  # between the classes of one cell, where an image may have several
@@ -145,9 +146,7 @@ def _text(name: str | Path) -> tuple[str, str]:
     shipped = resources.files("swatchbook") / "schemas"
     known = sorted(p.name.removesuffix(".yaml") for p in shipped.iterdir() if p.name.endswith(".yaml"))
     if name not in known:
-        raise SchemaError(
-            f"schema {str(name)!r} is unknown; allowed: {', '.join(known)}, or a path to a .yaml"
-        )
+        raise SchemaError(unknown("schema", name, known, ", or a path to a .yaml"))
     return (shipped / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml"
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
+from swatchbook.names import meant
+
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"\w([\w .+-]{0,62}[\w+-])?", text):
@@ -48,7 +50,8 @@ class Checked(BaseModel):
             raise ValueError(f"must be a mapping, not {given!r}")
         unknown = [key for key in given if key not in cls.model_fields]
         if unknown:
-            raise ValueError(f"unknown key {unknown[0]!r}; allowed: {', '.join(cls.model_fields)}")
+            near, allowed = meant(unknown[0], cls.model_fields), ", ".join(cls.model_fields)
+            raise ValueError(f"unknown key {unknown[0]!r}; {near}allowed: {allowed}")
         return given
 
 

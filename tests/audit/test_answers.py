@@ -1,6 +1,7 @@
 """Answers back in: what a spreadsheet does to a file, and agreement computed by hand."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from swatchbook.audit.annotators import (
 )
 from swatchbook.audit.answers import as_sheet, check_answers, merge, read_judgements
 from swatchbook.audit.columns import CANNOT_TELL, answer_columns
-from swatchbook.audit.importing import import_files
+from swatchbook.audit.importing import _table_lines, import_files
 from swatchbook.audit.run import open_run
 from swatchbook.audit.sample import sample_id
 from swatchbook.audit.sheet import read_sheet
@@ -23,6 +24,7 @@ from swatchbook.csv_io import write_csv
 from swatchbook.data.images import find
 from swatchbook.data.readers import published
 from swatchbook.data.strict_csv import DataError
+from swatchbook.evaluation.audit import audit_table
 from tests.conftest import real_data
 
 IMAGES = ("007.jpg", "=c.jpg", "a/1-2.jpg", "a/<script>.jpg", "👗 d.jpg", "a/e.jpg")
@@ -300,6 +302,19 @@ def run_of(folder, manifest, silver=None):
     settings = {"schema": "textilenet", "material_map": "paper", "seed": 42, "evaluation.bootstrap": 40}
     (folder / "config.json").write_text(json.dumps({"settings": settings}))
     return open_run(folder)
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 40])
+def test_an_import_gives_an_interval_that_has_a_width_or_says_that_too_few_are_judged(schema, n):
+    right = {a.name: np.zeros(n, dtype=int) for a in schema}
+    scores = audit_table(right, right, schema, stratum=np.zeros(n), weight=np.full(n, 3.0))
+    nobody = pd.DataFrame(columns=["statistic", "attribute", "n"])
+    lines = _table_lines({"agreement": nobody, "self_agreement": nobody, "scores": scores})
+    if n < 4:
+        assert lines[1] == f"color: not estimable: fewer than 4 judged images, n = {n}"
+    else:
+        low, high = re.search(r"right on 100\.0% \((.*)% to (.*)%, n = ", lines[1]).groups()
+        assert float(low) < float(high) == 100
 
 
 @pytest.fixture(scope="module")

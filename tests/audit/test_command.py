@@ -261,12 +261,13 @@ def test_annotators_stay_until_they_come_again_and_their_strata_are_told(tmp_pat
     assert "holds answers to another sample; move" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("step", ["draw", "plan", "page", "import", "check", "export"])
+@pytest.mark.parametrize("step", ["labels", "draw", "plan", "page", "import", "check", "export"])
 def test_each_step_shows_an_example(step, capsys):
     with pytest.raises(SystemExit) as done:
         main(["audit", step, "--help"])
     assert done.value.code == 0
-    assert f"example: swatchbook audit {step} " in " ".join(capsys.readouterr().out.split())
+    named = "" if step == "labels" else f"{step} "
+    assert f"example: swatchbook audit {named}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_export_among_the_photographs_is_refused(run, sample, capsys):
@@ -286,3 +287,26 @@ def test_a_folder_whose_config_is_damaged_holds_no_run(run, text, tmp_path, caps
     assert main(["audit", "plan", "--run-dir", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
     assert "holds no run with photographs (" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("a file", "is a file; allowed: a folder"),
+        ("a file/below", "a file' is a file; allowed: a folder"),
+        ("full", "already holds something; remove it or name another folder"),
+        ("/proc/out", "'/proc/out' cannot be written"),
+    ],
+)
+def test_an_export_that_cannot_be_written_is_refused_before_anything_is_read(
+    run, out, message, tmp_path, capsys, monkeypatch
+):
+    if out.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("no /proc here")
+    (tmp_path / "a file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    monkeypatch.setattr("swatchbook.audit.steps.read_sample", lambda folder: pytest.fail("was read"))
+    export = ["audit", "export", "--to", "labelstudio", "--run-dir", str(run), "--out", str(tmp_path / out)]
+    assert main(export) == 1
+    assert message in capsys.readouterr().err

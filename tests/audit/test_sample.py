@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from swatchbook.audit.columns import SAMPLE_COLUMNS, STRATA_COLUMNS, answer_columns
+from swatchbook.audit.run import scratch_copy
 from swatchbook.audit.sample import read_sample, sample_id, write_sample
 from swatchbook.csv_io import guard, unguard
 from swatchbook.data.strict_csv import DataError
@@ -200,3 +201,21 @@ def test_what_was_there_survives_a_write_that_fails(sample, strata, written, mon
         write_sample(sample, strata, written)
     assert (written / "sample.csv").read_bytes() == before
     assert sorted(p.name for p in written.iterdir()) == ["sample.csv", "strata.csv"]
+
+
+def test_a_scratch_copy_takes_what_an_audit_reads_and_keeps_its_answers(tmp_path):
+    run, copy = Store(tmp_path / "demo"), tmp_path / "demo-judged"
+    run.write_json("config.json", {"settings": {"schema": "textilenet", "material_map": "paper"}})
+    run.write_table("manifest.parquet", pd.DataFrame({"image_id": ["a"]}))
+    run.write("pixels.npy", lambda out: out.write_bytes(b"many"))
+    assert scratch_copy(run.root, copy) == copy
+    assert sorted(p.name for p in copy.iterdir() if not p.name.startswith(".")) == [
+        "config.json",
+        "manifest.parquet",
+    ]
+    Store(copy).write("audit/answers.csv", lambda out: out.write_text("mine"))
+    run.write_table("manifest.parquet", pd.DataFrame({"image_id": ["b"]}))
+    scratch_copy(run.root, copy)
+    assert Store(copy).read_table("manifest.parquet")["image_id"].tolist() == ["b"]
+    assert (copy / "audit" / "answers.csv").read_text() == "mine"
+    assert not (run.root / "audit").exists()

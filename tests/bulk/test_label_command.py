@@ -31,6 +31,7 @@ from swatchbook.data import images, pixels
 from swatchbook.data.decoding import decode
 from swatchbook.labeller.cosines import CosineEncoder, cosine_table
 from swatchbook.labeller.files import CONFIG
+from swatchbook.labeller.measured import COLUMNS, MEASURED
 from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.training.tokenizer import write_tokenizer
@@ -117,9 +118,12 @@ def below(folder: Path) -> list[str]:
 
 def test_labels_are_those_of_the_study_in_parquet_and_in_csv(folder, labeller, schema, tmp_path, capsys):
     parquet, text = tmp_path / "labels.parquet", tmp_path / "labels.csv"
-    assert main(["label", str(folder), "--out", str(parquet), "--labeller", labeller]) == 0
-    assert capsys.readouterr().out == f"{parquet}: 8 photographs\n"
-    assert main(["label", str(folder), "--out", str(text), "--labeller", labeller]) == 0
+    asked = ["--labeller", labeller, "--schema", "textilenet"]
+    assert main(["label", str(folder), "--out", str(parquet), *asked]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"{parquet}: 8 photographs\n"
+    assert printed.err.startswith("how right this labeller is on photographs was not measured\n")
+    assert main(["label", str(folder), "--out", str(text), *asked]) == 0
     listed = images.find(folder)
     model = Labeller.load(labeller, device="cpu", log=lambda _: None)
     cosines, _ = cosine_table(model, listed["path"].tolist(), schema, tmp_path / "shards")
@@ -146,7 +150,7 @@ def test_labels_are_those_of_the_study_in_parquet_and_in_csv(folder, labeller, s
 
 def test_abstention_and_temperature_can_be_chosen(folder, labeller, schema, tmp_path):
     shy, bold = tmp_path / "shy.parquet", tmp_path / "bold.parquet"
-    cold = ["--labeller", labeller, "--temperature", "1e-9"]
+    cold = ["--labeller", labeller, "--schema", "textilenet", "--temperature", "1e-9"]
     assert main(["label", str(folder), "--out", str(shy), *cold]) == 0
     assert main(["label", str(folder), "--out", str(bold), "--no-abstain", *cold]) == 0
     shy, bold = pd.read_parquet(shy), pd.read_parquet(bold)
@@ -197,7 +201,7 @@ def test_a_killed_command_goes_on_to_the_same_bytes(folder, labeller, schema, tm
 @pytest.mark.parametrize("other", ["labeller", "schema", "batch"])
 def test_shards_of_another_labeller_or_schema_are_not_taken(other, folder, labeller, schema, tmp_path):
     out = tmp_path / "labels.csv"
-    label = ["label", str(folder), "--labeller", labeller, "--out"]
+    label = ["label", str(folder), "--labeller", labeller, "--schema", "textilenet", "--out"]
     assert main([*label, str(tmp_path / "whole.csv")]) == 0
     given = {"labeller": labeller, "schema": schema, "batch": 16}
     if other == "labeller":
@@ -219,8 +223,7 @@ def test_a_model_whose_values_are_no_numbers_stops(folder, schema, tmp_path, mon
     model = small_model(tmp_path / "model", schema)
     shape = len([label for a in schema for label in a.classes])
     monkeypatch.setattr(
-        predicting.Classifier,
-        "encode",
+        "swatchbook.bulk.classifier.Classifier.encode",
         lambda _, pictures: np.full((len(pictures), shape), np.nan, np.float32),
     )
     assert main(["predict", str(folder), "--model", str(model), "--out", str(tmp_path / "o.csv")]) == 1
@@ -259,26 +262,69 @@ def test_a_contact_sheet_is_written_beside_the_table(folder, labeller, tmp_path,
     assert main(["label", str(folder), *printed]) == 0
     assert f"{sheet}: contact sheet" in capsys.readouterr().out
     page = BeautifulSoup(sheet.read_text(encoding="utf-8"), "html.parser")
-    assert {name.text for name in page.find_all("bdi")} == set(NAMES) - {"f.jpg"}
-    assert [h.text for h in page.find_all("h2")] == ["Material", "Color", "Pattern", "Texture"]
-    table = pd.read_csv(out)
-    for section, name in zip(
-        page.find_all("section"), ("material", "color", "pattern", "texture"), strict=True
-    ):
-        shown = {
-            li.find("bdi").text: (li.find_all("span")[0].text, float(li.find_all("span")[1].text))
-            for li in section.find_all("li")
-        }
-        assert len(shown) == 7
-        for row in table.itertuples():
-            label, sure = shown[row.path]
-            given = getattr(row, name)
-            assert label == ("no label" if pd.isna(given) else given.replace("_", " "))
-            assert sure == pytest.approx(getattr(row, f"{name}_confidence"), abs=0.0051)
+    work, table = json.loads(page.find("script", id="work").string), pd.read_csv(out)
+    names = [attribute["name"] for attribute in work["attributes"]]
+    assert names == ["material", "color", "pattern", "texture"]
+    cards = {card["name"]: card for card in work["photographs"]}
+    assert set(cards) == set(NAMES) - {"f.jpg"}
+    for row in table.to_dict("records"):
+        card = cards[row["path"].removeprefix("'")]
+        for k, attribute in enumerate(work["attributes"]):
+            label, given = card["labels"][k], row[attribute["name"]]
+            assert (None if label < 0 else attribute["classes"][label]) == (None if pd.isna(given) else given)
+            assert card["sure"][k] == pytest.approx(row[f"{attribute['name']}_confidence"], abs=6e-5)
     assert "Files that could not be read1" in page.find("dl").text.replace("\n", "")
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "labels.csv", "labels.csv.broken.csv", "photographs", "sheet.html"
     ]  # fmt: skip
+
+
+def test_what_a_labeller_cannot_do_on_photographs_has_no_columns_and_one_line_says_why(
+    folder, tmp_path, capsys
+):
+    measured = small_labeller(tmp_path / "measured")
+    head, tail = ",".join(COLUMNS), "a vision-language model,i"
+    rows = [f"color,accuracy,0.7,0.6,0.8,100,0.2,{tail}", f"texture,accuracy,0.9,0.85,0.94,100,0.9,{tail}"]
+    (tmp_path / "measured" / MEASURED).write_text("\n".join([head, *rows]) + "\n")
+    out, page = tmp_path / "o.csv", tmp_path / "sheet.html"
+    label = ["label", str(folder), "--labeller", measured, "--out", str(out), "--html", str(page)]
+    assert main(label) == 0
+    assert list(pd.read_csv(out)) == ["path", "color", "color_confidence"]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("material: left out: not measured on photographs; --attributes all")
+    assert said[1].startswith("color: right on 70.0 % [60.0, 80.0] of photographs, n = 100 (")
+    assert said[3].startswith("texture: left out: right on 90.0 % [85.0, 94.0] of photographs, n = 100 (")
+    lead = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").find(class_="lead").text
+    assert (
+        "Material is left out: not measured on photographs." in lead and "Texture is left out: right" in lead
+    )
+    assert main([*label, "--attributes", "texture,color"]) == 0
+    assert [c for c in pd.read_csv(out) if "_" not in c] == ["path", "color", "texture"]
+    assert main([*label, "--attributes", "all"]) == 0
+    assert [c for c in pd.read_csv(out) if "_" not in c] == ["path", *Schema.load("wardrobe").names]
+
+
+def test_corrections_take_the_place_of_labels(folder, labeller, tmp_path, capsys):
+    plain, out, given = tmp_path / "plain.csv", tmp_path / "out.csv", tmp_path / "corrections.csv"
+    label = ["label", str(folder), "--labeller", labeller, "--no-abstain", "--out"]
+    assert main([*label, str(plain)]) == 0
+    given.write_text("path,annotator,color,pattern\na.jpg,me,orange,\n'=1+1.jpg,me,red,floral\n".replace(
+        "'=1+1", "'shirts/=1+1"
+    ))  # fmt: skip
+    assert main([*label, str(out), "--corrections", str(given)]) == 0
+    before, after = pd.read_csv(plain).set_index("path"), pd.read_csv(out).set_index("path")
+    first, second = "a.jpg", next(name for name in after.index if "=1+1" in name)
+    assert after.loc[[first, second], "color"].tolist() == ["orange", "red"]
+    assert after.loc[[first, second], "color_confidence"].tolist() == [1, 1]
+    assert pd.isna(after.pattern[first]) and after.pattern[second] == "floral"
+    assert after.pattern_confidence[first] == before.pattern_confidence[first]
+    others = after.index.difference([first, second])
+    pd.testing.assert_frame_equal(after.loc[others], before.loc[others])
+    pd.testing.assert_series_equal(after["texture"], before["texture"])
+    given.write_text("path,color\nnone.jpg,red\n")
+    assert main([*label, str(tmp_path / "o.csv"), "--corrections", str(given)]) == 1
+    assert "corrections.csv, line 2: path 'none.jpg' is unknown" in capsys.readouterr().err
+    assert not (tmp_path / "o.csv").exists() and not (tmp_path / "o.csv.partial").exists()
 
 
 def large(scale: int, rng: np.random.Generator) -> bytes:
@@ -302,7 +348,8 @@ def test_large_photographs_are_read_smaller_and_seen_as_if_whole(labeller, scale
     assert short_side == predicting.FINE * 32
     data = large(scale, rng)
     assert min(decode(data, short_side).size) == short_side  # the least that is allowed, so the worst
-    apart = (model.preprocess(decode(data, short_side)) - model.preprocess(decode(data))).abs() * 127.5
+    preprocess = model.network.preprocess
+    apart = (preprocess(decode(data, short_side)) - preprocess(decode(data))).abs() * 127.5
     assert 0 < apart.max() < 5.5 and apart.mean() < 1
     assert min(decode(data, short_side + 1).size) == 2 * short_side
 
@@ -391,11 +438,11 @@ def test_a_folder_without_photographs_is_one_error_and_leaves_nothing(
         (["--out", "o.txt"], "out 'o.txt' ends in '.txt'; allowed: .parquet or .csv"),
         (["--out", "none/o.csv"], "out 'none/o.csv' lies in a folder that does not exist"),
         (["--out", "folder.csv"], "out 'folder.csv' is a folder; allowed: a file"),
-        (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, hf-hub:OWNER/NAME"),
+        (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, fashion-siglip"),
         (["--out", "o.csv", "--labeller", "local-dir:no"], "no is no folder; local-dir: needs one with"),
         (
             ["--out", "o.csv", "--schema", "textile"],
-            "schema 'textile' is unknown; allowed: challenge, multimodal, textilenet",
+            "schema 'textile' is unknown; did you mean textilenet? allowed: challenge, multimodal, textilenet",
         ),
         (["--out", "o.csv", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'; allowed: .html or .htm"),
         (["--out", "o.csv", "--html", "no/o.html"], "html 'no/o.html' lies in a folder that does not exist"),

@@ -19,7 +19,8 @@ from swatchbook.bulk.search import Search, attribute_distance, read_words
 from swatchbook.bulk.vectors import IndexFileError, VectorTable
 from swatchbook.cli.main import main
 from swatchbook.labeller import BUNDLED
-from swatchbook.labeller.files import CONFIG, config_of, tokenizer_of
+from swatchbook.labeller.files import CONFIG, config_of
+from swatchbook.labeller.open_clip_network import tokenizer_of
 from swatchbook.schema import Attribute, Schema
 from tests.bulk.test_index import quiet, write_index
 from tests.bulk.test_label_command import small_labeller

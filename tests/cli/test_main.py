@@ -7,15 +7,20 @@ import types
 import pytest
 
 from swatchbook.cli import main as cli
-from swatchbook.cli.audit import with_check
+from swatchbook.cli import needed_extra, require
+from swatchbook.cli.audit import with_step
 from swatchbook.cli.main import main
+from swatchbook.labeller import KNOWN, kind_and_place
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["run", "--set", "bootstrap"], "--set 'bootstrap'; must be KEY=VALUE"),
-        (["run", "--set", "bootstap=3"], "setting 'bootstap' is unknown; allowed: "),
+        (
+            ["run", "--set", "bootstap=3"],
+            "setting 'bootstap' is unknown; did you mean evaluation.bootstrap? allowed: ",
+        ),
         (["run", "--profile", "nonesuch"], "profile 'nonesuch' is unknown; allowed: demo, published"),
         (["run", "--set", "level=2"], "setting evaluation.level = '2'; must be less than 1"),
         (["run", "--profile", "folder"], "profile 'folder' needs --images, and got none"),
@@ -32,6 +37,9 @@ from swatchbook.cli.main import main
             ["run", "--profile", "folder", "--images", "x", "--source", "y"],
             "--images and --source were both given; profile folder takes --images",
         ),
+        (["run", "--profile", "demo", "--train"], "--train with profile 'demo'; it is for folder"),
+        (["run", "--set", "train=false"], "train = false; it is for profile folder"),
+        (["run", "--set", "attributes=color"], "attributes = color; it is for profile folder"),
         (
             ["run", "--profile", "demo", "--audit", "audit.csv"],
             "--audit with profile 'demo'; it is for folder, paper, best and labeller",
@@ -42,6 +50,99 @@ def test_a_wrong_command_line_exits_with_two_and_one_line(arguments, message, ca
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["labl", "d"], "argument COMMAND: 'labl'; did you mean label? allowed: run, train, label"),
+        (["audit", "drwa"], "argument STEP: 'drwa'; did you mean draw? allowed: draw, plan"),
+        (["audit", "draw", "--design", "Neymann"], "'Neymann'; did you mean neyman? allowed: fabric, neyman"),
+        (["quux"], "argument COMMAND: 'quux'; allowed: run"),
+    ],
+)
+def test_a_mistyped_command_or_choice_names_the_one_that_was_meant(arguments, message, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (
+            ["run", "--profile", "publishd"],
+            2,
+            "profile 'publishd' is unknown; did you mean published? allowed: ",
+        ),
+        (
+            ["run", "--set", "epoch=3"],
+            2,
+            "setting 'epoch' is unknown; did you mean training.epochs? allowed: ",
+        ),
+        (["run", "--set", "training.bach=3"], 2, "did you mean training.batch? allowed: "),
+        (["run", "--set", "qqq=3"], 2, "setting 'qqq' is unknown; allowed: "),
+        (["label", ".", "--out", "o.csv", "--schema", "Wardobe"], 1, "did you mean wardrobe? allowed: "),
+        (
+            ["label", ".", "--out", "o.csv", "--labeller", "fashion-sigclip"],
+            1,
+            "labeller 'fashion-sigclip'; did you mean fashion-siglip? allowed: bundled, fashion-siglip",
+        ),
+    ],
+)
+def test_a_mistyped_name_is_told_which_was_meant(arguments, status, message, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == status
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_short_name_of_a_labeller_stands_for_the_name_in_full():
+    for known in KNOWN.values():
+        assert kind_and_place(known.name)[0] in ("bundled", "hf-hub")
+    assert kind_and_place("fashion-siglip") == ("hf-hub", "Marqo/marqo-fashionSigLIP")
+
+
+@pytest.mark.parametrize("command", ["label", "index"])
+def test_help_says_of_each_labeller_what_it_downloads(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    for name, known in KNOWN.items():
+        assert known.reaches in printed
+        assert name == "bundled" or f"{name} ({known.megabytes:,} MB; " in printed
+
+
+def test_a_folder_without_a_model_is_refused_before_torch_is_imported(tmp_path):
+    code = (
+        "import sys; sys.modules['torch'] = None\nfrom swatchbook.cli.main import main\n"
+        "sys.exit(main(['predict', '.', '--model', '.', '--out', 'o.csv']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "no finished model" in done.stderr and "loading" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "said"),
+    [
+        ("run", "torch", "swatchbook run needs torch: pip install 'swatchbook[study]'"),
+        ("label", "torch", "swatchbook label needs torch: pip install 'swatchbook[models]'"),
+        ("label", "ray", "swatchbook label needs ray: pip install 'swatchbook[ray]'"),
+    ],
+)
+def test_what_is_not_installed_comes_with_an_extra_that_is_named(command, module, said, monkeypatch):
+    assert needed_extra(command, module) == said
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError) as refused:
+        require("json", module)
+    assert refused.value.name == module
+
+
+def test_a_run_that_trains_is_refused_at_once_where_there_is_no_torch(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["run", "--run-dir", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err == "swatchbook run needs torch: pip install 'swatchbook[study]'\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_source_that_is_no_folder_exits_with_one_and_one_line(capsys, tmp_path):
@@ -67,11 +168,13 @@ def test_photographs_that_are_not_there_exit_with_one_and_one_line(capsys, tmp_p
 def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     given = ["run", "--profile", "folder", "--images", "in", "--audit", "a.csv", "--set", "epochs=3"]
-    assert cli._settings(cli._parser().parse_args(given)) == {
+    wanted = {
         "epochs": "3",
         "source": str(tmp_path / "in"),
         "labelling.audit": str(tmp_path / "a.csv"),
     }
+    assert cli._settings(cli._parser().parse_args(given)) == wanted
+    assert cli._settings(cli._parser().parse_args([*given, "--train"])) == wanted | {"train": "true"}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +188,7 @@ def test_photographs_and_audit_are_named_absolutely_since_notebooks_run_elsewher
         ),
         ("index", "example: swatchbook index ~/photographs --out index.parquet"),
         ("search", 'example: swatchbook search index.parquet "a striped shirt" --where color=blue'),
-        ("audit", "example: swatchbook audit draw --run-dir runs/folder --n 210"),
+        ("audit", "example: swatchbook audit --labels labels.csv --images ~/photographs"),
     ],
 )
 def test_each_command_shows_an_example(command, printed, capsys):
@@ -101,13 +204,15 @@ def test_each_command_shows_an_example(command, printed, capsys):
         (["audit", "a.csv"], ["audit", "check", "a.csv"]),
         (["audit", "--run-dir", "r", "a.csv"], ["audit", "check", "--run-dir", "r", "a.csv"]),
         (["audit", "page", "--out", "p.html"], ["audit", "page", "--out", "p.html"]),
+        (["audit", "--labels", "l.csv"], ["audit", "labels", "--labels", "l.csv"]),
+        (["audit", "--out", "o", "--labels=l.csv"], ["audit", "labels", "--out", "o", "--labels=l.csv"]),
         (["audit", "--help"], ["audit", "--help"]),
         (["audit"], ["audit"]),
         (["run", "a.csv"], ["run", "a.csv"]),
     ],
 )
-def test_an_audit_sheet_alone_is_checked(given, taken):
-    assert with_check(given) == taken
+def test_an_audit_of_labels_needs_no_step_and_a_sheet_alone_is_checked(given, taken):
+    assert with_step(given) == taken
 
 
 def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, capsys):
@@ -123,11 +228,24 @@ def test_a_contact_sheet_and_a_schema_reach_the_labeller(monkeypatch, tmp_path, 
     page = tmp_path / "sheet.html"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
-    command = ["label", "in", "--out", "o.csv", "--schema", "textilenet", "--html", str(page)]
+    command = ["label", "in", "--out", "o.csv", "--attributes", "color,texture", "--html", str(page)]
     assert main(command) == 0
-    assert asked["html"] == page and asked["schema"] == "textilenet"
+    assert asked["html"] == page and asked["schema"] == "wardrobe"
+    assert asked["attributes"] == ["color", "texture"] and asked["corrections"] is None
     assert f"{page}: contact sheet" in capsys.readouterr().out
     assert main(command[:-2]) == 0 and asked["html"] is None
+
+
+def test_the_command_that_trains_asks_a_folder_for_training_too(monkeypatch, capsys):
+    asked = {}
+
+    def opened(arguments):
+        asked.update(cli._settings(arguments))
+        return types.SimpleNamespace(stages=())
+
+    monkeypatch.setattr(cli, "_open", opened)
+    assert main(["train", "--profile", "folder", "--images", "in"]) == 2
+    assert asked["train"] == "true" and "trains nothing" in capsys.readouterr().err
 
 
 def test_profiles_lists_every_setting_with_its_default(capsys):
@@ -176,6 +294,10 @@ def test_numbers_are_written_in_plain_digits(arguments, message, capsys):
         (["label", "in", "--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled"),
         (["label", "in", "--out", "o.csv", "--temperature", "0"], "must be a number above 0; received 0.0"),
         (["label", "in", "--out", "o.csv", "--schema", "textile"], "schema 'textile' is unknown"),
+        (
+            ["label", "in", "--out", "o.csv", "--attributes", "colour"],
+            "attributes: colour; allowed: any of material",
+        ),
         (["predict", "in", "--model", "m", "--out", "o.txt"], "out 'o.txt' ends in '.txt'"),
         (["index", "in", "--out", "o.csv"], "out 'o.csv' ends in '.csv'; allowed: .parquet"),
         (["search", "i.parquet", "x", "--html", "o.pdf"], "html 'o.pdf' ends in '.pdf'"),

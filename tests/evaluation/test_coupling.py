@@ -86,8 +86,8 @@ def test_the_table_holds_every_pair_and_says_how_each_interval_was_made(found, s
     with_ends = found[found["low"].notna()]
     assert (with_ends["interval"] != "").all()
     assert (with_ends["low"] <= with_ends["high"]).all()
-    # Intervals of V and of ΔV are about the corrected ones, the others about the value itself.
-    inside = with_ends[~with_ends["statistic"].isin(["v", "delta_v", "delta_v_mixed_rows", "null_v"])]
+    assert not with_ends["statistic"].isin(["v", "delta_v", "delta_v_mixed_rows"]).any()
+    inside = with_ends[with_ends["statistic"] != "null_v"]
     holds = (inside["low"] <= inside["value"] + 1e-12) & (inside["value"] <= inside["high"] + 1e-12)
     assert holds.all(), inside[~holds].to_string()
 
@@ -123,10 +123,11 @@ def test_differences_add_up(found):
 def test_a_model_that_repeats_the_reference_differs_in_nothing(labels, schema, weights):
     frame = coupling(labels, {"copy": labels}, schema, weights)
     nothing = ["delta_v", "delta_v_corrected", "delta_v_corrected_90", "excess", "excess_corrected",
-               "marginal_shift", "odds_ratio_change", "mean_abs_cell_change", "delta_v_mixed_rows"]  # fmt: skip
+               "marginal_shift", "odds_ratio_change", "mean_abs_cell_change", "delta_v_mixed_rows_corrected"]  # fmt: skip
     chosen = frame[frame["statistic"].isin(nothing)]
     assert len(chosen) == 6 * len(nothing) + 6 * 3 + 2 * 3
-    assert (chosen[["value", "low", "high"]] == 0).all(axis=None)
+    ends = chosen[chosen["statistic"] != "delta_v"][["low", "high"]]
+    assert (chosen["value"] == 0).all() and (ends == 0).all(axis=None)
     assert set(chosen["verdict"]) == {"", "equivalent"}
     assert (frame[frame["statistic"] == "null_p"]["value"] == 1).all()
     assert (frame[frame["statistic"] == "provable_margin"]["value"] == 0).all()
@@ -447,7 +448,9 @@ def test_the_published_numbers_come_out_as_printed(study, schema, published_dir)
     }  # fmt: skip
     assert list(v.values()) == ["0.3177", "0.3531", "0.3551", "0.4448", "0.4448"]
     mixed = value(frame, model="dinov2", a_b=pair, rows="mixed", statistic="delta_v_mixed_rows")
-    assert f"{mixed['value']:+.3f}" == "+0.035" and mixed["verdict"] == "inconclusive"
+    assert f"{mixed['value']:+.3f}" == "+0.035" and math.isnan(mixed["low"])
+    mixed = value(frame, model="dinov2", a_b=pair, rows="mixed", statistic="delta_v_mixed_rows_corrected")
+    assert mixed["verdict"] == "inconclusive"
     assert mixed["low"] == pytest.approx(0.020, abs=0.0015)
     assert mixed["high"] == pytest.approx(0.051, abs=0.0015)
     same = value(frame, model="dinov2", a_b=pair, rows="identical", statistic="delta_v")

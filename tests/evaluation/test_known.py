@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from swatchbook.evaluation.association import cramers_v
-from swatchbook.evaluation.known import known_table
+from swatchbook.evaluation.known import KNOWN, known_coupling, known_scores, known_table
 from swatchbook.evaluation.resample import table
 
 
@@ -68,3 +68,26 @@ def test_an_estimate_is_held_against_what_is_true_of_the_test_images(schema, wor
         truth, labels, schema, truth=pd.DataFrame(rows), rectified=pairs(truth, schema, 0.05), known_v=exact
     )
     assert not shifted["covered"][4:].any()
+
+
+def test_scores_are_counted_from_the_truth_of_every_image(schema, world):
+    truth, labels = world
+    rows = known_scores(truth, labels, schema)
+    assert len(rows) == 2 * len(schema.names) * 2 and set(rows["estimator"]) == set(rows["reference"]) == {
+        KNOWN
+    }
+    of = rows.set_index(["model", "head", "statistic"])["value"]
+    assert of["m", "color", "accuracy"] == of["m", "texture", "macro_f1"] == 1
+    assert of["silver", "color", "accuracy"] == float((labels["silver"]["color"] >= 0).mean())
+    assert set(rows["n"]) == {400}
+
+
+def test_coupling_is_counted_from_the_truth_of_every_image(schema, world):
+    truth, _ = world
+    rows = known_coupling(truth, schema).set_index(["a", "b"])["value"]
+    signed = [
+        float(cramers_v(table(truth[a], truth[b], (len(schema[a]), len(schema[b]))), truncate=False))
+        for a, b in schema.pairs
+    ]
+    assert [rows[pair] for pair in schema.pairs] == [max(v, 0.0) for v in signed]
+    assert rows["all", "all"] == pytest.approx(np.mean(signed))

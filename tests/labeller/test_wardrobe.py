@@ -44,8 +44,9 @@ def test_its_sentences_are_of_those_that_the_labeller_was_taught(wardrobe):
         assert {label: WORDS[a.name][label][0] for label in a.classes} == dict(a.surface)
 
 
-def test_a_study_opens_with_it(tmp_path):
-    study = Study.open("folder", tmp_path / "run", schema="wardrobe", source=str(tmp_path / "photographs"))
+def test_the_profile_for_ones_own_photographs_opens_with_it(tmp_path):
+    asked = {"source": str(tmp_path / "photographs"), "attributes": "all"}
+    study = Study.open("folder", tmp_path / "run", **asked)
     assert study.schema == Schema.load("wardrobe")
 
 
@@ -58,7 +59,8 @@ def test_a_folder_is_labelled_with_it(wardrobe, tmp_path):
     for k, picture in enumerate(drawn_pictures(drawn_labels(6, 3), 3, size=96)):
         picture.save(tmp_path / "in" / f"{k}.jpg")
     out = tmp_path / "labels.parquet"
-    written, broken = label_folder(tmp_path / "in", out, wardrobe, abstain=False, log=lambda _: None)
+    asked = {"abstain": False, "attributes": ["all"]}
+    written, broken = label_folder(tmp_path / "in", out, wardrobe, **asked, log=lambda _: None)
     assert (written, len(broken)) == (6, 0)
     table = pd.read_parquet(out)
     assert list(table) == ["path", *(f"{a}{c}" for a in wardrobe.names for c in ("", "_confidence"))]

@@ -23,6 +23,7 @@ from scipy import stats
 from swatchbook.drawn.balanced import SIDE, drawn_labels, drawn_pictures, training_images
 from swatchbook.labeller.cosines import cosine_table
 from swatchbook.labeller.files import BUNDLED, CONFIG, FIXTURE, REVISIONS
+from swatchbook.labeller.open_clip_network import halved
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.training import task, train
 from swatchbook.labeller.training.augment import COLUMNS, augmented
@@ -31,7 +32,7 @@ from swatchbook.labeller.training.quality import cosines_of, drawn_schema
 from swatchbook.labeller.training.recipe import RECIPE, Design, model_config
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.labeller.training.train import model_card
-from swatchbook.labeller.zero_shot import Labeller, LabellerError, fixture_picture, halved, write_fixture
+from swatchbook.labeller.zero_shot import Labeller, LabellerError, fixture_picture, write_fixture
 from swatchbook.models.augment import random_draws
 from swatchbook.models.step import Stepper
 from swatchbook.models.task import Batch
@@ -44,7 +45,7 @@ SIGLIP = "Marqo/marqo-fashionSigLIP"
 
 @pytest.fixture(scope="module")
 def bundled() -> Labeller:
-    return Labeller.load("bundled", device="cpu")
+    return Labeller.load("bundled", device="cpu", runtime="open_clip")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def copied(source: Path, target: Path, **config: object) -> Path:
 
 
 def load(folder: Path) -> Labeller:
-    return Labeller.load(f"local-dir:{folder}", device="cpu", log=lambda _: None)
+    return Labeller.load(f"local-dir:{folder}", device="cpu", log=lambda _: None, runtime="open_clip")
 
 
 def hub_cache(source: Path, cache: Path) -> Path:
@@ -150,11 +151,11 @@ def test_a_cached_file_that_is_not_what_its_name_says_is_refused(small, tmp_path
 
 def test_preprocessing_comes_from_the_models_config(small):
     # Weights loaded into an architecture by name get OpenAI's mean and deviation instead.
-    resize, *_, normalise = load(small).preprocess.transforms
+    resize, *_, normalise = load(small).network.preprocess.transforms
     assert tuple(normalise.mean) == (0.5, 0.25, 0.75)
     assert tuple(normalise.std) == (0.5, 0.125, 0.3)
     assert tuple(resize.size) == (64, 64), "squash: both sides are named"
-    seen = load(small).preprocess(Image.new("RGB", (10, 30), (255, 0, 51)))
+    seen = load(small).network.preprocess(Image.new("RGB", (10, 30), (255, 0, 51)))
     assert seen.shape == (3, 64, 64)
     np.testing.assert_allclose(seen[:, 5, 5], [0.5 / 0.5, -0.25 / 0.125, (0.2 - 0.75) / 0.3], rtol=1e-5)
 
@@ -165,15 +166,16 @@ def test_a_preprocessing_is_halved_bit_for_bit(small, rng):
             Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
             for size in ((90, 70), (70, 200))
         ]
-        halves = labeller.normalise(torch.stack([labeller.shrink(picture) for picture in pictures]))
-        assert torch.equal(halves, torch.stack([labeller.preprocess(picture) for picture in pictures]))
-        assert labeller.shrink(pictures[0]).dtype == torch.uint8
+        network = labeller.network
+        halves = network.normalise(torch.from_numpy(np.stack([network.shrink(p) for p in pictures])))
+        assert torch.equal(halves, torch.stack([network.preprocess(picture) for picture in pictures]))
+        assert network.shrink(pictures[0]).dtype == np.uint8
 
 
 def test_a_preprocessing_of_another_kind_is_left_whole():
     views = torch.rand(2, 3, 4, 4)
-    shrink, normalise = halved(len)
-    assert shrink is len and normalise(views) is views
+    shrink, normalise = halved(lambda picture: torch.tensor(picture.size))
+    assert shrink(Image.new("RGB", (3, 4))).tolist() == [3, 4] and normalise(views) is views
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ def test_a_folder_without_weights_is_no_random_model(small, tmp_path):
 
 @pytest.mark.parametrize("name", ["ViT-B-16-SigLIP", "hf-hub:", "hf-hub:../x/y", "local-dir:", "packaged"])
 def test_names_of_no_known_form_are_refused(name):
-    with pytest.raises(ValueError, match=r"allowed: bundled, hf-hub:OWNER/NAME"):
+    with pytest.raises(ValueError, match=r"allowed: bundled, fashion-siglip, .*hf-hub:OWNER/NAME"):
         Labeller.load(name)
 
 
@@ -263,7 +265,10 @@ def test_class_embeddings_are_those_of_open_clip(bundled, schema):
     ours = bundled.class_embeddings(schema)
     for attribute in schema:
         theirs = open_clip.build_zero_shot_classifier(
-            bundled.model, bundled.tokenizer, list(attribute.surface.values()), list(attribute.templates)
+            bundled.network.model,
+            bundled.network.tokenizer,
+            list(attribute.surface.values()),
+            list(attribute.templates),
         )
         np.testing.assert_allclose(ours[attribute.name], theirs.T.numpy(), atol=1e-6)
 

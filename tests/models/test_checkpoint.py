@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from swatchbook.bulk.classifier import schema_of
 from swatchbook.models import checkpoint
 from swatchbook.models.checkpoint import CheckpointError
+from swatchbook.models.finished import schema_of
 from swatchbook.models.network import build
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.schedule import WeightAverage, optimizer_of

@@ -27,7 +27,7 @@ RECIPE = Recipe(image_size=32, crop_share=8 / 9, epochs=2, warmup_epochs=1, batc
 
 @pytest.fixture(scope="module")
 def labeller():
-    return Labeller.load("bundled", device="cpu", log=lambda line: None)
+    return Labeller.load("bundled", device="cpu", log=lambda line: None, runtime="open_clip").network
 
 
 @pytest.fixture(scope="module")

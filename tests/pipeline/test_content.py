@@ -144,10 +144,11 @@ def stages() -> list:
     for profile in PROFILES:
         spec = spec_of(profile)
         changes = [{}, {"labelling.audit": "a.csv"}] if profile in ("paper", "folder") else [{}]
+        changes += [{"train": True, "labelling.audit": "a.csv"}] if profile == "folder" else []
         changes += [{"source": "x", "labelling.audit": "a.csv"}] if profile == "labeller" else []
         for change in changes:
             for stage in spec.stages(configure(spec, profile, change)):
-                found.append(pytest.param(stage, id=f"{profile}-{stage.name}{'-audit' * bool(change)}"))
+                found.append(pytest.param(stage, id=f"{profile}-{stage.name}{'-'.join(['', *change])}"))
         words = Stage("words", (), spec.report, code=("pipeline", "report", *spec.report_code))
         found.append(pytest.param(words, id=f"{profile}-words of the report"))
     return found

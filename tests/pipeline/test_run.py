@@ -7,12 +7,13 @@ import sys
 import textwrap
 import time
 from dataclasses import field, replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from swatchbook.pipeline.complete import ensure_separately
-from swatchbook.pipeline.run import Run
+from swatchbook.pipeline.run import Run, print_computed
 from swatchbook.pipeline.settings import configure, section
 from swatchbook.pipeline.spec import Profile, Spec
 from swatchbook.pipeline.stage import Stage, Trace
@@ -116,6 +117,27 @@ def test_asking_for_a_result_computes_what_it_needs_once_and_reopens_it_afterwar
     assert [line.split()[0] for line in study.lines] == ["fresh"] * 4
 
 
+def test_a_stage_is_announced_before_it_is_computed(tmp_path):
+    study = toy(tmp_path)
+    study.ensure("tables/sum.csv")
+    assert [line.split()[:2] for line in study.lines] == [
+        ["begun", "sum"],
+        ["begun", "numbers"],
+        ["computed", "numbers"],
+        ["computed", "sum"],
+    ]
+
+
+def test_progress_goes_to_standard_error_and_in_a_notebook_beside_the_results(monkeypatch, capsys):
+    print_computed("  fresh     numbers")
+    print_computed("  begun     sum")
+    assert capsys.readouterr() == ("", "  begun     sum\n")
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    print_computed("  begun     sum")
+    assert capsys.readouterr() == ("  begun     sum\n", "")
+
+
 @pytest.mark.parametrize(
     ("change", "redone", "reason"),
     [
@@ -199,7 +221,7 @@ def test_what_a_stage_depends_on_outside_is_checked_before_reuse(tmp_path):
     again(), again()
     assert calls == ["numbers"]
     outside["file"] = "2"
-    assert "what it reads outside the run changed" in again().lines[0]
+    assert "what it reads outside the run changed" in again().lines[-1]
     assert calls == ["numbers", "numbers"]
 
 

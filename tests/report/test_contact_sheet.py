@@ -1,4 +1,10 @@
-"""The contact sheet: which photographs it shows, in what order, and that names are only ever text."""
+"""The contact sheet: what it holds, what its script does in a real browser, and that names are only ever text."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,8 +12,9 @@ import pytest
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from swatchbook.audit.sheet import read_sheet
 from swatchbook.report import contact_sheet
-from swatchbook.report.contact_sheet import Sheet, found_page, found_view, plain
+from swatchbook.report.contact_sheet import JUDGE, Sheet, found_page, found_view, plain
 from swatchbook.schema import Attribute, Schema
 from tests.browser import check_page, open_page
 
@@ -16,6 +23,8 @@ HOSTILE = (
     '" onerror="document.title=1" x=".jpg',
     "&amp;<b>bold<",
     "{{ 7 * 7 }}.jpg",
+    "=HYPERLINK(1).jpg",
+    "a\u2028b'c\"\u2029.jpg",
     "a\u202egpj.exe.jpg",
     "new\nline\x01.jpg",
     "x" * 180 + ".jpg",
@@ -48,94 +57,85 @@ def photographs(folder, names) -> None:
         Image.new("RGB", (60 + k % 7, 90), (40 * (k % 6), 90, 120)).save(folder / name, "JPEG")
 
 
-def cards(page: str) -> dict[tuple[str, str], list[tuple[str, str, str]]]:
-    """Attribute and heading of a group → label, confidence and name on each of its cards."""
-    found = {}
-    for section in BeautifulSoup(page, "html.parser").find_all("section"):
-        for heading in section.find_all("h3"):
-            group = [
-                (*(s.text for s in li.find("div", class_="sure").find_all("span")), li.find("bdi").text)
-                for li in heading.find_next_sibling("ul").find_all("li")
-            ]
-            found[section.h2.text, " ".join(heading.text.split())] = group
-    return found
+def work_of(page: str) -> dict:
+    return json.loads(BeautifulSoup(page, "html.parser").find("script", id="work").string)
 
 
-def test_groups_are_in_the_order_of_the_schema_and_the_least_sure_come_first(asked, tmp_path):
-    names = [f"{k}.jpg" for k in range(6)]
-    photographs(tmp_path, names)
-    colors = ["blue", "red", None, "blue", "red", "blue"]
+def page_of(folder: Path, asked: Schema, table: pd.DataFrame, said=None) -> Path:
     sheet = Sheet(asked)
-    sheet.add(answers(names, colors, [0.9, 0.5, 0.31, 0.41, 0.505, 0.41]))
-    page = sheet.page(tmp_path, {"labeller": "a <b>labeller</b>"})
-    found = cards(page)
-    assert list(found) == [
-        ("Color", "no label 1"),
-        ("Color", "red 2"),
-        ("Color", "blue 3"),
-        ("Pattern", "<b>dots</b> 6"),
-    ]
-    assert found["Color", "no label 1"] == [("no label", "0.31", "2.jpg")]
-    assert found["Color", "red 2"] == [("red", "0.50", "1.jpg"), ("red", "0.51", "4.jpg")]
-    assert [c[1:] for c in found["Color", "blue 3"]] == [
-        ("0.41", "3.jpg"),
-        ("0.41", "5.jpg"),
-        ("0.90", "0.jpg"),
-    ]
+    sheet.add(table)
+    page = folder.parent / f"{folder.name}.html"
+    page.write_text(sheet.page(folder, {"labeller": "a <b>labeller</b>"}, said or {}), encoding="utf-8")
+    return page
+
+
+# ---- what the file holds -------------------------------------------------------------------------------
+
+
+def test_every_photograph_has_one_card_with_all_its_labels_and_confidences(asked, tmp_path):
+    photographs(tmp_path, ["b.jpg", "a.jpg"])
+    sheet = Sheet(asked)
+    sheet.add(answers(["b.jpg", "a.jpg"], ["blue", None], [0.91234, 0.3]))
+    page = sheet.page(
+        tmp_path, {"labeller": "a <b>labeller</b>"}, {"color": "right on 70 %", "shape": "left out"}
+    )
+    work = work_of(page)
+    assert [each["name"] for each in work["photographs"]] == ["a.jpg", "b.jpg"]
+    assert [each["labels"] for each in work["photographs"]] == [[-1, 0], [1, 0]]
+    assert [each["sure"] for each in work["photographs"]] == [[0.3, 0.5], [0.9123, 0.5]]
+    assert all(each["picture"][0].startswith("data:image/jpeg;base64,") for each in work["photographs"])
+    assert [a["classes"] for a in work["attributes"]] == [["red", "blue", "orange"], ["<b>dots</b>"]]
+    assert work["attributes"][0]["said"] == "right on 70 %" and work["attributes"][0]["swatches"]
     soup = BeautifulSoup(page, "html.parser")
-    assert "No photograph was called orange." in soup.text and "All photographs are shown." in soup.text
+    assert "Shape is left out." in soup.find(class_="lead").text and "All photographs are shown." in soup.text
     assert [d.text for d in soup.find_all(["dt", "dd"])] == [
-        "Photographs",
-        "6",
-        "Labeller",
-        "a <b>labeller</b>",
-    ]
-    assert len(soup.find_all("img")) == 12 and not soup.find_all(["script", "b", "iframe"])
-    assert all(img["src"].startswith("data:image/jpeg;base64,") for img in soup.find_all("img"))
+        "Photographs", "2", "Labeller", "a <b>labeller</b>"
+    ]  # fmt: skip
+    assert len(soup.find_all("script")) == 2 and not soup.find_all(["b", "iframe", "link"], href=None)
 
 
-def test_answers_may_come_in_parts(asked, tmp_path, rng):
+def test_answers_may_come_in_parts(asked, tmp_path, rng, monkeypatch):
     names = [f"{k:03d}.jpg" for k in range(90)]
     photographs(tmp_path, names)
     whole = answers(names, rng.choice(["red", "blue", None], 90), rng.random(90).round(2))
-    once, parts = Sheet(asked), Sheet(asked)
-    once.add(whole)
-    for part in np.array_split(np.arange(90), 7):
-        parts.add(whole.iloc[part])
-    assert once.page(tmp_path, {}) == parts.page(tmp_path, {})
+    for cards in (100, 40):
+        monkeypatch.setattr(contact_sheet, "CARDS", cards)
+        monkeypatch.setattr(contact_sheet, "HELD", 25)
+        once, parts = Sheet(asked), Sheet(asked)
+        once.add(whole)
+        for part in np.array_split(np.arange(90), 7):
+            parts.add(whole.iloc[part])
+        assert once.page(tmp_path, {}, {}) == parts.page(tmp_path, {}, {})
 
 
-def test_a_big_folder_is_capped_and_the_sheet_says_so(asked, tmp_path, rng, monkeypatch):
-    monkeypatch.setattr(contact_sheet, "CARDS", 40)
-    monkeypatch.setattr(contact_sheet, "HELD", 25)
+def test_of_a_big_folder_the_least_sure_of_every_label_are_shown_and_the_sheet_says_so(
+    asked, tmp_path, rng, monkeypatch
+):
+    monkeypatch.setattr(contact_sheet, "CARDS", 20)
+    monkeypatch.setattr(contact_sheet, "HELD", 15)
     names = [f"{k:03d}.jpg" for k in range(100)]
     photographs(tmp_path, names)
     sure = rng.permutation(100) / 100
+    table = answers(names, ["red"] * 97 + ["blue"] * 3, sure).assign(pattern_confidence=np.arange(100) / 100)
     sheet = Sheet(asked)
     for part in np.array_split(np.arange(100), 10):
-        sheet.add(answers(names, ["red"] * 97 + ["blue"] * 3, sure).iloc[part])
-        assert len(sheet._kept) <= 3 * 25
-    page = sheet.page(tmp_path, {})
-    found = cards(page)
-    # min(97, k) + min(3, k) + min(100, k) ≤ 40 holds up to k = 18.
-    assert {key: len(group) for key, group in found.items()} == {
-        ("Color", "red 18 of 97 shown"): 18,
-        ("Color", "blue 3"): 3,
-        ("Pattern", "<b>dots</b> 18 of 100 shown"): 18,
-    }
-    assert "Of each label at most 18 photographs are shown" in page
-    assert [c[2] for c in found["Color", "red 18 of 97 shown"]] == [
-        names[k] for k in np.argsort(sure) if k < 97
-    ][:18]
+        sheet.add(table.iloc[part])
+        assert len(sheet._kept) <= 3 * 15
+    page = sheet.page(tmp_path, {}, {})
+    shown = {each["name"] for each in work_of(page)["photographs"]}
+    red = [names[k] for k in np.argsort(sure) if k < 97]
+    fits = max(k for k in range(1, 16) if len({*red[:k], *names[97:][:k], *names[:k]}) <= 20)
+    assert shown == {*red[:fits], *names[97:][:fits], *names[:fits]}
+    assert f"{len(shown)} are shown, the least sure of each label" in page and len(shown) <= 20
 
 
-def test_a_full_sheet_is_a_few_megabytes(asked, tmp_path, rng):
+def test_a_full_sheet_is_some_megabytes(asked, tmp_path, rng):
     noise = rng.integers(0, 256, (200, 200, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.jpg")
     ((_, copy),) = contact_sheet._small_copies(tmp_path, ["noise.jpg"]).items()
     assert max(copy[1:]) == contact_sheet.SIDE
     # Noise is the worst that a JPEG can hold, so no sheet is larger than this.
-    assert len(copy[0]) * contact_sheet.CARDS < 25e6
+    assert len(copy[0]) * contact_sheet.CARDS < 50e6
 
 
 def test_small_copies_are_upright_and_keep_their_shape(tmp_path):
@@ -148,20 +148,9 @@ def test_small_copies_are_upright_and_keep_their_shape(tmp_path):
     assert copy[1:] == (80, 160)
 
 
-def test_a_photograph_that_is_gone_is_said_to_be(asked, tmp_path):
-    photographs(tmp_path, ["a.jpg", "b.jpg"])
-    sheet = Sheet(asked)
-    sheet.add(answers(["a.jpg", "b.jpg"], ["red", "red"], [0.5, 0.6]))
-    (tmp_path / "a.jpg").unlink()
-    soup = BeautifulSoup(sheet.page(tmp_path, {}), "html.parser")
-    gone = soup.find_all("div", class_="lost")
-    assert [li.parent.find("bdi").text for li in gone] == ["a.jpg", "a.jpg"]
-    assert len(soup.find_all("img")) == 2
-
-
 def test_a_sheet_of_nothing_is_refused(asked, tmp_path):
     with pytest.raises(ValueError, match="at least one answer is needed"):
-        Sheet(asked).page(tmp_path, {})
+        Sheet(asked).page(tmp_path, {}, {})
 
 
 def test_what_cannot_be_seen_in_a_name_is_written_out():
@@ -169,25 +158,175 @@ def test_what_cannot_be_seen_in_a_name_is_written_out():
     assert plain("a\u202eb\nc\x01") == "a\\u202eb\\nc\\x01"
 
 
+def test_no_name_can_end_the_element_or_the_line_that_holds_it(asked, tmp_path):
+    sheet = Sheet(asked)
+    hostile = "</script>\u2028\u2029'\"<!--.jpg"
+    sheet.add(answers([hostile, "b.jpg"], ["red", None], [0.5, 0.6]))
+    page = sheet.page(tmp_path, {}, {})
+    held = page.partition('id="work">')[2].partition("</script>")[0]
+    assert not {"<", "\u2028", "\u2029"} & set(held)
+    assert {each["name"] for each in work_of(page)["photographs"]} == {hostile, "b.jpg"}
+
+
+# ---- what it does in a browser -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def twelve(asked, tmp_path) -> Path:
+    """A sheet of twelve photographs: 4 red, 3 blue, 5 without a colour; the surer the later."""
+    folder = tmp_path / "twelve"
+    folder.mkdir()
+    names = [f"{k:02d}.jpg" for k in range(12)]
+    photographs(folder, names)
+    colors = ["red", "blue", None] * 3 + ["red", None, None]
+    table = answers(names, colors, np.linspace(0.04, 0.92, 12))
+    return page_of(folder, asked, table.assign(pattern_confidence=0.99), {"color": "right on 70 %"})
+
+
+def cards(window) -> list[str]:
+    return window.locator("#cards button").evaluate_all("all => all.map((button) => button.title)")
+
+
+def tick(window, words: str) -> None:
+    window.locator(".facet", has_text=re.compile(rf"^\s*{words}")).locator("input").check()
+
+
+def facets(window) -> dict[str, str]:
+    rows = window.locator(".facet").all_inner_texts()
+    return {" ".join(row.split()[:-1]): row.split()[-1] for row in rows}
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [375, 1280])
 def test_hostile_names_are_text_in_a_browser_without_a_network(asked, tmp_path, rng, width):
-    names = [*HOSTILE, *(f"{k}.jpg" for k in range(40))]
-    photographs(tmp_path, names)
-    (tmp_path / "<i>sheet").mkdir()
-    for name in names:
-        (tmp_path / name).rename(tmp_path / "<i>sheet" / name)
-    sheet = Sheet(asked)
-    sheet.add(answers(names, rng.choice(["red", "blue", None], len(names)), rng.random(len(names))))
-    page = tmp_path / "sheet.html"
-    page.write_text(sheet.page(tmp_path / "<i>sheet", {}), encoding="utf-8")
+    folder = tmp_path / "<i>sheet"
+    folder.mkdir()
+    names = [*HOSTILE, *(f"{k}.jpg" for k in range(30))]
+    photographs(folder, names)
+    page = page_of(
+        folder, asked, answers(names, rng.choice(["red", "blue", None], len(names)), rng.random(len(names)))
+    )
     assert check_page(page, width) == []
     problems: list[str] = []
     with open_page(page, width, problems) as window:
         assert window.title() == "Contact sheet of <i>sheet"
-        assert window.locator("script, b, main i:not(.swatch)").count() == 0
-        shown = set(window.locator("section:first-of-type bdi").all_text_contents())
-    assert shown == {plain(name) for name in names} and problems == []
+        assert window.locator("#cards :is(script, b, iframe)").count() == 0
+        assert set(cards(window)) == {plain(name) for name in names}
+    assert problems == []
+
+
+@pytest.mark.browser
+def test_filters_count_what_is_left_and_orders_sort(twelve):
+    with open_page(twelve, 1280, problems := []) as window:
+        assert cards(window) == [f"{k:02d}.jpg" for k in range(12)]
+        assert "ight on 70 %." in window.locator(".said").first.inner_text()
+        assert facets(window) == {
+            "no label": "5", "red": "4", "blue": "3", "<b>dots</b>": "12",
+            "not yet looked at": "12", "right": "0", "corrected": "0",
+        }  # fmt: skip
+        assert "None: orange." in window.locator("#asked").inner_text()
+        tick(window, "red")
+        assert cards(window) == ["00.jpg", "03.jpg", "06.jpg", "09.jpg"]
+        assert window.locator("#found").inner_text() == "4 of 12 photographs"
+        assert (
+            facets(window)["blue"] == "3" and facets(window)["<b>dots</b>"] == "4"
+        )  # its own filter is left out
+        tick(window, "blue")
+        window.get_by_label("Confidence from").fill("0.3")
+        # .04 + .08 k lies above .3 from k = 4 on: 4 and 7 are blue, 6 and 9 red.
+        assert cards(window) == ["04.jpg", "06.jpg", "07.jpg", "09.jpg"]
+        assert facets(window)["red"] == "2" and facets(window)["no label"] == "4"
+        window.select_option("#order", label="surest first")
+        assert cards(window) == ["09.jpg", "07.jpg", "06.jpg", "04.jpg"]
+        window.select_option("#of", label="Pattern")
+        assert len(cards(window)) == 7
+        window.get_by_role("button", name="Clear all filters").click()
+        window.get_by_label("Part of the file's name").fill("1")
+        assert sorted(cards(window)) == ["01.jpg", "10.jpg", "11.jpg"]
+    assert problems == []
+
+
+@pytest.mark.browser
+def test_corrections_by_keyboard_are_kept_and_saved_as_an_audit(twelve, asked, tmp_path):
+    folder = twelve.with_suffix("")
+    with open_page(twelve, 1280, problems := []) as window:
+        window.locator("#cards button").first.focus()
+        press = window.keyboard.press
+        press("r")  # 00 is right, and the next is at hand
+        press("Enter")
+        assert (
+            window.locator("#editor").is_visible() and window.locator("#editor bdi").inner_text() == "01.jpg"
+        )
+        window.keyboard.type("orange")  # as a list of choices takes letters
+        press("Enter")  # 01 is orange, not blue
+        press("ArrowRight")
+        press("ArrowLeft")
+        press("Enter")
+        press("Escape")  # 02 stays as it was
+        press("End")
+        press("r")
+        press("u")  # 11 is taken back
+        assert facets(window)["right"] == "1" and facets(window)["corrected"] == "1"
+        assert "orange" in window.locator("#cards li").nth(1).inner_text()
+        with window.expect_download() as download:
+            window.get_by_role("button", name="Save 2 answers as CSV").click()
+        data = Path(download.value.path()).read_bytes()
+        assert download.value.suggested_filename == "corrections.csv"
+        window.reload()
+        assert facets(window)["corrected"] == "1"  # the browser has kept them
+        press("/")
+        assert window.evaluate("document.activeElement.type") == "checkbox"
+    assert problems == []
+    assert list(csv.reader(io.StringIO(data.decode(), newline=""))) == [
+        ["path", "annotator", "color", "pattern"],
+        ["00.jpg", JUDGE, "red", "<b>dots</b>"],
+        ["01.jpg", JUDGE, "orange", "<b>dots</b>"],
+    ]
+    (tmp_path / "corrections.csv").write_bytes(data)
+    read = read_sheet(tmp_path / "corrections.csv", [f"{k:02d}.jpg" for k in range(12)], folder, asked)
+    assert read.judged["color"].tolist() == ["red", "orange"]
+
+
+@pytest.mark.browser
+def test_names_in_a_saved_file_are_guarded_and_read_back(asked, tmp_path):
+    folder = tmp_path / "names"
+    folder.mkdir()
+    names = [name for name in HOSTILE if "\n" not in name]
+    photographs(folder, names)
+    page = page_of(folder, asked, answers(names, ["red"] * len(names), np.full(len(names), 0.5)))
+    with open_page(page, 375, problems := []) as window:
+        window.locator("#cards button").first.focus()
+        for _ in names:
+            window.keyboard.press("r")
+        with window.expect_download() as download:
+            window.locator("#save").click()
+        data = Path(download.value.path()).read_bytes()
+    assert problems == []
+    (tmp_path / "corrections.csv").write_bytes(data)
+    assert "'=HYPERLINK(1).jpg" in data.decode()
+    assert read_sheet(tmp_path / "corrections.csv", names, folder, asked).judged[
+        "image_id"
+    ].tolist() == sorted(names)
+
+
+@pytest.mark.browser
+def test_more_than_five_hundred_photographs_come_in_pages(asked, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    names = [f"{k:04d}.jpg" for k in range(1003)]  # none is there: nothing has to be encoded
+    page = page_of(folder, asked, answers(names, ["red"] * 1003, np.linspace(0, 1, 1003)))
+    with open_page(page, 1280, problems := []) as window:
+        assert cards(window) == names[:500] and window.locator("#page").inner_text() == "Page 1 of 3"
+        assert window.locator("#cards .lost").count() == 500
+        window.get_by_role("button", name="Next page").click()
+        window.get_by_role("button", name="Next page").click()
+        assert cards(window) == names[1000:] and window.locator("#after").is_disabled()
+        window.get_by_label("Part of the file's name").fill("000")
+        assert cards(window) == [*names[:10], "1000.jpg"] and window.locator("#pages").is_hidden()
+    assert problems == []
+
+
+# ---- what a search has found ---------------------------------------------------------------------------
 
 
 def test_what_was_found_is_shown_in_its_order_with_names_as_text(asked, tmp_path):

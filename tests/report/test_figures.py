@@ -18,6 +18,7 @@ from swatchbook.evaluation.collapse import collapse_table
 from swatchbook.evaluation.comparison import comparison_table
 from swatchbook.evaluation.coupling import coupling_table
 from swatchbook.evaluation.coupling_cells import cell_table
+from swatchbook.evaluation.known import KNOWN
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table, majority_baseline, score_table
 from swatchbook.evaluation.selection import keep_by_agreement, keep_by_confidence, selection_table
@@ -31,7 +32,7 @@ from swatchbook.report import (
     figures_scores,
     plotting,
 )
-from swatchbook.report.display import estimate, figure_view, number, p_value, table_view
+from swatchbook.report.display import NOTHING, estimate, figure_view, number, p_value, table_view
 from swatchbook.report.figure import DPI, PALETTE, RC, draw, sheet, styles_of
 from swatchbook.schema import Schema
 from tests.report.drawings import HOSTILE, check_words, drawn, files_of, made_up_schema, marks_on, texts_on
@@ -281,8 +282,8 @@ def test_one_model_and_three_models_are_drawn(models):
 def test_a_model_that_was_not_run_is_said_to_be_missing(tables):
     table = tables["confusion"]
     canvas, alt, data = drawing("confusion", table[table["model"] != "resnet50"], model="resnet50")
-    assert alt == "This run has no predictions of ResNet-50."
-    assert alt in texts_on(canvas)
+    assert alt == "Nothing to show: This run has no predictions of ResNet-50."
+    assert alt.removeprefix(NOTHING) in texts_on(canvas)
     assert data.empty
 
 
@@ -430,6 +431,18 @@ def test_a_table_view_shows_the_columns_that_were_asked_for():
     assert Reader(table_view(table, columns=["model", "ok", "low"]).html).texts[3:] == ["a", "yes", "0.400"]
 
 
+def test_a_table_view_shows_names_from_the_code_in_words_and_what_is_typed_as_it_is():
+    table = pd.DataFrame({"setting": ["image_size"], "grid": ["most_wrong"], "statistic": ["plain_rule"]})
+    table = table.assign(value=1.0, low=np.nan, high=np.nan, file="faux_fur/1.jpg")
+    read = Reader(table_view(table).html).texts[5:]
+    assert read == ["image_size", "most wrong", "within the plain rule", "yes", "faux_fur/1.jpg"]
+
+
+def test_a_table_without_rows_is_a_sentence():
+    read = Reader(table_view(pd.DataFrame({"name": []}), caption="Copies & more").html)
+    assert [tag for tag, _ in read.tags] == ["p"] and read.texts == ["Copies & more: none."]
+
+
 def test_a_table_view_refuses_columns_that_are_not_there():
     with pytest.raises(ValueError, match="columns: 'speed'; the table has model"):
         table_view(pd.DataFrame({"model": ["a"]}), columns=["speed"])
@@ -447,6 +460,37 @@ def test_a_figure_view_holds_the_picture_and_its_words(tmp_path):
     assert read.tags[1][1]["src"] == "data:image/png;base64,iVBORw=="
     assert read.tags[1][1]["alt"] == 'F1 of "<b>" & co.'
     assert repr(view) == '[f1.by.head] F1 of "<b>" & co.'
+
+
+def test_an_empty_figure_is_shown_as_words(tmp_path):
+    for suffix, writer in draw(
+        lambda *_: room.empty_figure("T", "Nobody <judged>.", pd.DataFrame()), None, HOSTILE
+    ):
+        writer(tmp_path / f"figure{suffix}")
+    view = figure_view(tmp_path / "figure")
+    assert view.html == "<p>Nobody &lt;judged&gt;.</p>"
+    assert repr(view) == "Nothing to show: Nobody <judged>."
+
+
+def test_a_known_truth_is_drawn_and_named(tables):
+    truth = tables["truth"][tables["truth"]["estimator"] == "post_stratified"]
+    known = truth.assign(estimator=KNOWN, reference=KNOWN, low=np.nan, high=np.nan, value=0.125)
+    canvas, _, data = drawing("truth", pd.concat([tables["truth"], known]))
+    assert (data["reference"] == KNOWN).any() and KNOWN in texts_on(canvas)
+    assert 0.125 in marks_on(canvas)
+    heads = tables["audit"][(tables["audit"]["weighting"] == "none")].assign(weighting=KNOWN, value=0.25)
+    canvas, _, data = drawing(
+        "audit_scores", pd.concat([tables["audit"], heads.assign(low=np.nan, high=np.nan)])
+    )
+    assert (data["weighting"] == KNOWN).any() and KNOWN in texts_on(canvas) and 0.25 in marks_on(canvas)
+    pairs = tables["coupling"].query(
+        "model == 'reference' and rows == 'identical' and statistic == 'v_corrected'"
+    )
+    pairs = pairs.assign(model=KNOWN, rows="all", low=np.nan, high=np.nan, value=0.0625)
+    canvas, _, data = drawing("coupling_deltas", pd.concat([tables["coupling"], pairs]))
+    assert (data["model"] == KNOWN).any() and KNOWN in texts_on(canvas) and 0.0625 in marks_on(canvas)
+    for name in ("truth", "audit_scores", "coupling_deltas"):
+        assert KNOWN not in texts_on(drawing(name, tables[FIGURES[name][0]])[0])
 
 
 def test_a_figure_view_says_which_file_is_missing(tmp_path):

@@ -182,14 +182,14 @@ def test_headings_follow_each_other_without_a_gap(soup):
     levels = [(int(tag.name[1]), tag.get_text(strip=True)) for tag in soup.find_all(re.compile("^h[1-6]$"))]
     assert levels == [
         (1, "Four attributes & one photograph"),
-        (2, "The numbers"),
-        (2, "What was printed, what we find"),
         (2, "02_audit"),
         (3, "Who judged"),
         (3, "Who judged"),
         (2, "05 · Are the attributes independent?"),
         (3, "What it shows"),
         (4, "Too deep a heading"),
+        (2, "The numbers"),
+        (2, "What was printed, what we find"),
         (2, "Provenance"),
     ]
 
@@ -253,7 +253,7 @@ def test_the_headline_shows_each_value_as_given(soup):
 def test_claims_say_what_was_printed_and_what_is_found(soup):
     first, second = soup.find(id="claims").find_all("li")
     assert first.get_text(" ", strip=True).split() == (
-        f"Printed, README Perfect precision. We find Not for {HOSTILE}. ✗ does not hold".split()
+        f"Printed, README Perfect precision. ✗ does not hold We find Not for {HOSTILE}.".split()
     )
     assert second.get_text(" ", strip=True).split() == f"Printed {HOSTILE} We find No.".split()
 
@@ -349,6 +349,22 @@ def test_widgets_and_scripts_are_left_out_and_progress_keeps_its_last_state(tmp_
     assert "alert" not in section.get_text()
 
 
+def test_a_section_that_a_run_had_nothing_for_is_left_out(tmp_path):
+    section = chapter(
+        tmp_path,
+        new_markdown_cell("# Title"),
+        new_code_cell("import nothing"),
+        new_markdown_cell("## Two annotators\n\nWhether they agree."),
+        new_code_cell("agreement() if annotators > 1 else None"),
+        new_markdown_cell("**What it shows:** agreement."),
+        new_markdown_cell("## Judged\n\nHow many."),
+        shown({"text/plain": "210"}),
+        new_markdown_cell("## Findings\n\n- One."),
+    )
+    assert [h.get_text() for h in section.find_all("h3")] == ["Judged", "Findings"]
+    assert "agreement" not in section.get_text()
+
+
 def test_an_image_without_words_is_named_after_its_section(tmp_path):
     png = png_of(Image.new("RGB", (256, 128), "red"))
     section = chapter(tmp_path, new_markdown_cell("# Title\n\n## Findings"), shown({"image/png": png}))
@@ -431,7 +447,7 @@ def test_findings_and_one_figure_come_first_and_all_else_is_folded(folded):
     assert first.find("details") is None
     assert soup.find("script") is None
     assert [section["id"] for section in rest] == [
-        "headline", "claims", "02_audit", "05_orthogonality", "provenance",
+        "02_audit", "05_orthogonality", "headline", "claims", "provenance",
     ]  # fmt: skip
     for section in rest:
         (fold,) = section.find_all("details", recursive=False)
@@ -445,7 +461,9 @@ def test_findings_and_one_figure_come_first_and_all_else_is_folded(folded):
         "05_orthogonality": "Whether heads <couple> attributes.",
     }
     contents = [a["href"] for a in soup.find("nav").find_all("a")]
-    assert contents[:3] == ["#findings", "#headline", "#claims"]
+    assert [anchor for anchor in contents if "--" not in anchor] == [
+        "#findings", "#02_audit", "#05_orthogonality", "#headline", "#claims", "#provenance",
+    ]  # fmt: skip
 
 
 @pytest.mark.browser

@@ -194,6 +194,7 @@ def made_up(shift: float = 0.0) -> dict[str, pd.DataFrame]:
         ("m", "all", "v"): 0.34,
         ("m", "identical", "v"): 0.34,
         ("m", "mixed", "delta_v_mixed_rows"): 0.035 + shift,
+        ("m", "mixed", "delta_v_mixed_rows_corrected"): 0.035 + shift,
         ("m", "identical", "delta_v"): 0.036 + shift,
         ("m", "identical", "delta_v_corrected"): 0.036 + shift,
         ("m", "identical", "delta_v_corrected_90"): 0.036 + shift,
@@ -234,8 +235,18 @@ def made_up(shift: float = 0.0) -> dict[str, pd.DataFrame]:
     }
 
 
-def verdicts_of(tables, schema) -> pd.Series:
-    return claim_table(tables, schema, model="m", baseline="b", margin=0.03).set_index("claim")
+def verdicts_of(tables, schema, **more) -> pd.Series:
+    return claim_table(tables, schema, model="m", baseline="b", margin=0.03, **more).set_index("claim")
+
+
+def test_data_that_no_claim_was_made_of_gets_sentences_and_no_verdicts(schema):
+    tables = made_up()
+    asked = verdicts_of(tables, schema)
+    tables["curation"] = tables["curation"][tables["curation"]["statistic"] != "distinct_pairs"]
+    found = verdicts_of(tables, schema, claimed=False)
+    assert set(found["verdict"]) == {""}
+    assert found.index[found["sentence"] == ""].tolist() == ["twenty_images"]
+    assert found.loc["uniform_gap", "sentence"] == asked.loc["uniform_gap", "sentence"]
 
 
 def test_the_verdict_follows_the_tables(schema):

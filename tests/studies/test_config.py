@@ -6,6 +6,7 @@ from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.settings import flat
 from swatchbook.studies import PROFILES, spec_of
 from swatchbook.studies.attributes.settings import Config
+from swatchbook.studies.study import Study
 from tests.conftest import configure
 
 
@@ -21,6 +22,19 @@ def test_a_profile_is_the_full_config_plus_overrides():
         assert config.profile == name
         for key, value in profile.overrides.items():
             assert flat(config)[key] == value
+
+
+def test_a_run_folder_that_is_not_there_is_named_with_what_computing_takes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Study.open("demo", "runs/mine")
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/runs/mine: no run is there yet; what is asked for is computed into it, which takes about "
+        "four minutes on two cores in all\n"
+    )
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    Study.open("demo", "runs/mine")
+    Study.open("demo")
+    assert capsys.readouterr().err == ""
 
 
 def test_overrides_come_last_and_read_command_line_strings():
@@ -42,8 +56,12 @@ def test_a_config_cannot_be_changed_in_place():
 @pytest.mark.parametrize(
     ("profile", "overrides", "message"),
     [
-        ("publishd", {}, "profile 'publishd' is unknown; allowed: demo, published"),
-        ("published", {"bootstap": 5}, "setting 'bootstap' is unknown; allowed: data, schema, material_map"),
+        ("publishd", {}, "profile 'publishd' is unknown; did you mean published? allowed: demo, published"),
+        (
+            "published",
+            {"bootstap": 5},
+            "setting 'bootstap' is unknown; did you mean evaluation.bootstrap? allowed: data, schema",
+        ),
         (
             "published",
             {"bootstrap": "many"},

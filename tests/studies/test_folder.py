@@ -1,5 +1,6 @@
 """Profile `folder`: a person's photographs and audit, from files to tables; every wrong line of an audit."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,13 +11,17 @@ import pytest
 pytest.importorskip("torch", reason="the profile needs the extra 'models'")
 
 import torch
+from bs4 import BeautifulSoup
 
+from swatchbook import audit
 from swatchbook.audit.sheet import check_sheet, read_sheet, with_design
 from swatchbook.cli.main import main
 from swatchbook.data.strict_csv import DataError
 from swatchbook.drawn import write_dataset
+from swatchbook.labeller.measured import COLUMNS, MEASURED
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.page import write_page
+from swatchbook.schema import Schema
 from swatchbook.studies.attributes.folder import (
     SHARES,
     _notes_of_labels,
@@ -31,6 +36,8 @@ from tests.conftest import real_data
 IDS = ("a.jpg", "skirt/b.jpg", "=c.jpg", "skirt/d.jpg")
 ROOT = Path("/home/someone/images")
 SETTINGS = {
+    "train": True,
+    "schema": "textilenet",
     "bootstrap": 20,
     "permutations": 20,
     "null_draws": 20,
@@ -319,6 +326,141 @@ def test_the_report_tells_scores_and_notes_with_and_without_an_audit(opened, run
         write_page(tmp_path / "index.html", title="t", notebooks=[], provenance={}, **printed)
         assert words in (tmp_path / "index.html").read_text(encoding="utf-8")
     assert set(printed["headline"]["against"]) == {"silver labels"} and len(printed["headline"]) >= 16
+
+
+# ---- labelled and audited, nothing trained -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> str:
+    """A labeller that was measured to know colours and patterns on photographs, not textures."""
+    folder = tmp_path_factory.mktemp("measured") / "small"
+    name, tail = small_labeller(folder), "a vision-language model,i"
+    rows = [f"color,accuracy,0.7,0.6,0.8,100,0.2,{tail}", f"pattern,accuracy,0.8,0.7,0.9,90,0.5,{tail}"]
+    rows += [f"texture,accuracy,0.9,0.85,0.94,80,0.9,{tail}"]
+    (folder / MEASURED).write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+    return name
+
+
+@pytest.fixture(scope="module")
+def labelled(photographs, opened, measured, tmp_path_factory):
+    """A run without training, with an audit of ten images, as far as its tables, figures and sheet."""
+    _, truth = photographs
+    judged = tmp_path_factory.mktemp("labelled") / "audit.csv"
+    truth[["path", "material", "color", "pattern"]].head(10).to_csv(judged, index=False)
+    given = {"train": False, "schema": "wardrobe", "labelling.labeller": measured}
+    given["labelling.temperature"] = 1e4  # so that random weights are sure enough to label
+    study = opened(judged.parent / "run", **given, **{"labelling.audit": str(judged)})
+    with study.hold():
+        study.save_config()
+        for stage in study.stages:
+            study.ensure_stage(stage)
+    return study
+
+
+def test_without_training_all_photographs_are_test_and_no_stage_trains_or_predicts(labelled):
+    names = [stage.name for stage in labelled.stages]
+    assert not [
+        name for name in names if "training" in name or name in ("scores", "coupling", "grids", "truth")
+    ]
+    assert {"audit", "contact sheet", "figure label_coverage"} <= set(names)
+    assert [name for name in names if "figure" in name] == ["figure label_coverage"]  # no other is shown
+    assert set(labelled.manifest["split"]) == {"test"} and len(labelled.manifest) == 42
+    assert not labelled.store.path("models").exists()
+    assert labelled.audit_sheet["weight"].sum() == pytest.approx(42)  # the audit speaks for the folder
+
+
+def test_only_what_the_labeller_can_do_on_photographs_is_labelled_and_the_rest_is_told(labelled):
+    assert labelled.schema.names == ("color", "pattern")
+    assert list(labelled.silver) == [
+        "image_id",
+        *(f"{n}{e}" for n in ("color", "pattern") for e in ("", "_confidence")),
+    ]
+    asked = labelled.asked.set_index("attribute")
+    assert asked["labelled"].to_dict() == {
+        "material": False,
+        "color": True,
+        "pattern": True,
+        "texture": False,
+    }
+    assert asked.value["color"] == 0.7 and asked.judged_by["texture"] == "a vision-language model"
+    notes = labelled.table("tables/notes.csv").set_index("about")["said"]
+    assert notes["material"] == "Left out: not measured on photographs."
+    assert notes["texture"].startswith("Left out: right on 90.0 % [85.0, 94.0] of photographs")
+    assert "10 photographs were judged by an unnamed judge on color, pattern." in notes["audit"]
+    assert "nothing was trained" in notes["photographs"]
+
+
+def test_its_sheet_shows_every_photograph_and_what_was_measured(labelled):
+    page = labelled.store.path("report/sheet.html").read_text(encoding="utf-8")
+    work = json.loads(BeautifulSoup(page, "html.parser").find("script", id="work").string)
+    assert len(work["photographs"]) == 42
+    assert [a["name"] for a in work["attributes"]] == ["color", "pattern"]
+    assert work["attributes"][0]["said"].startswith("right on 70.0 % [60.0, 80.0] of photographs")
+    assert "Material is left out: not measured on photographs." in page
+
+
+def sections_of(study: Study, out: Path) -> BeautifulSoup:
+    write_page(
+        out, title="t", notebooks=[], provenance={"Run": {"profile": "folder"}}, **content(Trace(study))
+    )
+    page = BeautifulSoup(out.read_text(encoding="utf-8"), "html.parser")
+    for section in page.find_all("section"):
+        heading = section.find("h2").extract().text
+        assert len(section.get_text(" ", strip=True)) > 40, f"{heading} is empty"
+    return page
+
+
+def test_its_report_says_what_is_labelled_and_how_right_it_is(labelled, photographs, tmp_path):
+    page = sections_of(labelled, tmp_path / "index.html")
+    said = page.find(id="findings").get_text(" ", strip=True)
+    assert (
+        "Of 42 photographs" in said and "was right about color in 70.0\u00a0% [60.0, 80.0], n = 100" in said
+    )
+    assert "Material is left out: not measured on photographs." in said
+    labels = labelled.silver.set_index("image_id")["color"]
+    truth = photographs[1].head(10).set_index("path")["color"]
+    given = labels[truth.index].dropna()
+    right = 100 * (given == truth[given.index]).mean()
+    assert f"of the labels given {right:.1f}\u00a0%" in said and f"(n = {len(given)})" in said
+    rows = [row.get_text(" ", strip=True) for row in page.find(id="headline").find_all("tr")]
+    assert sum("color: accuracy of the labels auditor" in row for row in rows) == 1
+    assert not [word for word in ("trained tower", "baseline", "not in the exports") if word in page.text]
+
+
+def test_without_an_audit_either_its_report_says_that_nobody_judged(labelled, opened, tmp_path):
+    shutil.copytree(labelled.store.root, tmp_path / "run")
+    given = {
+        key: labelled.settings[key]
+        for key in ("train", "schema", "labelling.labeller", "labelling.temperature")
+    }
+    study = opened(tmp_path / "run", **given)
+    assert "audit" not in {stage.name for stage in study.stages}
+    said = sections_of(study, tmp_path / "index.html").find(id="findings").get_text(" ", strip=True)
+    assert "Nobody audited these labels" in said and "By the audit" not in said
+
+
+def test_what_is_left_out_can_be_asked_for_by_a_setting(labelled, opened, tmp_path):
+    given = {
+        key: labelled.settings[key]
+        for key in ("train", "schema", "labelling.labeller", "labelling.temperature")
+    }
+    assert opened(tmp_path / "run", **given, attributes="all").schema.names == Schema.load("wardrobe").names
+    assert opened(tmp_path / "run", **given, attributes="texture").schema.names == ("texture",)
+
+
+def test_a_notebook_opens_the_same_run_although_training_is_what_other_profiles_do_anyway(opened, tmp_path):
+    study = opened(tmp_path / "run", train=True)
+    again = Study.open("folder", tmp_path / "run", **study.changed_settings)
+    assert again.config == study.config and again.config.train
+
+
+def test_an_audit_is_drawn_from_what_was_labelled(labelled):
+    run = audit.open_run(labelled.store.root)
+    assert run.schema.names == ("color", "pattern")
+
+
+# ---- refusals ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("below", [".", "run", "deep/er/run"])

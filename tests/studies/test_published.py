@@ -41,6 +41,12 @@ def computed(done: subprocess.CompletedProcess) -> list[str]:
     return [line.rsplit(" in ", 1)[0] for line in lines]
 
 
+def checkout() -> str:
+    """What git sees of the checkout: nothing where it is no clone."""
+    call = ["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=all"]
+    return subprocess.run(call, capture_output=True, text=True, check=False).stdout
+
+
 def table_stages() -> list[str]:
     """The stages that make tables, in order."""
     return [
@@ -62,8 +68,10 @@ def made_once(tmp_path_factory, published_dir) -> Path:
     folder, made = place / "published run", place / "published run is made"
     with FileLock(place / "published run.lock"):
         if not made.exists():
+            before = checkout()
             done = swatchbook(folder, published_dir)
             assert done.returncode == 0, done.stderr
+            assert checkout() == before  # a run leaves the clone as it is
             assert Path(done.stdout.strip()) == folder.resolve() / "report" / "index.html"
             made.touch()
     return folder
@@ -195,6 +203,8 @@ def test_the_report_tells_every_claim_and_number(run_dir):
     assert "http://" not in page.replace("http://www.w3.org", "")
     for text in ("0.744", "0.827", "0.971", "0.318", "just outside", "inconclusive"):
         assert text in page
+    findings = page.split('<ul class="findings">')[1].split("</ul>")[0]
+    assert findings.count("<li>") == 5 and "human auditor" in findings
 
 
 def test_executed_notebooks_are_kept_and_hold_no_error(run_dir):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from swatchbook.audit.run import Run
+from swatchbook.audit.run import LABELS, Run
 from swatchbook.audit.sheet import EVERYTHING, with_design
 from swatchbook.evaluation.certification import certify_thresholds, statements
 from swatchbook.evaluation.temperature import calibration_table
@@ -118,6 +118,8 @@ def _lines(
         wrong = f"no attribute's labels can be promised to be at most {alpha:.0%} wrong ({1 - delta:.0%})"
         return [f"{path}: no thresholds, because {wrong} by these answers"]
     lines = list(statements(certified).values())
+    if LABELS in run.settings:
+        return [*lines, f"{path}: {', '.join(thresholds)}"]
     if not whole:
         lines.append("The run keeps no cosines, so shares are of the labels that it gave.")
     return [*lines, f"{path}: {', '.join(thresholds)}; train by it with --set thresholds={path}"]

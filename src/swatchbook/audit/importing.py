@@ -20,7 +20,7 @@ from swatchbook.audit.certification import certify, first_annotator
 from swatchbook.audit.columns import ADJUDICATED
 from swatchbook.audit.exchange import read_exchange
 from swatchbook.audit.own_sheets import check_own_sheets, is_answers, is_own_sheet
-from swatchbook.audit.run import ANSWERS, Run
+from swatchbook.audit.run import ANSWERS, LABELS, Run
 from swatchbook.audit.sample import SAMPLE, read_sample, sample_id
 from swatchbook.audit.sheet import check_sheet, describe_sheet
 from swatchbook.csv_io import write_csv
@@ -131,7 +131,7 @@ def _write_tables(run: Run, judgements: pd.DataFrame, alpha: float, delta: float
         "agreement": between_table(judgements, schema, level=run.level),
         "self_agreement": self_agreement_table(judgements, schema, level=run.level),
     }
-    scored = _scores(run, sheet)
+    scored = score_labels(run, sheet)
     if scored is not None:
         tables["scores"] = scored
     certified, certified_lines = certify(run, sheet, alpha, delta)
@@ -146,12 +146,24 @@ def _write_tables(run: Run, judgements: pd.DataFrame, alpha: float, delta: float
         *_table_lines(tables),
         *_difference_lines(open_cases, schema),
         *certified_lines,
-        f"{run.store.path(ANSWERS)}: {sheet['image_id'].nunique():,} images; give it to a run with --audit",
+        *([] if LABELS in run.settings else [_of_use(run, sheet)]),
     ]
 
 
-def _scores(run: Run, sheet: pd.DataFrame) -> pd.DataFrame | None:
-    """Silver labels against the first annotator, weighted by the design; None where there are none."""
+def _of_use(run: Run, sheet: pd.DataFrame) -> str:
+    return f"{run.store.path(ANSWERS)}: {sheet['image_id'].nunique():,} images; give it to a run with --audit"
+
+
+def score_labels(run: Run, sheet: pd.DataFrame) -> pd.DataFrame | None:
+    """Silver labels against the first annotator, weighted by the design; None where there are none.
+
+    Args:
+        run: The run.
+        sheet: The answers, as `answers.as_sheet` gives them.
+
+    Returns:
+        As `evaluation.audit.audit_table`.
+    """
     if run.silver is None:
         return None
     own = first_annotator(run, sheet)
@@ -198,9 +210,16 @@ def _table_lines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     for row in again[(again["statistic"] == SAME_ANSWER) & (again["n"] > 0)].itertuples():
         lines.append(f"{row.attribute}: {row.annotator} gave the same answer twice to {_share(row)}")
     if "scores" in tables:
-        scores = tables["scores"].query("`class` == 'all' and weighting == 'design' and abstained == 'wrong'")
-        for row in scores[(scores["statistic"] == "accuracy") & (scores["n"] > 0)].itertuples():
-            lines.append(f"{row.attribute}: silver labels are right on {_share(row)}")
+        scores = tables["scores"].query("`class` == 'all' and weighting == 'design' and n > 0")
+        right = scores[scores["statistic"] == "accuracy"]
+        given = {row.attribute: row for row in right[right["abstained"] == "left_out"].itertuples()}
+        for row in right[right["abstained"] == "wrong"].itertuples():
+            few, right = f"{row.interval}, n = {row.n:,}", f"silver labels are right on {_share(row)}"
+            own = given.get(row.attribute)
+            # An abstention is a wrong label; how good the labels are that were given is told beside it.
+            if own and own.n < row.n and not pd.isna(own.value):
+                right = f"{right}; of those given on {_share(own)}"
+            lines.append(f"{row.attribute}: {few if pd.isna(row.value) else right}")
     return lines
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from swatchbook.store import Store, StoreError
 
 JUDGEMENTS = "audit/judgements.csv"
 ANSWERS = "audit/answers.csv"
+LABELS = "labels"  # the setting that says of which file the labels are, where they came without a run
+READ = ("config.json", "manifest.parquet", "silver.parquet", "cosines.parquet")  # of a run, by an audit
 _REPLICATES, _LEVEL = 2000, 0.95
 
 
@@ -87,6 +91,26 @@ class Run:
         return judgements
 
 
+def scratch_copy(run_dir: str | Path, to: str | Path) -> Path:
+    """Copy what an audit reads of a run, so that answers given to try it out leave the run as it is.
+
+    Photographs stay where they are. What is there already is brought up to date; answers are kept.
+
+    Args:
+        run_dir: The run.
+        to: Folder of the copy; made if needed.
+
+    Returns:
+        The copy's folder.
+    """
+    copy = Store(to)
+    with copy.lock():
+        for name in READ:
+            if (original := Path(run_dir) / name).is_file():
+                copy.write(name, partial(shutil.copyfile, original))
+    return copy.root
+
+
 def open_run(run_dir: str | Path) -> Run:
     """Open the folder of a run that has photographs.
 
@@ -97,7 +121,8 @@ def open_run(run_dir: str | Path) -> Run:
     try:
         manifest = store.read_table("manifest.parquet")
         settings = dict(store.read_json("config.json")["settings"])
-        schema = Schema.load(settings["schema"], settings["material_map"])
+        own = store.path(str(settings["schema"]))  # of labels that came without a run
+        schema = Schema.load(own if own.is_file() else settings["schema"], settings["material_map"])
     except (OSError, ValueError, KeyError, TypeError, StoreError) as error:
         raise DataError(
             f"{str(store.root)!r} holds no run with photographs ({error}); allowed: --run-dir DIR of a run, "
@@ -105,6 +130,7 @@ def open_run(run_dir: str | Path) -> Run:
         ) from None
     if store.path("silver.parquet").is_file():
         silver = store.read_table("silver.parquet")
+        schema = schema.only(a for a in schema.names if a in silver)  # what the labeller was asked for
         unknown = [f"{a}_confidence" for a in schema.names if f"{a}_confidence" not in silver]
         silver = silver.assign(**dict.fromkeys(unknown, np.nan))
     return Run(store, manifest, silver, schema, settings)

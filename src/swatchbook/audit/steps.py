@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.atomic import PAGES, output_file, refuse_inside
+from swatchbook.atomic import PAGES, output_file, output_folder, refuse_inside
 from swatchbook.audit.annotators import with_consensus
 from swatchbook.audit.answers import as_sheet, read_judgements
 from swatchbook.audit.designs import draw_audit
@@ -156,10 +156,12 @@ def export(run: Run, tool: str, out: str | Path, answers: bool = False) -> list[
 
     Raises:
         DataError: If nothing was drawn, there are no answers to write, or as `audit.exchange`.
-        ValueError: If `out` lies among the run's photographs.
+        ValueError: If `out` lies among the run's photographs, is a file or holds something.
+        StoreError: If `out` cannot be written.
     """
     refuse_inside(out, run.root, "out")
-    sample, judgements, out = read_sample(run.folder), None, Path(out)
+    out = output_folder(out, empty=True)
+    sample, judgements = read_sample(run.folder), None
     if answers:
         judgements = run.judgements(sample_id(sample))
         if judgements is None:

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
-from pydantic import BaseModel, Field, ValidationError
 
 from swatchbook.data.pixels import SIZE, square
-from swatchbook.models import checkpoint
+from swatchbook.models.finished import CONFIG, schema_of
 from swatchbook.models.hardware import placed
 from swatchbook.models.inference import outputs_of
 from swatchbook.models.pixel_loader import PixelLoader
 from swatchbook.models.tasks import heads
-from swatchbook.schema import Attribute, Schema
 from swatchbook.store import sha256
-from swatchbook.validation import Label, Name, in_words
-
-
-class _Answers(BaseModel):
-    """What a config says that its model answers."""
-
-    heads: list[tuple[Name, Annotated[list[Label], Field(min_length=1)]]]
 
 
 class Classifier:
@@ -60,45 +49,17 @@ class Classifier:
         self.network = placed(network, self.hardware.device)
         self.device, self.precision = self.hardware.device, self.hardware.precision
         # The config holds a SHA-256 over itself and the weights, which loading has compared.
-        self.identity = {"model": sha256(folder / checkpoint.CONFIG)}
+        self.identity = {"model": sha256(folder / CONFIG)}
         self.columns = [f"{a.name}:{label}" for a in self.schema for label in a.classes]
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
+    def prepare(self, image: Image.Image) -> np.ndarray:
         """An RGB picture as it is stored for training: uint8, shape (256, 256, 3)."""
-        return torch.from_numpy(square(image).pixels.copy())
+        return square(image).pixels
 
-    def encode(self, pictures: list[torch.Tensor]) -> np.ndarray:
+    def encode(self, pictures: list[np.ndarray]) -> np.ndarray:
         """Class probabilities of such pictures, float32, shape (pictures, classes)."""
-        stored = torch.stack(pictures).numpy()
+        stored = np.stack(pictures)
         loader = PixelLoader(stored, self.recipe, self.device, keep=False)
         rows = np.arange(len(stored))
         logits = outputs_of(self.network, loader, rows, self.recipe, self.hardware)
         return torch.cat([torch.softmax(logits[name], 1) for name in self.schema.names], 1).numpy()
-
-
-def most_probable(probabilities: pd.DataFrame, schema: Schema) -> pd.DataFrame:
-    """Class probabilities, a column ``<attribute>:<class>`` → the likeliest label and its probability."""
-    table = {}
-    for a in schema:
-        p = probabilities[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
-        table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
-        table[f"{a.name}_confidence"] = p.max(axis=1)
-    return pd.DataFrame(table, index=probabilities.index)
-
-
-def schema_of(model_dir: Path) -> Schema:
-    """The attributes and classes that a trained model answers.
-
-    Raises:
-        CheckpointError: If the folder holds no finished model.
-    """
-    config = checkpoint.read_config(model_dir, heads.Heads.name)
-    try:
-        heads_of = _Answers.model_validate({"heads": config.get("heads")}).heads
-    except ValidationError as error:
-        raise checkpoint.CheckpointError(f"{model_dir / checkpoint.CONFIG}: {in_words(error)}") from None
-    asked = (
-        Attribute(name, {label: label for label in classes}, ("{}",), "zero_shot", 0.0, "none")
-        for name, classes in heads_of
-    )
-    return Schema("model", tuple(asked))

@@ -9,24 +9,27 @@ Both encode images, as cosines or as class probabilities, and turn these into la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from swatchbook.atomic import PAGES, TABLES, output_file
-from swatchbook.bulk.classifier import Classifier, most_probable, schema_of
-from swatchbook.bulk.ray_cluster import Machines, encode_on_cluster
 from swatchbook.bulk.table import Encoded, Job, answer_folder
 from swatchbook.labeller.cosines import CosineEncoder
+from swatchbook.labeller.measured import asked_of
 from swatchbook.labeller.shards import encode_in_shards
 from swatchbook.labeller.silver import checked_scale, silver_table
 from swatchbook.labeller.zero_shot import Labeller
-from swatchbook.models.hardware import fixed_threads
+from swatchbook.models.finished import schema_of
 from swatchbook.schema import Schema
+
+if TYPE_CHECKING:  # what torch and Ray compute is imported where it is asked for
+    from swatchbook.bulk.classifier import Classifier
+    from swatchbook.bulk.ray_cluster import Machines
 
 # A JPEG is read smaller while its short side stays so many times what the labeller looks at. The pixels that
 # the labeller then gets are those of the whole picture to within 5 of 255, and mostly to within 1; only
@@ -42,6 +45,8 @@ def label_folder(
     labeller: str = "bundled",
     logit_scale: float = 100.0,
     abstain: bool = True,
+    attributes: Sequence[str] = (),
+    corrections: str | Path | None = None,
     html: str | Path | None = None,
     machines: Machines | None = None,
     log: Callable[[str], object] = print,
@@ -64,10 +69,15 @@ def label_folder(
         labeller: See `Labeller.load`.
         logit_scale: Factor on the cosines before the softmax, above 0.
         abstain: Whether a label below the schema's threshold is left out.
-        html: An ``.html`` file to write: a contact sheet of the least sure photographs of every label.
+        attributes: Names of those to label, or ``all``. By default those that the labeller was measured to do
+            on photographs, see `labeller.measured`; the others have no columns.
+        corrections: A CSV file of judgements, ``path`` and a column an attribute, such as the contact sheet
+            saves: its labels take the place of the labeller's, with confidence 1, and none where it is blank.
+        html: An ``.html`` file to write: a contact sheet, a card a photograph, see `report.contact_sheet`.
         machines: The machines of a Ray cluster that encode the photographs, to the same table; this one
             alone by default. All must see ``folder``, ``out`` and a labeller's folder under these paths.
-        log: Called with a line that says what was loaded, and one about the machines.
+        log: Called with a line an attribute, how right it is on photographs or why it is left out; one that
+            says what was loaded, and one about the machines.
 
     Returns:
         How many photographs the table holds; and the broken files, ``path`` (below the folder), ``reason``.
@@ -80,10 +90,14 @@ def label_folder(
         ClusterError: If Ray is not installed or not reached, ``<out>.partial`` holds another job's shards,
             or a worker fails; the shards that are done are kept.
     """
-    job = Labelling(schema, found_from_anywhere(labeller), logit_scale, abstain)
+    asked = asked_of(schema, labeller, attributes)
+    job = Labelling(asked.schema, found_from_anywhere(labeller), logit_scale, abstain)
     html = None if html is None else output_file(html, PAGES, "html")
-    facts = {"labeller": labeller, "schema": schema.name}
-    return answered(job, folder, out, machines, None, log, html=html, facts=facts)
+    for line in asked.lines:
+        log(line)
+    more = {"html": html, "facts": {"labeller": labeller, "schema": schema.name}, "said": asked.said}
+    more["corrections"] = None if corrections is None else Path(corrections)
+    return answered(job, folder, out, machines, None, log, **more)
 
 
 def predict_folder(
@@ -143,10 +157,17 @@ def answered(
 
     def here(paths: list[str], shards: Path) -> Iterator[Encoded]:
         encoder = job.encoder(device, log)
-        with fixed_threads(encoder.threads) if encoder.threads else nullcontext():
+        if not encoder.threads:
+            yield from encode_in_shards(encoder, paths, shards)
+            return
+        from swatchbook.models.hardware import fixed_threads
+
+        with fixed_threads(encoder.threads):
             yield from encode_in_shards(encoder, paths, shards)
 
     def on_cluster(paths: list[str], shards: Path) -> Iterator[Encoded]:
+        from swatchbook.bulk.ray_cluster import encode_on_cluster
+
         yield from encode_on_cluster(job, machines, folder, paths, shards, log)
 
     return answer_folder(folder, out, job, here if machines is None else on_cluster, **more)
@@ -183,15 +204,18 @@ class Labelling:
 
 def short_side_for(labeller: Labeller) -> int | None:
     """Short side in pixels at which a JPEG holds what a labeller sees; None where its size is not known."""
-    size = getattr(labeller.model.visual, "image_size", None)
+    size = labeller.network.preprocessing.get("size")
     return size and FINE * int(np.max(size))
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """To predict by a trained model in its folder."""
+    """To predict by a trained model in its folder; one that holds none is refused at once."""
 
     model_dir: Path
+
+    def __post_init__(self) -> None:
+        schema_of(self.model_dir)
 
     @property
     def schema(self) -> Schema:
@@ -200,6 +224,8 @@ class Prediction:
 
     def encoder(self, device: str | None, log: Callable[[str], object]) -> Classifier:
         """The model."""
+        from swatchbook.bulk.classifier import Classifier
+
         model = Classifier(self.model_dir, device or "auto")
         log(f"{model.name}: {model.hardware.reason}")
         return model
@@ -207,3 +233,13 @@ class Prediction:
     def answers(self, probabilities: pd.DataFrame) -> pd.DataFrame:
         """Class probabilities → labels and confidences."""
         return most_probable(probabilities, self.schema)
+
+
+def most_probable(probabilities: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Class probabilities, a column ``<attribute>:<class>`` → the likeliest label and its probability."""
+    table = {}
+    for a in schema:
+        p = probabilities[[f"{a.name}:{label}" for label in a.classes]].to_numpy()
+        table[a.name] = np.array(a.classes, dtype=object)[p.argmax(axis=1)]
+        table[f"{a.name}_confidence"] = p.max(axis=1)
+    return pd.DataFrame(table, index=probabilities.index)

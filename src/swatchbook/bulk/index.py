@@ -8,22 +8,25 @@ It is the table of `label_folder` with one column more, made by the same stream.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 from swatchbook.atomic import TABLES, output_file
 from swatchbook.bulk.folder import Labelling, answered, found_from_anywhere, short_side_for
-from swatchbook.bulk.ray_cluster import Machines
 from swatchbook.bulk.table import Extra
 from swatchbook.bulk.vectors import EMBEDDING, Graphs, about, field_of, packed
 from swatchbook.labeller.cosines import CosineEncoder
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.schema import Schema
+
+if TYPE_CHECKING:
+    from swatchbook.bulk.ray_cluster import Machines
 
 
 class PhotographEncoder(CosineEncoder):
@@ -39,7 +42,7 @@ class PhotographEncoder(CosineEncoder):
         self.dimensions = self._classes.shape[1]
         self.columns = [*(f"{EMBEDDING} {k}" for k in range(self.dimensions)), *self.columns]
 
-    def encode(self, pictures: list[torch.Tensor]) -> np.ndarray:
+    def encode(self, pictures: list[np.ndarray]) -> np.ndarray:
         """float32, shape (pictures, dimensions and classes); embeddings have length 1."""
         found = self.labeller.embed(pictures)
         return np.concatenate([found, found @ self._classes.T], axis=1)
@@ -47,8 +50,7 @@ class PhotographEncoder(CosineEncoder):
 
 def facts_of(labeller: Labeller) -> dict[str, object]:
     """What an index notes of a model, as JSON can say it; who searches must have the same."""
-    shown = getattr(labeller.model.visual, "preprocess_cfg", {})
-    preprocessing = {name: str(value) for name, value in shown.items()}
+    preprocessing = {name: json.dumps(value) for name, value in labeller.network.preprocessing.items()}
     return {
         "labeller": labeller.name,
         "model": labeller.fingerprint,

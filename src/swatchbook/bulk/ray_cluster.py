@@ -14,18 +14,20 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from swatchbook.bulk.table import Encoded, Job
+from swatchbook.data.decoding import cores
 from swatchbook.labeller.shards import (
     SHARD,
     Encoder,
@@ -38,7 +40,10 @@ from swatchbook.labeller.shards import (
 from swatchbook.store import Store
 
 # Beside the model, what the bits of a value depend on.
-_PACKAGES = ("swatchbook", "torch", "torchvision", "open_clip_torch", "timm", "numpy", "scipy", "pillow")
+_PACKAGES = (
+    *("swatchbook", "torch", "torchvision", "open_clip_torch", "timm", "onnxruntime", "numpy", "scipy"),
+    "pillow",
+)
 _JOB = "job.json"
 
 
@@ -54,7 +59,8 @@ class Machines:
         workers: How many models work at a time, each on a GPU of its own where the cluster has GPUs. Those
             for which there is no room wait until there is.
         cpus: CPU cores of each worker, for so many threads. By default, to label, as many as torch computes
-            with here; to predict, as many as the model's recipe says, with which it computes in any case.
+            with here, or as there are; to predict, as many as the model's recipe says, with which it computes
+            in any case.
         address: Of the cluster, such as ``auto`` or ``head:6379``. By default what ``RAY_ADDRESS``
             names, or a cluster that was started on this machine, or else one of this machine alone, which
             ends with the job.
@@ -104,7 +110,8 @@ def encode_on_cluster(
     with _cluster(machines.address) as ray:
         encoder = job.encoder("cpu", _silent)  # only to know it; a wrong name fails before anything is begun
         log(encoder.name)
-        threads = encoder.threads or machines.cpus or torch.get_num_threads()
+        torch = sys.modules.get("torch")  # loaded where it computes
+        threads = encoder.threads or machines.cpus or (torch.get_num_threads() if torch else cores())
         cpus = machines.cpus or threads
         gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
         _check_room(ray, cpus, gpus)
@@ -143,9 +150,16 @@ def _silent(_: str) -> None:
 
 def identity_of(job: Job, encoder: Encoder) -> dict[str, object]:
     """What must be the same on all machines: the work, its model and the packages' versions."""
-    # A build for a GPU and one for none are the same version, such as 2.11.0+cu126 and 2.11.0.
-    versions = {name: version(name).partition("+")[0] for name in _PACKAGES}
+    versions = {name: _version(name) for name in _PACKAGES}
     return {"work": type(job).__name__.lower(), **encoder.identity, "versions": versions}
+
+
+def _version(name: str) -> str:
+    """A package's version; builds for a GPU and for none are the same, such as 2.11.0+cu126 and 2.11.0."""
+    try:
+        return version(name).partition("+")[0]
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def claim(folder: Path, record: Mapping[str, object]) -> None:
@@ -208,7 +222,10 @@ class Worker:
 
     def _loaded(self) -> Encoder:
         if self._encoder is None:
-            torch.set_num_threads(self._record["threads"])
+            if find_spec("torch"):
+                import torch
+
+                torch.set_num_threads(self._record["threads"])
             encoder = self._job.encoder(self._record["device"], _silent)
             for name, here in identity_of(self._job, encoder).items():
                 if here != self._record[name]:

@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from swatchbook.atomic import write_file
+from swatchbook.audit.columns import NOT_JUDGED
+from swatchbook.audit.sheet import read_sheet
 from swatchbook.csv_io import write_csv
 from swatchbook.data import images
 from swatchbook.data.strict_csv import DataError
@@ -69,8 +71,10 @@ def answer_folder(
     job: Job,
     encode: Callable[[list[str], Path], Iterator[Encoded]],
     *,
+    corrections: Path | None = None,
     html: Path | None = None,
     facts: Mapping[str, str] | None = None,
+    said: Mapping[str, str] | None = None,
     extra: Extra | None = None,
 ) -> tuple[int, pd.DataFrame]:
     """Answer for every photograph below a folder and write the answers.
@@ -80,24 +84,29 @@ def answer_folder(
         out: As `atomic.output_file` gives it.
         job: What is asked.
         encode: Files and the folder of shards → their values, in the order of the files.
+        corrections: A file of judgements whose labels take the place of the job's, see `audit.sheet`.
         html: Where a contact sheet goes, if one is wanted.
         facts: Name → value, shown at the head of the sheet.
+        said: Attribute → how right it is, or why it is left out, for the sheet.
         extra: What else a Parquet table holds.
 
     Returns:
         How many photographs the table holds; and the broken files, ``path`` (below the folder), ``reason``.
 
     Raises:
-        DataError: If no photograph can be read.
+        DataError: If no photograph can be read, or the corrections do not fit the folder.
         StoreError: If a file cannot be written, or another command is writing it.
     """
     listed = images.find(folder)
+    corrected = None if corrections is None else _corrected(corrections, listed, folder, job.schema)
     work = Store(out.with_name(f"{out.name}.partial"))
     shards, table = work.path("shards"), f"table{out.suffix}"
     with work.lock():
         try:
             lost: list[dict] = []
             parts = _answers(listed, encode(listed["path"].tolist(), shards), job, lost)
+            if corrected is not None:
+                parts = (_with_corrections(part, corrected) for part in parts)
             if html:
                 page, parts = _with_sheet(job.schema, parts)
             if out.suffix == ".csv":
@@ -109,7 +118,7 @@ def answer_folder(
                 raise DataError(_all_broken(folder, lost))
             if html:
                 unread = {"files that could not be read": f"{len(lost):,}"} if lost else {}
-                text = page(folder, {**(facts or {}), **unread})
+                text = page(folder, {**(facts or {}), **unread}, said or {})
                 write_file(html, lambda path: path.write_text(text, encoding="utf-8", newline="\n"))
             broken, broken_csv = pd.DataFrame(lost, columns=["path", "reason"]), Path(f"{out}.broken.csv")
             if lost:
@@ -138,9 +147,27 @@ def _answers(
         yield table[~table["path"].isin(broken["path"])].reset_index(drop=True)
 
 
+def _corrected(path: Path, listed: pd.DataFrame, folder: Path, schema: Schema) -> pd.DataFrame:
+    """Corrections by path: a column an attribute that was judged, null where the judge could not tell."""
+    sheet = read_sheet(path, listed["image_id"].tolist(), folder, schema)
+    asked = sheet.answers.loc[sheet.answers["taken_as"] != NOT_JUDGED, "attribute"].unique()
+    return sheet.judged.drop_duplicates("image_id").set_index("image_id")[list(asked)]
+
+
+def _with_corrections(part: pd.DataFrame, corrected: pd.DataFrame) -> pd.DataFrame:
+    """Answers in which corrected labels stand, with confidence 1; null where the judge could not tell."""
+    known = part["path"].isin(corrected.index)
+    given = corrected.reindex(part["path"])
+    for name in corrected:
+        label = given[name].to_numpy()
+        part[name] = part[name].astype(object).mask(known, label)
+        part[f"{name}_confidence"] = part[f"{name}_confidence"].mask(known & pd.notna(label), 1.0)
+    return part
+
+
 def _with_sheet(
     schema: Schema, parts: Iterable[pd.DataFrame]
-) -> tuple[Callable[[Path, Mapping[str, str]], str], Iterator[pd.DataFrame]]:
+) -> tuple[Callable[[Path, Mapping[str, str], Mapping[str, str]], str], Iterator[pd.DataFrame]]:
     """The page of a contact sheet, once all parts have passed, and the parts."""
     # Its colours are matplotlib's, which takes a while to import.
     from swatchbook.report.contact_sheet import Sheet

@@ -1,4 +1,4 @@
-"""`swatchbook audit`: draw, plan, page, import, check, export – a person's audit from drawing to tables."""
+"""`swatchbook audit`: the labels of a file by one command, and a run's audit from drawing to tables."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swatchbook.cli import number, whole
+from swatchbook.names import meant
 
 if TYPE_CHECKING:  # pandas takes a while to import, and --help needs none of it
     from swatchbook.audit.run import Run
 
-COMMANDS = ("draw", "plan", "page", "import", "check", "export")
+COMMANDS = ("labels", "draw", "plan", "page", "import", "check", "export")
 SOURCES = ("csv", "labelstudio", "fiftyone")
 _RAW = argparse.RawDescriptionHelpFormatter
 
 
-def with_check(argv: list[str]) -> list[str]:
-    """`audit SHEET` is short for `audit check SHEET`."""
-    if argv[:1] == ["audit"] and len(argv) > 1 and argv[1] not in (*COMMANDS, "-h", "--help"):
-        return ["audit", "check", *argv[1:]]
-    return argv
+def with_step(argv: list[str]) -> list[str]:
+    """`audit --labels A` is short for `audit labels --labels A`, `audit FILE` for `audit check FILE`."""
+    given = argv[1] if argv[:1] == ["audit"] and len(argv) > 1 else "--help"
+    mistyped = "." not in given and meant(given, COMMANDS) and not Path(given).exists()
+    if given in (*COMMANDS, "-h", "--help") or mistyped:
+        return argv
+    labels = any(each.partition("=")[0] in ("--labels", "--images") for each in argv)
+    return ["audit", "labels" if labels else "check", *argv[1:]]
 
 
 def audit_parser(commands: argparse._SubParsersAction) -> None:
     """Add `audit` and its sub-commands to the command line."""
     audit = commands.add_parser(
         "audit",
-        help="have a person judge some photographs, and import the answers",
+        help="say how wrong labels are: a person judges some photographs, and the answers are imported",
         description="An audit says how good the labels are: a person judges a sample, without seeing\n"
-        "the labels. The steps: draw a sample, write the page to judge it on, import the answers.",
+        "the labels. Of labels in a file it is one command, given twice: it writes the page to judge\n"
+        "on, and, with the answers, a report. Of a run it goes step by step.",
         epilog="example:\n"
+        "  swatchbook audit --labels labels.csv --images ~/photographs\n"
+        "  swatchbook audit --labels labels.csv --images ~/photographs --answers answers-anna.csv\n"
+        "(swatchbook audit labels --help lists the other options)\n"
+        "A run:\n"
         "  swatchbook audit draw --run-dir runs/folder --n 210 --repeats 20\n"
         "  swatchbook audit page --run-dir runs/folder --out audit.html\n"
         "  swatchbook audit import answers-anna.csv --run-dir runs/folder\n"
@@ -40,12 +49,75 @@ def audit_parser(commands: argparse._SubParsersAction) -> None:
         formatter_class=_RAW,
     )
     steps = audit.add_subparsers(title="steps", required=True, metavar="STEP")
+    _labels_parser(steps)
     _draw_parser(steps)
     _plan_parser(steps)
     _page_parser(steps)
     _import_parser(steps)
     _check_parser(steps)
     _export_parser(steps)
+
+
+def _labels_parser(steps: argparse._SubParsersAction) -> None:
+    parser = steps.add_parser(
+        "labels",
+        help="audit labels in a file, from sample to report (the word itself may be left out)",
+        description="Say how wrong the labels in a file are. Draws a sample and writes the page to judge it "
+        "on; given again with the answers, writes the report, the labels most likely wrong with a page to "
+        "correct them, and the corrected labels, all in one folder. Nothing is trained.",
+        epilog="example:  swatchbook audit --labels labels.csv --images ~/photos --answers answers-a.csv",
+    )
+    parser.add_argument(
+        "--labels",
+        required=True,
+        metavar="FILE",
+        help="a CSV or Parquet file with a column for the image (image_id, path, image, file, …) and columns "
+        "of classes, perhaps <attribute>_confidence or <attribute>_p beside them; or Label Studio's export "
+        "(JSON), or a data set of FiftyOne",
+    )
+    parser.add_argument("--images", required=True, metavar="DIR", help="the folder of photographs")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder to write (default: LABELS-audit, beside the labels)"
+    )
+    parser.add_argument(
+        "--answers",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="what the pages saved, a file a person; or an audit sheet of one's own",
+    )
+    parser.add_argument(
+        "--second",
+        metavar="FILE",
+        help="labels of the same photographs by another labeller, such as swatchbook label writes, to find "
+        "the likely wrong ones by",
+    )
+    parser.add_argument(
+        "--schema",
+        metavar="NAME|PATH",
+        help="what the labels may say (default: what they do say)",
+    )
+    parser.add_argument(
+        "--attributes",
+        default="",
+        metavar="A,B",
+        help="the columns of classes (default: all that look like some)",
+    )
+    parser.add_argument(
+        "--n", type=whole, default=210, metavar="N", help="photographs to judge (default: 210)"
+    )
+    parser.add_argument(
+        "--correct",
+        type=whole,
+        default=100,
+        metavar="N",
+        help="photographs on the page of labels to correct (default: 100)",
+    )
+    parser.add_argument(
+        "--seed", type=whole, default=0, metavar="S", help="same seed, same sample (default: 0)"
+    )
+    _promise(parser)
+    parser.set_defaults(run=_labels)
 
 
 def _step(
@@ -133,6 +205,12 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
         "with a column path or image_id, and the published study's, are taken too.",
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="answers, a file an annotator")
+    _promise(parser)
+    parser.set_defaults(run=_import)
+
+
+def _promise(parser: argparse.ArgumentParser) -> None:
+    """Where answers were given, and what thresholds promise."""
     parser.add_argument(
         "--from",
         dest="source",
@@ -154,7 +232,6 @@ def _import_parser(steps: argparse._SubParsersAction) -> None:
         metavar="D",
         help="probability with which that promise may fail (default: 0.05)",
     )
-    parser.set_defaults(run=_import)
 
 
 def _inside(text: str) -> float:
@@ -207,6 +284,16 @@ def _run_of(arguments: argparse.Namespace) -> Run:
     from swatchbook.pipeline.provenance import project_root
 
     return open_run(arguments.run_dir or (project_root() or Path()) / "runs" / "folder")
+
+
+def _labels(arguments: argparse.Namespace) -> int:
+    from swatchbook.bulk.label_audit import audit_labels
+
+    given = ("schema", "second", "answers", "source", "n", "seed", "correct", "alpha", "delta")
+    asked = {name: getattr(arguments, name) for name in given}
+    attributes = [each.strip() for each in arguments.attributes.split(",") if each.strip()]
+    place = (arguments.labels, arguments.images, arguments.out)
+    return _say(*audit_labels(*place, attributes=attributes, **asked))
 
 
 def _draw(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ from swatchbook.atomic import PAGES, TABLES, output_file
 from swatchbook.cli import number, whole
 from swatchbook.pipeline import ConfigError
 
+LOADING = "loading the model …"
+
 if TYPE_CHECKING:  # torch takes a while to import, and --help needs none of it
     from swatchbook.bulk.ray_cluster import Machines
     from swatchbook.schema import Schema
@@ -30,21 +32,29 @@ def label_parser(commands: argparse._SubParsersAction) -> None:
     table_options(label)
     label.add_argument(
         "--schema",
-        default="textilenet",
+        default="wardrobe",
         metavar="NAME|PATH",
-        help="what is asked: a schema of the package (textilenet; wardrobe, for whole garments) or a YAML "
-        "file (default: textilenet)",
+        help="what is asked: a schema of the package (wardrobe; textilenet, for close-ups of cloth) or a "
+        "YAML file (default: wardrobe)",
     )
     label.add_argument(
-        "--labeller",
-        default="bundled",
-        metavar="NAME",
-        help="bundled, hf-hub:OWNER/NAME or local-dir:PATH (default: bundled, which needs no network)",
+        "--attributes",
+        type=lambda names: names.split(","),
+        default=[],
+        metavar="NAME[,NAME]|all",
+        help="which attributes of the schema are labelled (default: those that the labeller was measured to "
+        "do on photographs)",
     )
+    labeller_option(label)
     label.add_argument(
         "--html",
         metavar="FILE",
-        help="also write a contact sheet: one page of thumbnails and labels, least sure first",
+        help="also write a contact sheet: one page of photographs and labels, to filter, sort and correct",
+    )
+    label.add_argument(
+        "--corrections",
+        metavar="FILE",
+        help="a CSV file of labels that take the place of the labeller's, as the contact sheet saves it",
     )
     label.add_argument("--no-abstain", action="store_true", help="label every photograph, sure or not")
     label.add_argument(
@@ -94,10 +104,25 @@ def table_options(
         "--cpus",
         type=whole,
         metavar="N",
-        help="CPU cores of each worker (default: as many as torch uses here, or as the model's recipe says)",
+        help="CPU cores of each worker (default: as many as there are here, or as the model's recipe says)",
     )
     many.add_argument(
         "--address", help="of the cluster, such as head:6379 (default: RAY_ADDRESS, else this machine)"
+    )
+
+
+def labeller_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--labeller`."""
+    from swatchbook.labeller import KNOWN
+
+    fetched = (f"{name} ({k.megabytes:,} MB; {k.reaches})" for name, k in KNOWN.items() if k.megabytes)
+    parser.add_argument(
+        "--labeller",
+        default="bundled",
+        metavar="NAME",
+        help=f"bundled (in the package, needs neither network nor torch; {KNOWN['bundled'].reaches}); "
+        f"fetched once, and slower: {'; '.join(fetched)}; hf-hub:OWNER/NAME, any other of open_clip; or "
+        "local-dir:PATH (default: bundled)",
     )
 
 
@@ -122,6 +147,7 @@ def schema_asked(arguments: argparse.Namespace, suffixes: Sequence[str] = TABLES
     """
     from swatchbook.data.images import folder_of_images
     from swatchbook.labeller import kind_and_place
+    from swatchbook.labeller.measured import ALL, asked_of
     from swatchbook.labeller.silver import checked_scale
     from swatchbook.schema import Schema
 
@@ -134,18 +160,23 @@ def schema_asked(arguments: argparse.Namespace, suffixes: Sequence[str] = TABLES
         return None
     kind_and_place(arguments.labeller)
     checked_scale(given.get("temperature", 1.0))
-    return Schema.load(arguments.schema)
+    schema = Schema.load(arguments.schema)
+    asked_of(schema, arguments.labeller, given.get("attributes", [ALL]))
+    return schema
 
 
 def _label(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
     schema = schema_asked(arguments)
+    to_stderr(LOADING)
     from swatchbook.bulk.folder import label_folder
 
     given = {
         "labeller": arguments.labeller,
         "logit_scale": arguments.temperature,
         "abstain": not arguments.no_abstain,
+        "attributes": arguments.attributes,
+        "corrections": arguments.corrections,
         "html": None if arguments.html is None else Path(arguments.html),
         "log": to_stderr,
     }
@@ -159,6 +190,10 @@ def _label(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
     schema_asked(arguments)
+    from swatchbook.models.finished import schema_of
+
+    schema_of(Path(arguments.model))  # a folder without a model is refused before torch is imported
+    to_stderr(LOADING)
     from swatchbook.bulk.folder import predict_folder
 
     asked = (arguments.folder, arguments.out, arguments.model)

@@ -1,4 +1,4 @@
-"""The `swatchbook` command: run the study, label, predict or search a folder of photographs, audit a run."""
+"""The `swatchbook` command: run the study, label, predict or search a folder of photographs, audit labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swatchbook import __version__
-from swatchbook.cli.audit import audit_parser, with_check
+from swatchbook.cli import Parser, needed_extra, require
+from swatchbook.cli.audit import audit_parser, with_step
 from swatchbook.cli.label import label_parser, predict_parser
 from swatchbook.cli.search import index_parser, search_parser
 from swatchbook.pipeline import ConfigError
@@ -18,7 +19,7 @@ from swatchbook.studies import DEFAULT_PROFILE, PROFILES, spec_of
 if TYPE_CHECKING:
     from swatchbook.studies.study import Study
 
-INPUTS = ("source", "images", "audit")
+INPUTS = ("source", "images", "audit", "train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 1 the study failed (one line says why), 2 the command line was wrong,
         130 interrupted.
     """
-    arguments = _parser().parse_args(with_check(sys.argv[1:] if argv is None else list(argv)))
+    arguments = _parser().parse_args(with_step(sys.argv[1:] if argv is None else list(argv)))
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
@@ -40,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
+    except ModuleNotFoundError as error:
+        module = (error.name or "swatchbook").partition(".")[0]
+        if module == "swatchbook":
+            raise
+        print(needed_extra(arguments.command, module), file=sys.stderr)
+        return 1
     except ConfigError as error:
         print(f"swatchbook: {error}", file=sys.stderr)
         return 2
@@ -56,13 +63,13 @@ def _said(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="swatchbook",
         description="Reads colour, pattern, material and texture off one photograph of a garment, "
         "and says how far each number can be trusted.",
     )
     parser.add_argument("--version", action="version", version=f"swatchbook {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
 
     run = commands.add_parser(
         "run",
@@ -71,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example:  swatchbook run --profile folder --images ~/photographs --audit audit.csv",
     )
     _study_options(run)
+    _train_option(run)
     run.add_argument("--force", action="store_true", help="compute everything again, fresh or not")
     run.set_defaults(run=_run)
 
@@ -87,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Like run; prints the path.",
     )
     _study_options(report)
+    _train_option(report)
     report.set_defaults(run=_run, force=False)
 
     profiles = commands.add_parser("profiles", help="list the profiles and every setting with its default")
@@ -131,6 +140,15 @@ def _study_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _train_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        default=None,
+        help="also train two models on the labels (profile folder; the others always do)",
+    )
+
+
 def _takers(option: str) -> str:
     """The profiles that take an option, in words."""
     *most, last = (name for name in PROFILES if option in spec_of(name).profiles[name].inputs)
@@ -148,7 +166,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _inputs(arguments: argparse.Namespace, settings: Mapping[str, str]) -> dict[str, str]:
-    """The options that name files, as settings; absolute paths, because notebooks run in another folder."""
+    """Options that are settings too; paths become absolute, because notebooks run in another folder."""
     name = arguments.profile
     profile = spec_of(name).profiles[name]
     given: dict[str, str] = {}
@@ -161,7 +179,7 @@ def _inputs(arguments: argparse.Namespace, settings: Mapping[str, str]) -> dict[
         key = profile.inputs[option]
         if key in given:
             raise ConfigError(f"--images and --source were both given; profile {name} takes --images")
-        given[key] = str(Path(value).absolute())
+        given[key] = "true" if value is True else str(Path(value).absolute())
     for option in profile.required:
         if profile.inputs[option] not in {**settings, **given}:
             raise ConfigError(f"profile {name!r} needs --{option}, and got none")
@@ -176,14 +194,24 @@ def _open(arguments: argparse.Namespace) -> Study:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    study = _open(arguments)
+    require(*_what_trains(study), "papermill", "matplotlib")
     from swatchbook.pipeline.complete import complete
 
-    print(complete(_open(arguments), force=arguments.force))
+    print(complete(study, force=arguments.force))
     return 0
 
 
+def _what_trains(study: Study) -> tuple[str, ...]:
+    """torch, where a stage of the run rests on models."""
+    return ("torch",) if any("models" in stage.code for stage in study.stages) else ()
+
+
 def _train(arguments: argparse.Namespace) -> int:
+    profile = spec_of(arguments.profile).profiles[arguments.profile]
+    arguments.train = "train" in profile.inputs or None
     study = _open(arguments)
+    require(*_what_trains(study))
     trained = {p: stage for stage in study.stages for p in stage.produces if p.startswith("models/")}
     if not trained:
         raise ConfigError(f"profile {arguments.profile!r} trains nothing; see: swatchbook profiles")

@@ -6,7 +6,15 @@ import argparse
 
 from swatchbook.atomic import PAGES, TABLES, output_file
 from swatchbook.cli import whole
-from swatchbook.cli.label import machines_of, schema_asked, table_options, tell, to_stderr
+from swatchbook.cli.label import (
+    LOADING,
+    labeller_option,
+    machines_of,
+    schema_asked,
+    table_options,
+    tell,
+    to_stderr,
+)
 from swatchbook.pipeline import ConfigError
 
 
@@ -27,12 +35,7 @@ def index_parser(commands: argparse._SubParsersAction) -> None:
         metavar="NAME|PATH",
         help="what is labelled: a schema of the package or a YAML file (default: wardrobe)",
     )
-    index.add_argument(
-        "--labeller",
-        default="bundled",
-        metavar="NAME",
-        help="bundled, hf-hub:OWNER/NAME or local-dir:PATH (default: bundled, which needs no network)",
-    )
+    labeller_option(index)
     index.set_defaults(run=_index)
 
 
@@ -77,6 +80,7 @@ def search_parser(commands: argparse._SubParsersAction) -> None:
 def _index(arguments: argparse.Namespace) -> int:
     machines = machines_of(arguments)
     schema = schema_asked(arguments, TABLES[:1])
+    to_stderr(LOADING)
     from swatchbook.bulk.index import index_folder
 
     given = {"labeller": arguments.labeller, "machines": machines, "log": to_stderr}
@@ -94,6 +98,7 @@ def _search(arguments: argparse.Namespace) -> int:
         where.setdefault(name, []).extend(classes.split(","))
     if arguments.html is not None:
         output_file(arguments.html, PAGES, "html")
+    to_stderr(LOADING)
     from swatchbook.bulk.search import Search, search_folder
     from swatchbook.report.contact_sheet import labels_in_words, plain
 

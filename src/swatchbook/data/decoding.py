@@ -220,6 +220,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def threads(
     workers: int | None = None, initializer: Callable[[], object] | None = None
@@ -235,8 +240,7 @@ def threads(
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1; received {workers}")
     _formats()  # loads Pillow's plugins before threads would race to
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers or cores, initializer=initializer) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers or cores(), initializer=initializer) as pool:
         # Pillow only warns between one and two times its limit; `_opened` refuses there.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)

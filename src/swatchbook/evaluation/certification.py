@@ -120,7 +120,7 @@ def certify_thresholds(
             kept = float((every >= chosen.value).mean())
             counted = dict.fromkeys(("value", "low", "high"), kept) | {"n": len(every), "interval": "counted"}
             rows.append({"attribute": a.name, "part": "whole split", "statistic": "coverage"} | counted)
-            risk = _risk_row(sure[other] >= chosen.value, ~correct[other], *parts[1], level)
+            risk = risk_row(sure[other] >= chosen.value, ~correct[other], *parts[1], level)
             rows.append({"attribute": a.name, "part": "reported on", "statistic": "risk"} | risk)
     return pd.DataFrame(rows, columns=COLUMNS), thresholds
 
@@ -323,9 +323,18 @@ def _chosen_rows(chosen: Threshold, judged: int, alpha: float, delta: float) -> 
     ]
 
 
-def _risk_row(
+def risk_row(
     accepted: np.ndarray, wrong: np.ndarray, stratum: np.ndarray, weight: np.ndarray, level: float
 ) -> dict:
+    """The weighted share of wrong labels among accepted images, as the last columns of a tidy table.
+
+    Args:
+        accepted: Whether each judged image is accepted, shape (n,).
+        wrong: Whether its label is wrong, shape (n,).
+        stratum: Shape (n,).
+        weight: What each image stands for, shape (n,).
+        level: Confidence level in (0, 1).
+    """
     n = int(accepted.sum())
     if not n:
         why = "not estimable: no judged image above the threshold"

@@ -48,6 +48,8 @@ from swatchbook.schema import Schema
 COLUMNS = [
     "model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval", "verdict",
 ]  # fmt: skip
+#: What stands in place of the interval of a plug-in.
+PLUG_IN = "plug-in, of which chance is a part; the corrected one has the interval"
 
 
 def coupling_table(
@@ -68,9 +70,11 @@ def coupling_table(
     (predictions on every row), ``listwise`` (the reference has all labels) or ``mixed`` (the model on all
     rows against the reference on its own, as is often printed).
 
-    Statistics: ``v`` is the plug-in, ``v_corrected`` Bergsma's; both carry the interval of the true V.
-    ``delta_v`` and ``delta_v_corrected`` are model − reference, ``delta_v_corrected_90`` the 90 % interval
-    behind the verdict, ``provable_margin`` its larger end, ``plain_rule`` 1 where the plug-in |ΔV| ≤ margin.
+    Statistics: ``v`` is the plug-in, as is often printed, ``v_corrected`` Bergsma's with the interval of the
+    true V; the plug-in lies above that by chance and has no interval of its own. ``delta_v`` and
+    ``delta_v_corrected``, likewise, are model − reference (on ``mixed`` rows ``delta_v_mixed_rows`` and
+    ``delta_v_mixed_rows_corrected``), ``delta_v_corrected_90`` the 90 % interval behind the verdict,
+    ``provable_margin`` its larger end, ``plain_rule`` 1 where the plug-in |ΔV| ≤ margin.
     ``v_ref`` is V under independent errors and ``excess`` = V − V_ref, each also ``_corrected``;
     ``null_v`` and ``null_p`` come from redrawing each head from its own confusion matrix. ``v_rake`` is V
     of the predictions at the reference's margins, which splits ΔV into ``marginal_shift`` = V − V_rake
@@ -131,11 +135,22 @@ class _Run:
 def v_rows(counts: np.ndarray, n: int, level: float) -> list[dict]:
     """Rows ``v`` and ``v_corrected`` of one pair; `counts` are `pair_tables` of `n` items."""
     low, high, rule = v_interval(counts[0], level, effective_size(counts))
-    shared = {"low": low, "high": high, "n": n, "interval": rule or "not estimable"}
-    return [
-        {"statistic": statistic, "value": float(cramers_v(counts[0], correct=correct)), **shared}
-        for statistic, correct in (("v", False), ("v_corrected", True))
-    ]
+    plain, corrected = (float(cramers_v(counts[0], correct=correct)) for correct in (False, True))
+    ends = {"low": low, "high": high, "n": n, "interval": rule or "not estimable"}
+    return [_plug_in("v", plain, n), {"statistic": "v_corrected", "value": corrected, **ends}]
+
+
+def _plug_in(statistic: str, value: float, n: int) -> dict:
+    """A row of a plug-in value, which has no interval."""
+    how = "not estimable" if math.isnan(value) else PLUG_IN
+    return {
+        "statistic": statistic,
+        "value": value,
+        "low": math.nan,
+        "high": math.nan,
+        "n": n,
+        "interval": how,
+    }
 
 
 def chi2_rows(table: np.ndarray, n: int) -> list[dict]:
@@ -192,10 +207,8 @@ def _mean_v_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
     known = not math.isnan(low)
     words = f"{run.level:.0%} from the pairs' intervals and their correlations" if known else "not estimable"
     ends |= {"interval": words} if known else {"interval": words, "low": math.nan, "high": math.nan}
-    return [
-        {"statistic": statistic, "value": float(x[:, 0].mean()), **ends}
-        for statistic, x in (("v", plain), ("v_corrected", signed))
-    ]
+    corrected = {"statistic": "v_corrected", "value": float(signed[:, 0].mean()), **ends}
+    return [_plug_in("v", float(plain[:, 0].mean()), n), corrected]
 
 
 def _fill_p(records: list[dict], model: str, p: np.ndarray) -> None:
@@ -237,7 +250,7 @@ def _delta_rows(pairs: Sequence[Pair], n: int, run: _Run) -> list[dict]:
 
     value = float(delta.mean())
     return [
-        row("delta_v", moved, run.level),
+        _plug_in("delta_v", moved, n),
         row("delta_v_corrected", value, run.level) | judgement,
         row("delta_v_corrected_90", value, 0.90) | judgement,
         {"statistic": "provable_margin", "value": provable_margin(ends[0.90]), "n": n},
@@ -290,9 +303,8 @@ def _all_rows(reference: Codes, predictions: Mapping[str, Codes], run: _Run) -> 
             key = {"model": model, "a": a, "b": b}
             here = v_rows(pair.counts, n, run.level) + chi2_rows(pair.counts[0], n)
             records += [{**key, "rows": "all", **row} for row in here]
-            mixed, corrected = _delta_rows([pair], n, run)[:2]
-            mixed |= {"statistic": "delta_v_mixed_rows", "verdict": corrected["verdict"]}
-            records.append({**key, "rows": "mixed", **mixed})
+            for suffix, row in zip(("", "_corrected"), _delta_rows([pair], n, run), strict=False):
+                records.append({**key, "rows": "mixed", **row, "statistic": f"delta_v_mixed_rows{suffix}"})
     return records
 
 

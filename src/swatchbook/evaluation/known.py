@@ -16,6 +16,62 @@ COLUMNS = [
     "world",
 ]  # fmt: skip
 
+KNOWN = "known truth"  # the estimator, weighting or model of a row that is counted from the truth
+
+
+def known_scores(truth_codes: Codes, labels: Mapping[str, Codes], schema: Schema) -> pd.DataFrame:
+    """Accuracy and macro-F1 against the truth of all test images, as rows of a truth table.
+
+    Args:
+        truth_codes: As in `known_table`.
+        labels: As in `known_table`.
+        schema: As in `known_table`.
+
+    Returns:
+        Columns `model, head, class, reference, estimator, statistic, value, n, interval`; the reference and
+        the estimator are `KNOWN`.
+    """
+    rows = [
+        {
+            "model": model, "head": a.name, "class": "all", "reference": KNOWN, "estimator": KNOWN,
+            "statistic": statistic, "value": _score(truth_codes, codes, a.name, statistic, schema),
+            "n": len(truth_codes[a.name]), "interval": "known of every test image",
+        }
+        for model, codes in labels.items()
+        for a in schema
+        for statistic in ("accuracy", "macro_f1")
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def known_coupling(truth_codes: Codes, schema: Schema) -> pd.DataFrame:
+    """Corrected V of every pair in the truth of all test images, and their mean, as rows of a coupling table.
+
+    Args:
+        truth_codes: As in `known_table`.
+        schema: As in `known_table`.
+
+    Returns:
+        Columns `model, a, b, rows, statistic, value, n, interval`; the model is `KNOWN`, the rows ``all``.
+    """
+    v = {
+        (a, b): float(
+            cramers_v(table(truth_codes[a], truth_codes[b], (len(schema[a]), len(schema[b]))), truncate=False)
+        )
+        for a, b in schema.pairs
+    }
+    shared = {
+        "model": KNOWN,
+        "rows": "all",
+        "statistic": "v_corrected",
+        "interval": "known of every test image",
+    }
+    n = len(truth_codes[schema.names[0]])
+    rows = [{**shared, "a": a, "b": b, "value": max(value, 0.0), "n": n} for (a, b), value in v.items()]
+    return pd.DataFrame(
+        [*rows, {**shared, "a": "all", "b": "all", "value": sum(v.values()) / len(v), "n": n}]
+    )
+
 
 def known_table(
     truth_codes: Codes,

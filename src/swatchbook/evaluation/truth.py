@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from swatchbook.evaluation.known import KNOWN
 from swatchbook.evaluation.misclassification import (
     WHAT_IF_COLUMNS,
     ErrorShare,
@@ -48,6 +49,7 @@ AGAINST = {
     "silver": "silver labels",
     "post_stratified": "{judge}",
     "bound": "bound from silver agreement",
+    KNOWN: KNOWN,
 }
 THREE_COLUMNS = ["model", "head", "statistic", "against", "value", "low", "high", "n", "interval"]
 
@@ -279,8 +281,8 @@ def three_columns(truth: pd.DataFrame, models: Sequence[str], judge: str = "huma
     Returns:
         Columns `model, head, statistic, against, value, low, high, n, interval`, for accuracy and
         macro-F1 of every head: ``against`` is ``silver labels``, the judge (post-stratified; NaN where
-        nothing was asked) or ``bound from silver agreement`` (accuracy only; value NaN, low
-        and high its ends).
+        nothing was asked), ``bound from silver agreement`` (accuracy only; value NaN, low
+        and high its ends) or, where the table has it, the known truth.
     """
     kept = truth[(truth["class"] == "all") & truth["statistic"].isin(WHOLE) & truth["model"].isin(models)]
     kept = kept[kept["estimator"].isin(list(AGAINST))]

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 
 from swatchbook.labeller.shards import SHARD, encode_in_shards
@@ -45,18 +44,20 @@ class CosineEncoder:
 
     @property
     def identity(self) -> dict[str, str]:
-        """The schema with its prompts, and the model's files."""
+        """The schema with its prompts, the model's files, and the runtime, whose rounding is its own."""
         prompts = [[a.name, label, a.prompts(label)] for a in self.schema for label in a.classes]
         digest = hashlib.sha256(json.dumps(prompts).encode()).hexdigest()
-        return {"schema": f"{self.schema.name} ({digest[:16]})", "model": self.labeller.fingerprint}
+        name, runtime = f"{self.schema.name} ({digest[:16]})", self.labeller.network.runtime
+        return {"schema": name, "model": self.labeller.fingerprint, "runtime": runtime}
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
+    def prepare(self, image: Image.Image) -> np.ndarray:
         """An RGB picture at the labeller's size."""
         return self.labeller.shrink(image)
 
-    def encode(self, pictures: list[torch.Tensor]) -> np.ndarray:
+    def encode(self, pictures: list[np.ndarray]) -> np.ndarray:
         """Cosines of pictures with every class, float32, shape (pictures, classes)."""
-        return self.labeller.embed(pictures) @ self._classes.T
+        cosines = self.labeller.embed(pictures) @ self._classes.T
+        return self.labeller.calibration.apply(cosines, self.schema)
 
 
 def cosine_table(

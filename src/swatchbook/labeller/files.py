@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-
-import open_clip
-import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import HfHubHTTPError
-from open_clip.tokenizer import HFTokenizer
 
 from swatchbook.labeller import BUNDLED, LabellerError, kind_and_place
 
@@ -51,6 +43,10 @@ def found_at(name: str, cache_dir: str | Path | None) -> tuple[Path, str]:
 
 def _snapshot(repository: str, revision: str, cache_dir: str | Path | None, *, weights: bool) -> Path:
     """The folder of a repository at a commit: from the cache if it is whole, else from the network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import HfHubHTTPError
+
     needed = CONFIG if weights else "tokenizer_config.json"
 
     def look(patterns: tuple[str, ...], offline: bool) -> Path | None:
@@ -123,21 +119,14 @@ def weights_of(folder: Path) -> Path:
     raise LabellerError(f"{folder} has no weights; looked for {', '.join(WEIGHTS)}")
 
 
-def tokenizer_of(
-    folder: Path, config: dict, cache_dir: str | Path | None
-) -> Callable[[list[str]], torch.Tensor]:
-    """The tokenizer of the model's folder, or of the repository that its config names."""
-    text = config["model_cfg"].get("text_cfg", {})
-    other = text.get("hf_tokenizer_name", "")
-    if not other or any((folder / name).is_file() for name in _TOKENIZER):
-        return open_clip.get_tokenizer(f"local-dir:{folder}")
-    named = _snapshot(other, "main", cache_dir, weights=False)
-    return HFTokenizer(
-        str(named),
-        context_length=text.get("context_length"),
-        tokenizer_mode=text.get("tokenizer_mode"),
-        **text.get("tokenizer_kwargs", {}),
-    )
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer lies beside a model."""
+    return any((folder / name).is_file() for name in _TOKENIZER)
+
+
+def small_files(repository: str, cache_dir: str | Path | None) -> Path:
+    """The folder of a repository's config and tokenizer, without its weights."""
+    return _snapshot(repository, "main", cache_dir, weights=False)
 
 
 def check_digest(weights: Path, digest: str, folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +19,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from swatchbook.atomic import write_file
 from swatchbook.data.decoding import UnreadableError, content_digest, decode, read_bytes, threads
 from swatchbook.memory import keep_freed
 
 SHARD = 1024  # images; a table has a row group a shard
-_Prepared = tuple[str, torch.Tensor | str]  # digest of a file; its prepared picture, or why there is none
+_Prepared = tuple[str, np.ndarray | str]  # digest of a file; its prepared picture, or why there is none
 
 
 class Encoder(Protocol):
@@ -39,7 +39,7 @@ class Encoder(Protocol):
         columns: Names of the values.
         device: Where it runs, such as ``cpu``.
         precision: The number format that it computes in.
-        threads: CPU threads that it must compute on; None leaves it to torch.
+        threads: CPU threads that it must compute on; None leaves it to the runtime.
         short_side: Short side in pixels at which a JPEG may be read; None reads every image in full.
     """
 
@@ -51,10 +51,10 @@ class Encoder(Protocol):
     threads: int | None
     short_side: int | None
 
-    def prepare(self, image: Image.Image) -> torch.Tensor:
+    def prepare(self, image: Image.Image) -> np.ndarray:
         """An RGB picture as the model takes it; called in threads that read files."""
 
-    def encode(self, pictures: list[torch.Tensor]) -> np.ndarray:
+    def encode(self, pictures: list[np.ndarray]) -> np.ndarray:
         """Values of prepared pictures, float32, shape (pictures, columns)."""
 
 
@@ -147,6 +147,11 @@ def reading_threads(device: str, workers: int | None) -> Iterator[ThreadPoolExec
             yield pool
         return
     keep_freed()
+    torch = sys.modules.get("torch")  # loaded where it computes; other runtimes are told when they are made
+    if torch is None:
+        with threads(workers) as pool:
+            yield pool
+        return
     before = torch.get_num_threads()
     try:
         with threads(workers, lambda: torch.set_num_threads(1)) as pool:
@@ -224,7 +229,7 @@ def _batches(
 
     def encoded(pictures: list[_Prepared]) -> tuple[np.ndarray, list[tuple[int, str]], list[str]]:
         values = np.full((len(pictures), len(encoder.columns)), np.nan, dtype=np.float32)
-        good = [row for row, (_, picture) in enumerate(pictures) if isinstance(picture, torch.Tensor)]
+        good = [row for row, (_, picture) in enumerate(pictures) if not isinstance(picture, str)]
         failed = [(row, picture) for row, (_, picture) in enumerate(pictures) if isinstance(picture, str)]
         if good:
             values[good] = made = encoder.encode([pictures[row][1] for row in good])

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from swatchbook.evaluation.intervals import share_row
-from swatchbook.evaluation.resample import holm
 from swatchbook.schema import Attribute, Schema
 
 #: What cosines are multiplied by before the softmax, as published; setting `labelling.temperature`.
@@ -173,6 +172,11 @@ def abstention_table(
     """
     if len(folders) != len(silver):
         raise ValueError(f"folders must have one entry an image; received {len(folders)} for {len(silver)}")
+    # To import scipy's statistics takes a second, which labelling alone does not wait for.
+    from scipy import stats
+
+    from swatchbook.evaluation.resample import holm
+
     where = np.asarray(folders, dtype=object)
     present = set(where)
     order = [f for f in schema.folders if f in present] + sorted(present - set(schema.folders))
@@ -222,7 +226,8 @@ def _mean(attribute: str, label: str, values: np.ndarray, level: float) -> dict:
     }
     if len(values) < 2 or values.std() == 0:
         return row | nowhere
-    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    t = special.stdtrit(len(values) - 1, (1 + level) / 2)
+    half = t * values.std(ddof=1) / np.sqrt(len(values))
     low, high = values.mean() - half, min(values.mean() + half, 1.0)
     return row | {
         "value": values.mean(),

@@ -10,6 +10,7 @@ import torch
 
 from swatchbook.data.landmarks import OCCLUDED, POINTS, TRUNCATED, VISIBLE
 from swatchbook.models import checkpoint
+from swatchbook.models.finished import CheckpointError, read_config
 from swatchbook.models.geometry import Geometry
 from swatchbook.models.hardware import fixed_threads, placed
 from swatchbook.models.heat_maps import POINTS as PREDICTED
@@ -113,9 +114,9 @@ def answer(
         CheckpointError: If the folder holds no such model.
         ValueError: If pixels, rows or points are not as described.
     """
-    config = checkpoint.read_config(model_dir, TASK)
+    config = read_config(model_dir, TASK)
     if config["asked"] != asked(schema):
-        raise checkpoint.CheckpointError(f"{model_dir}: the model was trained for another schema")
+        raise CheckpointError(f"{model_dir}: the model was trained for another schema")
     rows, design = checked_rows(rows, pixels, "rows"), Design(**config["design"])
     if design.guide == "true" and (points is None or visibility is None):
         raise ValueError("points = None with attention from true points; they are needed")

@@ -33,7 +33,7 @@ class Run:
         settings: The same by dotted key.
         store: The run folder.
         stages: In the order of the story.
-        log: Called with one line for each stage that is reused or computed.
+        log: Called with one line for each stage that is reused, and with two that is begun and computed.
     """
 
     def __init__(self, spec: Spec, config: Any, store: Store, log: Callable[[str], None]) -> None:  # noqa: ANN401
@@ -53,9 +53,10 @@ class Run:
 
     @property
     def changed_settings(self) -> dict[str, object]:
-        """Settings that differ from those of the study's default configuration with this profile's name."""
+        """Settings that differ from the defaults or that the profile sets: with them it is opened again."""
         default = flat(type(self.config)(profile=self.config.profile))
-        return {key: value for key, value in self.settings.items() if value != default[key]}
+        profile = self.spec.profiles[self.config.profile].overrides
+        return {k: value for k, value in self.settings.items() if value != default[k] or k in profile}
 
     @property
     def results(self) -> dict[str, str]:
@@ -117,6 +118,7 @@ class Run:
         stale = self.why_stale(stage)
         if stale is not None:
             with self.store.lock():
+                self.log(f"  begun     {stage.name}")
                 self.enter(stage, stale, self.compute(stage))
 
     def why_stale(self, stage: Stage) -> str | None:
@@ -203,6 +205,10 @@ class Run:
 
 
 def print_computed(line: str) -> None:
-    """Print what was computed to standard error; what was fresh is no news."""
+    """Print what was begun and computed; what was fresh is no news.
+
+    It goes to standard error, which keeps standard output for results; but a notebook paints that red.
+    """
     if not line.lstrip().startswith("fresh"):
-        print(line, file=sys.stderr, flush=True)
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        print(line, file=sys.stdout if hasattr(shell, "kernel") else sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as _dataclass
 
+from swatchbook.names import unknown
 from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.spec import Spec
 from swatchbook.validation import in_words
@@ -37,7 +38,7 @@ def configure(spec: Spec, profile: str, overrides: Mapping[str, object] | None =
         ConfigError: If the profile or a key is unknown, or a value has the wrong type or range.
     """
     if profile not in spec.profiles:
-        raise ConfigError(f"profile {profile!r} is unknown; allowed: {', '.join(spec.profiles)}")
+        raise ConfigError(unknown("profile", profile, spec.profiles))
     defaults = flat(spec.config())
     given = {
         _full_key(key, defaults): value
@@ -93,9 +94,10 @@ def flat(config: object) -> dict[str, object]:
 def _full_key(key: str, known: Mapping[str, object]) -> str:
     known = [k for k in known if k != "profile"]
     matches = [k for k in known if k == key] or [k for k in known if k.rsplit(".", 1)[-1] == key]
-    if len(matches) != 1:
-        reason = "is ambiguous" if matches else "is unknown"
-        raise ConfigError(f"setting {key!r} {reason}; allowed: {', '.join(matches or known)}")
+    if not matches:
+        raise ConfigError(unknown("setting", key, known))
+    if len(matches) > 1:
+        raise ConfigError(f"setting {key!r} is ambiguous; allowed: {', '.join(matches)}")
     return matches[0]
 
 

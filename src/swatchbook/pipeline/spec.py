@@ -20,7 +20,7 @@ class Profile:
         notebooks: Numbers of the notebooks that a run executes, in order.
         inputs: Option of the command line (``source``, ``images``, ``audit``) → the setting that it sets.
         required: Options without which the profile cannot run.
-        private: Whether its pictures are a person's own, so that figures stay in the run folder.
+        takes: What a run of it costs, such as ``about four minutes on two cores``.
     """
 
     description: str
@@ -28,7 +28,7 @@ class Profile:
     notebooks: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     required: tuple[str, ...] = ()
-    private: bool = False
+    takes: str = "hours, and a GPU"
 
 
 def no_aliases(_: object) -> dict[str, str]:

@@ -126,6 +126,11 @@ class Trace:
         self.settings["schema content"] = repr(schema)
         return schema
 
+    @property
+    def asked(self) -> Schema:
+        """The schema of the run, unrecorded: `Stage.outside` watches what of it bears on the result."""
+        return self._source.schema
+
     def path(self, artefact: str) -> Path:
         """The path of an artefact that this stage reads, computed first if it is not fresh."""
         self._source.ensure(artefact)

@@ -79,7 +79,8 @@ def markdown(text: str, attachments: dict | None = None) -> str:
 class Chapters(Preprocessor):
     """Puts a list of `Chapter` into ``resources["chapters"]``.
 
-    Each cell says in ``metadata["chapter"]`` which chapter it is of. A title in the first cell
+    Each cell says in ``metadata["chapter"]`` which chapter it is of. A section whose code shows nothing
+    is left out: the run had nothing for it. A title in the first cell
     of a chapter is its heading, else its name is. Links between notebooks and to headings lead to places of
     the page, others to files become plain text. Scripts, styles, widgets and pictures from elsewhere go.
 
@@ -112,6 +113,7 @@ class Chapters(Preprocessor):
             if before.cell_type == cell.cell_type == "code" and not before.outputs:
                 before.source, cell.source = "", f"{before.source}\n\n{cell.source}".strip()
         cells = [cell for cell in cells if cell.cell_type != "raw" and cell.source.strip()]
+        cells = [cell for section in _sections(cells) if not _is_empty(section) for cell in section]
         shown = [(place, key, self._parsed(html)) for cell in cells for place, key, html in _shown(cell)]
         title, *headings = _set_headings([soup for *_, soup in shown], name)
         own, section = {slug(heading.text): heading.anchor for heading in headings}, title.text
@@ -171,6 +173,23 @@ class Chapters(Preprocessor):
                 if not width or width >= WIDE:
                     _set_scrolling(tag, tag.find_parent("figure"), "Figure")
         return section
+
+
+def _sections(cells: Sequence[NotebookNode]) -> list[list[NotebookNode]]:
+    """What stands before the first heading of the second level, then a list for each of these."""
+    sections: list[list[NotebookNode]] = [[]]
+    for cell in cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            sections.append([])
+        sections[-1].append(cell)
+    return sections
+
+
+def _is_empty(section: Sequence[NotebookNode]) -> bool:
+    """Whether a section was to show something, and a run had nothing to show in it."""
+    code = [cell for cell in section if cell.cell_type == "code"]
+    headed = section and section[0].cell_type == "markdown" and section[0].source.startswith("## ")
+    return bool(headed and code) and not any(cell.outputs for cell in code)
 
 
 def _shown(cell: NotebookNode) -> Iterator[tuple[dict, str, str]]:

@@ -1,44 +1,47 @@
-"""A contact sheet: photographs and labels as one HTML file that opens with the network off, without script.
+"""A contact sheet: photographs and labels as one HTML file that opens with the network off.
 
-`Sheet` shows those that a labeller is least sure of, label by label: what it doubts is where a person's look
-is worth most; its contents are the picker of attribute and label. `found_page` and `found_view` show what a
-search has found.
+`Sheet` shows a card a photograph with all its labels, to filter, sort and correct by keyboard; of a big
+folder those that the labeller is least sure of, label by label. Corrections are saved as an audit's CSV file.
+`found_page` and `found_view` show what a search has found, without script.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
-from collections import Counter
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
-from swatchbook.report.display import SWATCHES, View, words
+from swatchbook.report.display import SWATCHES, View, capital, words
 from swatchbook.schema import Attribute, Schema
 
-CARDS = 1000  # on a sheet: about 6 MB
-HELD = 200  # of one label
+CARDS = 2000  # on a sheet: about 12 MB
+HELD = 200  # of one label, once there are more photographs than fit
 SIDE = 160  # pixels of a small copy's longer side
-_ABSTAINED = ""  # no class can be called so
+JUDGE = "someone who saw the labels"  # the annotator of corrections: they were not made blind
 
 
 class Sheet:
-    """The least sure photographs of every attribute and label, kept as answers pass by.
+    """A card for every photograph, or for the least sure of every label where there are more than `CARDS`.
 
-    Memory holds `HELD` rows of each label, however many pass.
+    Memory holds `CARDS` photographs and `HELD` of each label, however many pass.
     """
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._kept = pd.DataFrame(columns=["attribute", "label", "confidence", "path"])
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._columns = ["path", *(f"{name}{end}" for name in schema.names for end in ("", "_confidence"))]
+        self._kept = pd.DataFrame(columns=self._columns)
         self._seen = 0
 
     def add(self, answers: pd.DataFrame) -> None:
@@ -49,76 +52,97 @@ class Sheet:
                 and ``<attribute>_confidence`` in [0, 1]. Each photograph passes once.
         """
         self._seen += len(answers)
-        for name in self._schema.names:
-            label = answers[name].astype(object).where(answers[name].notna(), _ABSTAINED)
-            self._counts.update((name, each) for each in label)
-            sure = answers[f"{name}_confidence"].astype(float)
-            more = pd.DataFrame(
-                {"attribute": name, "label": label, "confidence": sure, "path": answers["path"]}
-            )
-            self._kept = more if self._kept.empty else pd.concat([self._kept, more])
-        self._kept = _least_sure(self._kept, HELD)
+        more = answers[self._columns]
+        self._kept = more if self._kept.empty else pd.concat([self._kept, more], ignore_index=True)
+        if self._seen > CARDS:
+            self._kept = self._kept[self._places() < HELD]
 
-    def page(self, folder: Path, facts: Mapping[str, str]) -> str:
+    def page(self, folder: Path, facts: Mapping[str, str], said: Mapping[str, str]) -> str:
         """The sheet as HTML.
 
         Args:
             folder: Where the photographs lie.
             facts: Name → value, shown under the title.
+            said: Attribute → how right its labels are or, of one that the schema has not, why it is left out.
 
         Raises:
             ValueError: If no answer has passed.
         """
         if not self._seen:
             raise ValueError("a contact sheet of no photographs; at least one answer is needed")
-        most = _share(list(self._counts.values()))
-        shown = _least_sure(self._kept, most)
-        small = _small_copies(folder, sorted(set(shown["path"])))
-        rows = dict(iter(shown.groupby(["attribute", "label"], sort=False)))
-        sections = [self._section(n, a, rows, small) for n, a in enumerate(self._schema, start=1)]
-        cards = sum(len(group["cards"]) for section in sections for group in section["groups"])
+        shown = self._kept
+        if self._seen > CARDS:
+            places = self._places()
+            fits = [most for most in range(1, HELD + 1) if (places < most).sum() <= CARDS]
+            shown = shown[places < max(fits, default=1)]
+        work = self._work(shown.sort_values("path", kind="stable"), folder, said)
+        script = _text("csv_io.js") + _text("report/templates/page/contact_sheet.js")
+        assert "</" not in script, "would end the element that holds it"
         return _rendered(
             "contact_sheet",
             title=f"Contact sheet of {plain(Path(folder).absolute().name) or folder}",
             facts={"photographs": f"{self._seen:,}", **facts},
-            sections=sections,
-            most=most,
-            whole=cards == self._seen * len(self._schema.names),
-            abstained=any(not label for _, label in self._counts),
+            shown=len(shown),
+            whole=len(shown) == self._seen,
+            left_out={name: text for name, text in said.items() if name not in self._schema.names},
+            script=Markup(script),
+            fingerprint=_fingerprint(script),
+            # No name of a file or class can end the element that holds it, or a line of a script.
+            work=Markup(json.dumps(work).replace("<", "\\u003c")),
         )
 
-    def _section(
-        self,
-        number: int,
-        attribute: Attribute,
-        rows: Mapping[tuple[str, str], pd.DataFrame],
-        small: Mapping[str, Copy | None],
-    ) -> dict:
-        """One attribute: its labels in the schema's order, after the photographs that have none."""
-        name, groups = attribute.name, []
-        for place, label in enumerate((_ABSTAINED, *attribute.classes)):
-            if (name, label) in rows:
-                some = rows[name, label]
-                groups.append(
-                    {
-                        "anchor": f"attribute-{number}-{place}",
-                        "label": words(label) if label else "no label",
-                        "swatch": SWATCHES.get(label)
-                        if all(c in SWATCHES for c in attribute.classes)
-                        else None,
-                        "count": self._counts[name, label],
-                        "cards": [
-                            {
-                                "name": plain(row.path),
-                                "sure": f"{row.confidence:.2f}",
-                                "picture": small[row.path],
-                            }
-                            for row in some.itertuples()
-                        ],
-                    }
-                )
-        absent = [words(label) for label in attribute.classes if (name, label) not in rows]
-        return {"anchor": f"attribute-{number}", "name": words(name), "groups": groups, "absent": absent}
+    def _places(self) -> np.ndarray:
+        """How many are less sure than a photograph among those of its label, where they are fewest."""
+        kept, places = self._kept.reset_index(drop=True), []
+        for name in self._schema.names:
+            ordered = kept.sort_values([f"{name}_confidence", "path"], kind="stable")
+            places.append(ordered.groupby(name, dropna=False, sort=False).cumcount().sort_index())
+        return np.min(places, axis=0)
+
+    def _work(self, shown: pd.DataFrame, folder: Path, said: Mapping[str, str]) -> dict[str, object]:
+        """What the page's script reads: attributes and, photograph by photograph, codes and confidences."""
+        small = _small_copies(folder, shown["path"].tolist())
+        codes = {a.name: pd.Index(a.classes).get_indexer(shown[a.name].astype(object)) for a in self._schema}
+        sure = {n: shown[f"{n}_confidence"].astype(float).round(4).to_numpy() for n in self._schema.names}
+        photographs = [
+            {
+                "name": path,
+                "shown": plain(path),
+                "picture": small[path],
+                "labels": [int(codes[name][row]) for name in self._schema.names],
+                "sure": [None if np.isnan(sure[n][row]) else float(sure[n][row]) for n in self._schema.names],
+            }
+            for row, path in enumerate(shown["path"])
+        ]
+        labels = [[each[key] for key in ("name", "labels", "sure")] for each in photographs]
+        return {
+            "id": hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:16],
+            "judge": JUDGE,
+            "attributes": [_attribute(a, said.get(a.name, "")) for a in self._schema],
+            "photographs": photographs,
+        }
+
+
+def _attribute(a: Attribute, said: str) -> dict[str, object]:
+    coloured = all(label in SWATCHES for label in a.classes)
+    return {
+        "name": a.name,
+        "called": capital(words(a.name)),
+        "classes": list(a.classes),
+        "words": [words(label) for label in a.classes],
+        "swatches": [SWATCHES[label] for label in a.classes] if coloured else None,
+        "said": said,
+    }
+
+
+def _text(place: str) -> str:
+    """A file of the package."""
+    return (resources.files("swatchbook") / place).read_text(encoding="utf-8")
+
+
+def _fingerprint(script: str) -> str:
+    """A script's hash as a page's security policy names it."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def found_page(found: pd.DataFrame, folder: Path, schema: Schema, facts: Mapping[str, str]) -> str:
@@ -180,19 +204,6 @@ Copy = tuple[str, int, int]  # a data URI, and its width and height in pixels
 def plain(name: str) -> str:
     r"""A file's name with what cannot be seen written as its code, such as ``\n`` or ``\u202e``."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def _least_sure(kept: pd.DataFrame, most: int) -> pd.DataFrame:
-    """At most so many rows of each attribute and label, the least sure first."""
-    ordered = kept.sort_values(["confidence", "path"], kind="stable")
-    return ordered.groupby(["attribute", "label"], sort=False).head(most)
-
-
-def _share(counts: Sequence[int]) -> int:
-    """How many of each label fit on a sheet: the most that keep it within `CARDS`, and at least one."""
-    counts = np.asarray(counts)
-    fits = [most for most in range(1, HELD + 1) if np.minimum(counts, most).sum() <= CARDS]
-    return max(fits, default=1)
 
 
 def _small_copies(folder: Path, paths: Sequence[str]) -> dict[str, Copy | None]:

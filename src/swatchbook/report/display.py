@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,7 +17,9 @@ from swatchbook.names import called
 
 NOT_ESTIMABLE = "not estimable"
 ABSENT = "–"
+NOTHING = "Nothing to show: "  # begins the alt text of a figure whose table lacks the rows that it needs
 COUNTS = ("n", "count", "size")
+VERDICT = "verdict"
 SMALLEST_P = 0.001
 WIDTH = 1000  # CSS pixels at which figures are meant to be read
 #: Columns whose values are names from the code, and are shown in words.
@@ -25,6 +28,9 @@ NAMED = (
     "a", "abstained", "attribute", "b", "class", "class_a", "class_b", "design", "folder", "head",
     "reference",
 )  # fmt: skip
+#: Columns whose values are typed as they stand, in a command or a program; other names are shown in words.
+TYPED = ("setting", "here", "paper", "backbone", "image_tower", "text_tower", "weights", "image_weights")
+NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")  # of a class, an attribute, a rule: words joined by underscores
 TERMS = {
     "f1": "F1",
     "macro_f1": "macro-F1",
@@ -35,7 +41,14 @@ TERMS = {
     "classes_won": "classes ahead",
     "classes_proved": "classes proved ahead",
     "all_classes_p": "p, ahead on all classes",
+    "all_right": "all heads right",
+    "aca": "average class accuracy",
     "ece": "calibration error",
+    "mrr": "mean reciprocal rank",
+    "null_v": "V, errors redrawn",
+    "null_p": "p, errors redrawn",
+    "v_rake": "V at the labels' margins",
+    "plain_rule": "within the plain rule",
     "aurc": "area under risk–coverage",
     "ac1": "Gwet's AC1",
     "alpha": "Krippendorff's alpha",
@@ -52,6 +65,7 @@ TERMS = {
     "delta_v_corrected": "corrected ΔV",
     "delta_v_corrected_90": "corrected ΔV, 90\u00a0%",
     "delta_v_mixed_rows": "ΔV on mixed rows",
+    "delta_v_mixed_rows_corrected": "corrected ΔV on mixed rows",
     "p_holm": "p (Holm)",
     "permutation_p": "permutation p",
     "permutation_p_holm": "permutation p (Holm)",
@@ -154,7 +168,7 @@ class View:
 
 
 def figure_view(stem: Path) -> View:
-    """A drawn figure: its picture, with its alt text as description.
+    """A drawn figure: its picture, described by its alt text; of an empty one, what is missing, in words.
 
     Args:
         stem: Path without a suffix; ``.png`` and ``.txt`` are read.
@@ -168,6 +182,8 @@ def figure_view(stem: Path) -> View:
         if not path.is_file():
             raise ValueError(f"stem: {str(path)!r} does not exist; a drawn figure has a .png and a .txt")
     alt = words.read_text(encoding="utf-8").strip()
+    if alt.startswith(NOTHING):
+        return View(f"<p>{escape(alt.removeprefix(NOTHING))}</p>", alt)
     data = base64.b64encode(picture.read_bytes()).decode("ascii")
     html = (
         f'<figure class="swatch-figure"><img src="data:image/png;base64,{data}" alt="{escape(alt)}" '
@@ -183,8 +199,10 @@ def table_view(
 
     The first column heads its row. ``low`` and ``high`` are joined to ``value``. Columns ``p`` and ``p_…``,
     and values of rows whose statistic is one, are p-values; values whose interval says ``count`` are counts.
+    A column ``verdict`` comes second.
     A missing ``value`` is "not estimable"; any other missing number, which was not asked for, is a dash.
-    Attributes, classes, metrics and models are shown in words.
+    Attributes, classes, metrics and models are shown in words. A table without rows is a sentence that says
+    so.
 
     Args:
         table: Any table, a row a line.
@@ -195,12 +213,16 @@ def table_view(
         ValueError: If a column is not in the table or the table has none.
     """
     chosen = list(table.columns) if columns is None else list(columns)
+    if VERDICT in chosen[2:]:  # where a narrow screen shows it without scrolling
+        chosen.insert(1, chosen.pop(chosen.index(VERDICT)))
     unknown = [c for c in chosen if c not in table]
     if unknown or not chosen:
         raise ValueError(
             f"columns: {unknown[0] if unknown else 'none'!r}; the table has "
             f"{', '.join(map(str, table.columns)) or 'none'}"
         )
+    if not len(table):
+        return _nothing(caption)
     shown = _shown(table, chosen)
     return View(_html(shown, _numeric(table, shown), caption), _text(shown, caption))
 
@@ -221,6 +243,8 @@ def wide_view(table: pd.DataFrame, *, rows: Sequence[str], across: str, caption:
     missing = [c for c in (*keys, "value", "low", "high") if c not in table]
     if missing:
         raise ValueError(f"{missing[0]!r} is no column; the table has {', '.join(map(str, table.columns))}")
+    if not len(table):
+        return _nothing(caption)
     twice = table.duplicated(keys)
     if twice.any():
         first = table.loc[twice, keys].iloc[0].to_dict()
@@ -232,6 +256,12 @@ def wide_view(table: pd.DataFrame, *, rows: Sequence[str], across: str, caption:
     body = {str(_in_words(across, c)): [cells.get((*line, c), ABSENT) for line in lines] for c in columns}
     numeric = [False] * len(rows) + [True] * len(columns)
     return View(_html(heads | body, numeric, caption), _text(heads | body, caption))
+
+
+def _nothing(caption: str | None) -> View:
+    """What a table without rows says."""
+    said = f"{caption or 'The table'}: none."
+    return View(f"<p>{escape(said)}</p>", said)
 
 
 def _shown(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, list[str]]:
@@ -255,6 +285,8 @@ def _values(table: pd.DataFrame) -> list[str]:
             texts.append(value)
         elif _is_p(kind):
             texts.append(p_value(_float(value)))
+        elif str(kind).endswith("_rule") and not pd.isna(value):
+            texts.append("yes" if value else "no")
         elif (str(way).startswith("count") or _is_integer(value)) and not pd.isna(value):
             texts.append(_count(value))
         else:
@@ -280,7 +312,10 @@ def _in_words(column: object, value: object) -> object:
         return value
     if column in METRIC:
         return TERMS.get(value) or words(value)
-    return words(called(value)) if column in MODEL else words(value) if column in NAMED else value
+    if column in MODEL:
+        return words(called(value))
+    is_name = column in NAMED or (column not in TYPED and NAME.fullmatch(value))
+    return words(value) if is_name else value
 
 
 def _cell(value: object) -> str:
@@ -337,7 +372,9 @@ def _html(shown: dict[str, list[str]], numeric: list[bool], caption: str | None)
 
 
 def _heading(column: object) -> str:
-    return capital(TERMS.get(str(column)) or words(column))
+    """A column's name in words; of one with a comma, such as ``mrr, image to text``, the part before it."""
+    first, comma, rest = str(column).partition(", ")
+    return capital(TERMS.get(first) or words(first)) + comma + rest
 
 
 def _text(shown: dict[str, list[str]], caption: str | None) -> str:

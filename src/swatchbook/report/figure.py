@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from swatchbook.csv_io import write_csv
 from swatchbook.names import called
-from swatchbook.report.display import capital, words
+from swatchbook.report.display import NOTHING, capital, words
 from swatchbook.report.pictures import png
 from swatchbook.schema import Schema
 
@@ -214,4 +214,4 @@ def empty_figure(title: str, reason: str, data: pd.DataFrame) -> Figure:
     axes = drawing.subplots()
     axes.set_axis_off()
     axes.text(0.5, 0.5, reason, ha="center", va="center", color=SOFT, size=TEXT + 1)
-    return Figure(drawing, reason, data)
+    return Figure(drawing, f"{NOTHING}{reason}", data)

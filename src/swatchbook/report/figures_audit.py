@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from swatchbook.evaluation.known import KNOWN
 from swatchbook.report import plotting
 from swatchbook.report.display import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
@@ -54,10 +55,14 @@ def audit_scores(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Fig
     heads = plotting.select(
         table, AUDIT, statistic="macro_f1", abstained=list(ABSTENTIONS), **{"class": "all"}
     )
-    classes = plotting.select(table, AUDIT, statistic="f1", abstained="wrong", weighting="none")
+    known = heads[heads["weighting"] == KNOWN]
+    heads = heads[heads["weighting"] != KNOWN]
+    classes = plotting.select(table, AUDIT, statistic="f1", abstained="wrong", weighting=["none", KNOWN])
     judged = [a for a in schema if heads.loc[heads["attribute"] == a.name, "value"].notna().any()]
     names = [a.name for a in judged]
-    heads, classes = (rows[rows["attribute"].isin(names)].reset_index(drop=True) for rows in (heads, classes))
+    heads, known, classes = (
+        rows[rows["attribute"].isin(names)].reset_index(drop=True) for rows in (heads, known, classes)
+    )
     neutral = f"Silver labels against the {judge}"
     if not judged:
         return empty_figure(neutral, f"No label was judged by the {judge}.", pd.concat([heads, classes]))
@@ -83,11 +88,17 @@ def audit_scores(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Fig
                 if heads["published"].notna().any()
                 else []
             ),
+            *_known_key(known),
         ],
     )
     top, bottom = drawing.subfigures(2, 1, height_ratios=inches)
     axes = top.subplots()
-    _three_ways(axes, heads, above)
+    heights = _three_ways(axes, heads, above)
+    plotting.known_marks(
+        axes,
+        known["value"],
+        [heights[key] for key in zip(known["attribute"], known["abstained"], strict=True)],
+    )
     left = plotting.axis_start(pd.concat([heads["low"], classes["low"]]))
     axes.set(xlim=(left, 1.02), xlabel="Macro-F1")
     for axes, groups in zip(np.ravel(bottom.subplots(1, len(below))), below, strict=True):
@@ -101,10 +112,15 @@ def audit_scores(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Fig
         for name in names
     ]
     alt = f"{neutral}. {' '.join(sentences)}"
-    return Figure(drawing, alt, pd.concat([heads, classes], ignore_index=True))
+    return Figure(drawing, alt, pd.concat([heads, known, classes], ignore_index=True))
 
 
-def _three_ways(axes: Axes, heads: pd.DataFrame, groups: list[plotting.Group]) -> None:
+def _known_key(known: pd.DataFrame) -> list[tuple[str, Line2D]]:
+    """What the crosses mean, where there are any."""
+    return [(KNOWN, Line2D([], [], **plotting.KNOWN))] if known["value"].notna().any() else []
+
+
+def _three_ways(axes: Axes, heads: pd.DataFrame, groups: list[plotting.Group]) -> dict:
     heights = plotting.set_rows(axes, groups).rows
     y = np.array([heights[key] for key in zip(heads["attribute"], heads["abstained"], strict=True)], float)
     weighted = (heads["weighting"] == "design").to_numpy()
@@ -118,12 +134,18 @@ def _three_ways(axes: Axes, heads: pd.DataFrame, groups: list[plotting.Group]) -
     for key, height in heights.items():
         here = [plain.loc[key, column] for column in ("value", "low", "high")] if key in plain.index else None
         plotting.label_right(axes, height, NOT_ESTIMABLE if here is None else estimate(*here))
+    return heights
 
 
 def _by_class(axes: Axes, classes: pd.DataFrame, groups: list[plotting.Group], height: float) -> None:
     heights = plotting.set_rows(axes, groups, height).rows
-    rows = classes.set_index(["attribute", "class"]).reindex(pd.MultiIndex.from_tuples(heights))
-    plotting.intervals(axes, rows, list(heights.values()), STYLE, size=6)
+    index, places = pd.MultiIndex.from_tuples(heights), list(heights.values())
+    rows, known = (
+        classes[(classes["weighting"] == KNOWN) == is_known].set_index(["attribute", "class"]).reindex(index)
+        for is_known in (False, True)
+    )
+    plotting.intervals(axes, rows, places, STYLE, size=6)
+    plotting.known_marks(axes, known["value"], places)
     for y, value, n in zip(heights.values(), rows["value"], rows["n"], strict=True):
         plotting.label_right(axes, y, NOT_ESTIMABLE if np.isnan(value) else f"{int(n):,}", color=SOFT)
 
@@ -225,10 +247,12 @@ def truth(table: pd.DataFrame, schema: Schema, judge: str = JUDGE) -> Figure:
     """Each model against silver labels and against the auditor, and the bound that silver agreement sets."""
     rows = plotting.select(table, TRUTH, statistic=["accuracy", "macro_f1"], **{"class": "all"})
     rows = rows[~rows["estimator"].isin(["ppi", "design"])].reset_index(drop=True)
+    known = rows["reference"] == KNOWN
     styles = styles_of(plotting.models_in(rows))
     seen = rows[(rows["reference"] == "audit") & rows["value"].notna()]
     judged = [a for a in schema if a.name in set(seen["head"])]
-    held = set(zip(*rows.loc[rows["reference"] == "silver", ["head", "model"]].to_numpy().T, strict=True))
+    held = rows.loc[(rows["reference"] == "silver") | known, ["head", "model"]]
+    held = set(held.itertuples(index=False, name=None))
     groups = []
     for a in schema:
         n = rows.loc[(rows["head"] == a.name) & (rows["reference"] == "audit"), "n"].max()
@@ -267,7 +291,8 @@ def _truth_key(rows: pd.DataFrame, judge: str) -> list[tuple[str, Line2D | Patch
     ]
     if (rows["reference"] == "silver").any():
         key.append(("silver labels", Line2D([], [], **bar)))
-    return [*key, ("bound from silver agreement", Patch(facecolor=BOUND))]
+    key += _known_key(rows[rows["reference"] == KNOWN])
+    return [*key, ("bound from agreement", Patch(facecolor=BOUND))]
 
 
 def _truth_marks(axes: Axes, rows: pd.DataFrame, heights: dict, styles: dict[str, Style]) -> None:
@@ -293,6 +318,8 @@ def _truth_marks(axes: Axes, rows: pd.DataFrame, heights: dict, styles: dict[str
             plotting.label_right(axes, y, estimate(value, low, high))
     silver = rows[rows["reference"] == "silver"]
     axes.plot(silver["value"], silver["y"], "|", color=SILVER, markersize=12, markeredgewidth=2.2, zorder=4)
+    known = rows[rows["reference"] == KNOWN]
+    plotting.known_marks(axes, known["value"], known["y"])
 
 
 def _truth_title(best: pd.Series, judged: list[Attribute], styles: dict[str, Style], judge: str) -> str:

@@ -11,6 +11,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from swatchbook.evaluation.known import KNOWN
 from swatchbook.report import plotting
 from swatchbook.report.display import ABSENT, NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
@@ -38,6 +39,7 @@ VERDICTS = (
 )
 ROOM_FOR_INTERVALS = 0.95  # inches
 PAIR = ("material", "texture")
+TRUE = plotting.KNOWN | {"marker": "+", "markersize": 9}  # errors made independently are the crosses here
 OUTLINED = 3  # cells of the largest shares of χ²
 
 
@@ -162,6 +164,7 @@ def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
     statistics = ["v_corrected", "v_ref_corrected", "delta_v_corrected", "delta_v_corrected_90"]
     rows = plotting.select(table, COUPLING, rows="identical", statistic=statistics)
     margin = plotting.select(table, COUPLING, statistic="margin")
+    known = plotting.select(table, COUPLING, rows="all", statistic="v_corrected", model=KNOWN)
     models = plotting.models_in(rows, (LABELS,))
     if not models:
         return empty_figure("What models add to coupling", "No model was held against the labels.", rows)
@@ -187,6 +190,7 @@ def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
         key=[
             *((style.name, key_mark(style, linestyle="")) for style in (REFERENCE, *styles.values())),
             ("independent errors", cross),
+            *([(KNOWN, Line2D([], [], **TRUE))] if len(known) else []),
             *([("margin", Patch(facecolor=FAINT))] if len(margin) else []),
         ],
     )
@@ -202,6 +206,8 @@ def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
             for (who, statistic), own in rows.groupby(["model", "statistic"])
         }
         _level_marks(left, by_pair, model, y, style)
+        if len(known):
+            left.plot(known.set_index(["a", "b"])["value"].reindex(index), y, **TRUE, zorder=5)
         _delta_marks(right, by_pair, model, y, style)
     left.set(xlim=(0, None), xlabel="Cramér's V")
     right.axvline(0, color=INK, linewidth=0.9)
@@ -213,7 +219,7 @@ def coupling_deltas(table: pd.DataFrame, schema: Schema) -> Figure:
         f"{_delta_words(plotting.first_row(deltas, model=m, a='all'))} for {styles[m].name}" for m in models
     ]
     alt = f"Bias-corrected Cramér's V changes, on average over pairs, by {joined(means)}. {capital(title)}."
-    return Figure(drawing, alt, pd.concat([rows, margin.iloc[:1]], ignore_index=True))
+    return Figure(drawing, alt, pd.concat([rows, known, margin.iloc[:1]], ignore_index=True))
 
 
 def _delta_words(row: pd.Series | None) -> str:

@@ -34,8 +34,8 @@ from swatchbook.report.tiles import (
 )
 from swatchbook.schema import Schema
 
-SIDE, GAP = 0.88, 0.16  # inches: a picture, and what lies between two
-SILVER_AT, TRUTH_AT = 1.55, 2.87  # inches from the answers: the silver labels and what is true
+SIDE, GAP = 0.7, 0.16  # inches: a picture, and what lies between two
+SILVER_AT, TRUTH_AT = 1.62, 3.0  # inches from the answers: the silver labels and what is true
 TITLES = {
     "random": "drawn at random",
     "most_confident": "of which it is surest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from swatchbook.evaluation.landmarks import VISIBLE
 from swatchbook.names import called
 from swatchbook.report import plotting
-from swatchbook.report.display import estimate, joined, number, points, words
+from swatchbook.report.display import capital, estimate, joined, number, points, words
 from swatchbook.report.figure import (
     INK,
     PALETTE,
@@ -27,7 +28,7 @@ from swatchbook.report.figure import (
     key_mark,
     sheet,
 )
-from swatchbook.report.tiles import board, picture, shortened, signed_map, write
+from swatchbook.report.tiles import LINE, board, picture, signed_map, write
 from swatchbook.schema import Schema
 
 KEYS = ["task", "name", "metric", "k"]
@@ -315,7 +316,7 @@ def landmark_attention(table: pd.DataFrame, schema: Schema, pictures: np.ndarray
     most = plotting.positive_or_one((rows["value"] - 1).abs().max())
     spread = rows.groupby("model", sort=False)["value"].std()
     drawing = sheet(
-        0.3 + tall * len(places),
+        0.3 + LINE + tall * len(places),
         f"{title}: it changes features by up to {number(100 * most, 0)} %",
         "The factor on the features, mean over channels, of one training of each system, on the first images "
         "drawn at random; full colour is the largest change. A mean hides what single channels do.",
@@ -326,16 +327,11 @@ def landmark_attention(table: pd.DataFrame, schema: Schema, pictures: np.ndarray
     )
     axes = board(drawing)
     for h, name in enumerate(("box", *models)):
-        write(
-            axes,
-            0.08 + h * step,
-            0.12,
-            shortened(words(called(name)), int(step / 0.085)),
-            weight="bold",
-            size=SMALL,
-        )
+        heading = textwrap.wrap(capital(words(called(name))), int(step / 0.085))
+        for line, part in enumerate(heading[:2]):
+            write(axes, 0.08 + h * step, 0.12 + line * LINE, part, weight="bold", size=SMALL)
     for k, place in enumerate(places):
-        y = 0.26 + k * tall
+        y = 0.26 + LINE + k * tall
         picture(axes, pictures[int(place)], 0.08, y, side)
         for h, model in enumerate(models, 1):
             own = rows[(rows["place"] == place) & (rows["model"] == model)]

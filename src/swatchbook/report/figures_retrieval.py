@@ -68,7 +68,7 @@ TIERS = {"macro_f1": "All classes, with n/a", "na_f1": "Does it apply? F1 of n/a
          "visible_macro_f1": "Which class, where it applies"}  # fmt: skip
 MOST = 8  # classes of the map that get a colour
 SHOWN = 5
-TILE, TEXT_WIDTH = 1.1, 2.8  # inches
+TILE, TEXT_WIDTH, CAPTION = 1.1, 2.8, 0.34  # inches; the last is the height of a caption that was found
 
 
 def _rows(table: pd.DataFrame, columns: list[str], **keys: object) -> pd.DataFrame:
@@ -182,7 +182,7 @@ def retrieval_stages(table: pd.DataFrame, schema: Schema) -> Figure:
             style = Style("", SOFT if trivial else PALETTE[0], "D" if trivial else "o")
             plotting.intervals(axes, own.iloc[some], np.array(some, float), style, size=5, hollow=trivial)
         axes.set(xlim=(-0.02, max(0.1, min(1.0, np.nanmax(own["high"].to_numpy(float), initial=0.0) + 0.08))))
-        axes.set_title(title.replace(", ", "\n"), weight="normal", size=SMALL)
+        axes.set_title(capital(title).replace(", ", "\n"), weight="normal", size=SMALL)
     told = [f"{_named(r['model'], r['stage'])} {number(r['value'], 2)}" for r in both.to_dict("records")]
     return Figure(drawing, f"Scores by model and stage. Recall at 10, text to image: {joined(told)}.", rows)
 
@@ -201,19 +201,22 @@ def retrieval_tiers(table: pd.DataFrame, schema: Schema) -> Figure:
         for m, s in zip(rows["model"], rows["stage"], strict=True)
     ]
     rows = rows[kept].reset_index(drop=True)
+    known = set(rows.loc[rows["value"].notna(), "task"])
+    shown = [name for name in asked if f"three tiers {name}" in known]
     styles = {
         best[0]: Style(_named(*best), PALETTE[0], "o"),
         "probe_balanced": Style("linear probe on frozen features, balanced", PALETTE[1], "s"),
         "majority": Style("most frequent class", SOFT, "D"),
     }
-    group = plotting.Group("", "", [(f"three tiers {name}", words(name)) for name in asked])
+    group = plotting.Group("", "", [(f"three tiers {name}", words(name)) for name in shown])
     drawing = sheet(
-        0.7 + plotting.ROW * len(asked),
+        0.7 + plotting.ROW * len(shown),
         f"Three questions of each attribute; mean macro-F1 {number(means[best], 2)} ({_named(*best)})",
         _note(rows),
         f"n = {int(rows['n'].max()):,} images, fewer where an attribute must apply. The probe was "
         "asked fabric and "
         "pattern only. No mark: not estimable.",
+        _without(asked, shown),
         key=[(s.name, key_mark(s)) for s in styles.values()],
     )
     for i, (axes, (metric, title)) in enumerate(zip(drawing.subplots(1, 3), TIERS.items(), strict=True)):
@@ -224,8 +227,13 @@ def retrieval_tiers(table: pd.DataFrame, schema: Schema) -> Figure:
             own = own.set_index("task").reindex([key for key, _ in group.rows])
             plotting.intervals(axes, own, np.arange(len(own)) + (k - 1) * 0.24, style, size=4)
         axes.set(xlim=(-0.02, 1.02))
-        axes.set_title(title.replace(", ", "\n"), weight="normal", size=SMALL)
+        axes.set_title(capital(title).replace(", ", "\n"), weight="normal", size=SMALL)
     return Figure(drawing, f"Three tiers by attribute; the mean macro-F1 is {number(means[best])}.", rows)
+
+
+def _without(asked: list[str], shown: list[str]) -> str:
+    missing = [words(name) for name in asked if name not in shown]
+    return f"Not estimable, as nothing varies: {joined(missing)}." if missing else ""
 
 
 def retrieval_differences(table: pd.DataFrame, schema: Schema) -> Figure:
@@ -257,7 +265,7 @@ def retrieval_differences(table: pd.DataFrame, schema: Schema) -> Figure:
         own = rows[rows["panel"] == title].set_index(columns).reindex(keys)[["value", "low", "high"]] * 100
         plotting.intervals(axes, own, np.arange(len(keys)), Style("", PALETTE[0], "o"), size=5)
         axes.axvline(0, color=INK, linewidth=0.9)
-        axes.set_title(title.replace(", ", "\n"), weight="normal", size=SMALL)
+        axes.set_title(capital(title).replace(", ", "\n"), weight="normal", size=SMALL)
     largest = rows.loc[rows["value"].abs().idxmax()]
     alt = (
         f"Paired differences of {len(keys)} pairs. The largest: "
@@ -275,7 +283,7 @@ def retrieval_gallery(table: pd.DataFrame, schema: Schema, pictures: np.ndarray,
         return empty_figure("A gallery", "No query was asked.", rows)
     queries = list(dict.fromkeys(rows["query"]))
     to_images = direction == WAYS[1]
-    tall = TILE + 0.34
+    tall = TILE + 0.34 if to_images else SHOWN * CAPTION + 0.25
     first = rows[rows["place"] > 0].groupby("query", sort=False)["own"].any()
     drawing = sheet(
         tall * len(queries) + 0.3,
@@ -295,7 +303,7 @@ def retrieval_gallery(table: pd.DataFrame, schema: Schema, pictures: np.ndarray,
         picture(axes, pictures[asked.name], 0.1, top, TILE, coarse=True)
         write(axes, 0.1, top + TILE + 0.1, f"own rank {asked['rank']:,}", color=SOFT)
         if to_images:
-            _text(axes, 0.2 + TILE, top, asked["caption"], 42, 8)
+            _text(axes, 0.2 + TILE, top, asked["caption"], 40, 7)
             for k, (row, about) in enumerate(found.iterrows()):
                 left = 0.2 + TILE + TEXT_WIDTH + k * (TILE + 0.06)
                 picture(axes, pictures[row], left, top, TILE, coarse=True)
@@ -305,16 +313,10 @@ def retrieval_gallery(table: pd.DataFrame, schema: Schema, pictures: np.ndarray,
             for k, (_, about) in enumerate(found.iterrows()):
                 colour = PALETTE[0] if about["own"] else PALETTE[1] if about["same_caption"] else INK
                 text = textwrap.shorten(about["caption"], 250, placeholder=" …")
-                lines = textwrap.wrap(f"{number(about['cosine'], 2)}  {text}", 128)[:2]
-                for j, words_of_line in enumerate(lines):
-                    write(
-                        axes,
-                        0.25 + TILE,
-                        top + 0.06 + k * 0.27 + j * 0.125,
-                        words_of_line,
-                        color=colour,
-                        size=7,
-                    )
+                lines = textwrap.wrap(f"{number(about['cosine'], 2)}  {text}", 112)[:2]
+                for j, line_of_text in enumerate(lines):
+                    y = top + 0.06 + k * CAPTION + j * 0.15
+                    write(axes, 0.25 + TILE, y, line_of_text, color=colour, size=8)
     axes.autoscale(False)
     mean = float(np.mean([rows[rows["query"] == q]["rank"].iloc[0] for q in queries]))
     alt = (
@@ -327,7 +329,7 @@ def retrieval_gallery(table: pd.DataFrame, schema: Schema, pictures: np.ndarray,
 
 def _text(axes: Axes, x: float, y: float, text: str, width: int, lines: int) -> None:
     for k, line in enumerate(textwrap.wrap(text, width)[:lines]):
-        write(axes, x, y + 0.08 + k * 0.145, line, size=7.5)
+        write(axes, x, y + 0.08 + k * 0.155, line, size=8)
 
 
 def _frame(axes: Axes, x: float, y: float, about: pd.Series) -> None:

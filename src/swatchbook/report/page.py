@@ -13,12 +13,12 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from swatchbook.report.chapters import ANCHORS, MARKS, Chapters, markdown, slug
-from swatchbook.report.display import ABSENT, figure_view, table_view
+from swatchbook.report.display import ABSENT, VERDICT, figure_view, table_view
 from swatchbook.report.pictures import Pictures
 
 TEMPLATES = Path(__file__).parent / "templates"
 CLAIMS = ("printed", "sentence")
-VERDICT, FOUND = "verdict", "What was found"
+FOUND = "What was found"
 # The words that open a verdict, and how its badge looks; the longest that fits decides.
 TONES = {
     "reproduced": "good",
@@ -51,15 +51,15 @@ def write_page(
     findings: Sequence[str] = (),
     figure: Path | None = None,
     claims_title: str = "What was printed, what we find",
-    headline_title: str = "What was published and what we find, each number with its interval",
+    headline_title: str = "What was published, and what we find",
     picture_width: int | None = None,
 ) -> None:
     """Write the report as one HTML file without scripts, links to files or anything that must be loaded.
 
-    With findings, these and one figure are the first screen, and all else is folded below them, each fold
-    with its title and a sentence (of a notebook, the ``summary`` in its metadata). A browser opens the fold
-    that a link leads into; one box opens all, and all are printed. The same inputs give the same bytes; the
-    date is read from the provenance.
+    With findings, these and one figure are the first screen, and all else is folded below them: notebooks,
+    then tables, each fold with its title and a sentence (of a notebook, the ``summary`` in its metadata). A
+    browser opens the fold that a link leads into; one box opens all, and all are printed. The same inputs
+    give the same bytes; the date is read from the provenance.
 
     Args:
         out: Where the page goes; its folder is made if needed.
@@ -101,7 +101,7 @@ def write_page(
     facts = {key: str(value)[:10] for group in provenance.values() for key, value in group.items()}
     shown = headline.rename(columns=str)
     if VERDICT in shown:
-        shown.insert(1, VERDICT, shown.pop(VERDICT).map(with_mark))
+        shown[VERDICT] = shown[VERDICT].map(with_mark)
     page = {
         "title": title,
         "lead": lead,

@@ -27,6 +27,9 @@ DIAMOND = {
     "marker": "D", "linestyle": "", "color": INK, "markerfacecolor": "white", "markersize": 4,
     "markeredgewidth": 0.9,
 }  # fmt: skip
+KNOWN = {
+    "marker": "x", "linestyle": "", "color": "#b3262e", "markersize": 6.5, "markeredgewidth": 1.7,
+}  # fmt: skip
 NUMBERS = ("value", "low", "high", "n", "published")
 
 # ---- rows of a table, and words about them -------------------------------------------------------------
@@ -218,6 +221,11 @@ def intervals(
 def published_marks(axes: Axes, values: pd.Series, y: Sequence[float]) -> None:
     """Small open diamonds on the marks: the values as they were published."""
     axes.plot(values, y, **DIAMOND, zorder=4)
+
+
+def known_marks(axes: Axes, values: pd.Series, y: Sequence[float]) -> None:
+    """Crosses: the truth, where it is known."""
+    axes.plot(values, y, **KNOWN, zorder=5)
 
 
 def label_right(axes: Axes, y: float, text: str, **options: object) -> None:

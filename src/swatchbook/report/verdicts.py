@@ -17,7 +17,7 @@ _VERBS = {
 
 
 def counted(claims: pd.DataFrame, whose: str) -> str:
-    """A sentence on how many of a document's claims have which verdict, the most frequent one first.
+    """A sentence of Markdown on how many claims of a document have which verdict, the most frequent first.
 
     Args:
         claims: With the column ``verdict``.
@@ -25,4 +25,4 @@ def counted(claims: pd.DataFrame, whose: str) -> str:
     """
     counts = claims["verdict"].value_counts()
     told = joined([f"{n} {_VERBS[verdict][n > 1]}" for verdict, n in counts.items()])
-    return f"Of {len(claims)} claims of {whose}: {told}."
+    return f"**Of {len(claims)} claims of {whose}**: {told} ([each of them](#claims))."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from swatchbook.names import unknown
 from swatchbook.pipeline import ConfigError
 
 if TYPE_CHECKING:
@@ -31,5 +32,5 @@ def spec_of(profile: str) -> Spec:
         ConfigError: If there is no such profile.
     """
     if profile not in PROFILES:
-        raise ConfigError(f"profile {profile!r} is unknown; allowed: {', '.join(PROFILES)}")
+        raise ConfigError(unknown("profile", profile, PROFILES))
     return import_module(f"{__name__}.{PROFILES[profile]}").STUDY

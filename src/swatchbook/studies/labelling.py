@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.labeller import BUNDLED
+from swatchbook.labeller import BUNDLED, kind_and_place
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
@@ -20,7 +20,9 @@ def classes_and_prompts(trace: Trace) -> Schema:
 
     Thresholds can then change without an image being drawn, read, or encoded again.
     """
-    return Schema.load(trace.setting("schema"), trace.setting("material_map"))
+    for key in ("schema", "material_map"):
+        trace.setting(key)
+    return trace.asked
 
 
 def classes_content(trace: Trace) -> dict[str, str]:
@@ -34,10 +36,11 @@ def prompts_content(trace: Trace, **_: object) -> dict[str, str]:
     schema, labeller = classes_and_prompts(trace), trace.setting("labelling.labeller")
     texts = [(a.name, label, a.prompts(label)) for a in schema for label in a.classes]
     hashes = {"prompts": digest(texts)}
-    kind, _, rest = labeller.partition(":")
+    kind, place = kind_and_place(labeller)
     if kind != "hf-hub":  # there the name pins a commit
-        folder = BUNDLED if labeller == "bundled" else Path(rest)
-        files = sorted(p for p in folder.glob("*") if p.is_file() and p.suffix != ".md")
+        folder = Path(place) if place else BUNDLED
+        # Neither its card nor how right it was found to be changes what it says of an image.
+        files = sorted(p for p in folder.glob("*") if p.is_file() and p.suffix not in (".md", ".csv"))
         hashes["labeller"] = digest([(p.name, sha256(p)) for p in files])
     return hashes
 

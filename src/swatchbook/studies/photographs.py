@@ -7,7 +7,8 @@ from pathlib import Path
 from swatchbook.audit.sheet import read_sheet
 from swatchbook.data import images
 from swatchbook.pipeline.stage import Trace
-from swatchbook.studies.labelling import classes_and_prompts, classes_content
+from swatchbook.schema import Schema
+from swatchbook.studies.labelling import classes_content
 from swatchbook.studies.source import file_digest
 
 
@@ -33,10 +34,14 @@ def _folder(trace: Trace) -> Path:
 
 
 def read_audit(trace: Trace) -> None:
-    """The audit file → answers about photographs of this folder, and how each was taken."""
+    """The audit file → answers about photographs of this folder, and how each was taken.
+
+    It may judge every attribute of the schema, whichever of them are labelled.
+    """
     listing = trace.table("listing.parquet")
     path = Path(trace.setting("labelling.audit"))
-    sheet = read_sheet(path, listing["image_id"].tolist(), _folder(trace), classes_and_prompts(trace))
+    whole = Schema.load(trace.setting("schema"), trace.setting("material_map"))
+    sheet = read_sheet(path, listing["image_id"].tolist(), _folder(trace), whole)
     trace.write_table("judged.parquet", sheet.judged)
     trace.write_table("tables/audit_answers.csv", sheet.answers)
 

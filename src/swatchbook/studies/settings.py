@@ -81,7 +81,7 @@ class Labelling:
     """How silver labels are made and audited.
 
     Attributes:
-        labeller: An open_clip model: ``bundled``, ``hf-hub:OWNER/NAME`` or ``local-dir:PATH``.
+        labeller: An open_clip model: a name of `labeller.KNOWN`, ``hf-hub:OWNER/NAME`` or ``local-dir:PATH``.
         temperature: Cosines are multiplied by this before the softmax (published: 100).
         audit_per_fabric: Images of each fabric in the audit (published: 10).
         auditor_error: How often the simulated auditor of a drawn world answers wrongly, in [0, 1).
@@ -120,7 +120,7 @@ class Backbones:
     """What the two models are built on.
 
     Attributes:
-        model: timm name of the model's backbone, or ``swatchbook-tower``, that of the labeller in the box.
+        model: timm name of the model's backbone, or ``swatchbook-tower``, that of the labeller drawn-only.
         baseline: The baseline's.
         model_pretrained: Whether the model starts from its backbone's published weights.
         baseline_pretrained: Whether the baseline does.

@@ -15,6 +15,11 @@ from swatchbook.store import Store
 from swatchbook.studies import DEFAULT_PROFILE, spec_of
 
 
+def default_folder(profile: str) -> Path:
+    """Where a profile's run lives by default: ``runs/<profile>`` in the project, or here."""
+    return (project_root() or Path()) / "runs" / profile
+
+
 class Study(Run):
     """A run of a study: its settings, its folder, and its results as attributes.
 
@@ -36,9 +41,10 @@ class Study(Run):
 
         Args:
             profile: ``demo``, ``published``, …; see `swatchbook profiles`.
-            run_dir: The run's folder; ``runs/<profile>`` in the project (or here) by default.
-            log: Called with a line for each stage reused or computed; by default the computed ones go to
-                standard error.
+            run_dir: The run's folder; ``runs/<profile>`` in the project (or here) by default. Of one that is
+                not there it is said where it will be and what computing takes.
+            log: Called with a line for each stage that is reused, begun or computed; by default all but the
+                first are printed, in a notebook beside the results, else to standard error.
             **overrides: Settings by name, such as ``bootstrap=500``.
 
         Raises:
@@ -47,11 +53,17 @@ class Study(Run):
         """
         spec = spec_of(profile)
         config = configure(spec, profile, overrides)
-        store = Store(Path(run_dir) if run_dir else (project_root() or Path()) / "runs" / profile)
+        store, log = Store(Path(run_dir) if run_dir else default_folder(profile)), log or print_computed
+        if run_dir and not store.root.is_dir():
+            takes = spec.profiles[profile].takes
+            log(
+                f"{store.root.absolute()}: no run is there yet; what is asked for is computed into it, which "
+                f"takes {takes} in all"
+            )
         for key in {*spec.profiles[profile].inputs.values()}:
-            if (given := flat(config)[key]) is not None:
+            if isinstance(given := flat(config)[key], str):
                 refuse_inside(store.root, given, "run folder")
-        return cls(spec, config, store, log or print_computed)
+        return cls(spec, config, store, log)
 
     def predictions(self, model: str) -> pd.DataFrame:
         """A model's predicted labels of the test images."""
@@ -59,6 +71,8 @@ class Study(Run):
 
     def say(self, claim: str) -> object:
         """One claim's verdict and sentence, for a notebook: its numbers are read from the tables.
+
+        A run of other data than the claim was made of gives no verdict, and nothing where it has no data.
 
         Raises:
             KeyError: If there is no such claim; the message lists them.
@@ -68,8 +82,9 @@ class Study(Run):
         claims = self.claims.set_index("claim")
         if claim not in claims.index:
             raise KeyError(f"claim {claim!r}; allowed: {', '.join(claims.index)}")
-        row = claims.loc[claim]
-        return Markdown(f"**{row['verdict'].capitalize()}.** {row['sentence']}")
+        verdict, sentence = claims.fillna("").loc[claim, ["verdict", "sentence"]]
+        found = f"**{verdict.capitalize()}.** {sentence}" if verdict else sentence
+        return Markdown(found) if found else None
 
     def show(self, figure: str) -> object:
         """A figure with its alt text, for a notebook.

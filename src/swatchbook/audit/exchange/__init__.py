@@ -93,7 +93,7 @@ def read_exchange(tool: str, path: Path, schema: Schema) -> pd.DataFrame:
     """
     form = TOOLS[tool]
     path = path / form.ANSWERS if path.is_dir() else path
-    content = _read_json(path)
+    content = read_json(path)
     try:
         rows = list(form.answers(content, schema))
     except MalformedError as error:
@@ -108,7 +108,12 @@ def read_exchange(tool: str, path: Path, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame([row for _, row in rows], columns=columns, index=index, dtype=object).fillna("")
 
 
-def _read_json(path: Path) -> object:
+def read_json(path: Path) -> object:
+    """The content of a JSON file, whoever wrote it.
+
+    Raises:
+        DataError: If it is no file, not UTF-8 or not whole.
+    """
     if not path.is_file():
         raise DataError(f"annotations {str(path)!r} is no file")
     try:

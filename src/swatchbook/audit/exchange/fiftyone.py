@@ -10,7 +10,7 @@ in ``metadata.json`` FiftyOne takes the folder for the form that holds no identi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from swatchbook.audit.columns import NOTE, choices
 from swatchbook.audit.exchange.json_values import MalformedError, mapping, mappings, text_of
@@ -48,9 +48,7 @@ def files(entries: list[dict], sample: str, schema: Schema, *, blind: bool) -> d
 
 def answers(content: object, schema: Schema) -> Iterator[tuple[str, dict[str, str]]]:
     """Where the labels of each sample and annotator stand, and their answers by column."""
-    if not isinstance(content, dict) or not isinstance(content.get("samples"), list):
-        raise MalformedError(" is no FiftyOne data set; allowed: samples.json with a list “samples”")
-    for number, each in enumerate(content["samples"], 1):
+    for number, each in enumerate(_samples(content), 1):
         sample = mapping(each, f"sample {number}")
         about = {name: text_of(sample.get(name)) for name in ("sample", "item", "image_id")}
         by: dict[str, dict[str, str]] = {}
@@ -60,6 +58,40 @@ def answers(content: object, schema: Schema) -> Iterator[tuple[str, dict[str, st
                     raise MalformedError(f", sample {number}: {name} has two labels by {who!r}; allowed: one")
                 by[who][name] = label
         yield from ((f"sample {number}, by {who}", {**about, "annotator": who, **by[who]}) for who in by)
+
+
+def labels(content: object) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where each sample stands, and its photograph, labels and confidences by column.
+
+    The labels are its fields that hold one Classification.
+    """
+    for number, each in enumerate(_samples(content), 1):
+        sample = mapping(each, where := f"sample {number}")
+        row = {"path": text_of(sample.get("image_id") or sample.get("filepath"))}
+        for name, field in sample.items():
+            if isinstance(field, dict) and field.get("_cls") == "Classification":
+                row[name] = text_of(field.get("label"))
+                if field.get("confidence") is not None:
+                    row[f"{name}_confidence"] = text_of(field["confidence"])
+        yield where, row
+
+
+def relabel(content: dict, changes: Mapping[tuple[int, str], str]) -> None:
+    """Put other classes in the place of some labels.
+
+    Args:
+        content: A data set, as `labels` reads it; changed in place.
+        changes: (sample, counted from 0, and attribute) → class.
+    """
+    for (row, name), label in changes.items():
+        sample = content["samples"][row]
+        sample[name] = (sample.get(name) or {"_cls": "Classification", "tags": []}) | {"label": label}
+
+
+def _samples(content: object) -> list:
+    if not isinstance(content, dict) or not isinstance(content.get("samples"), list):
+        raise MalformedError(" is no FiftyOne data set; allowed: samples.json with a list “samples”")
+    return content["samples"]
 
 
 def _classifications(answers: Sequence[dict], name: str) -> dict[str, object] | None:

@@ -9,7 +9,7 @@ Source: "Task format" and the tags Image, Choices and TextArea of labelstud.io/g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from xml.etree import ElementTree
 
 from swatchbook.audit.columns import NOTE, choices
@@ -34,11 +34,7 @@ def files(entries: list[dict], sample: str, schema: Schema, *, blind: bool) -> d
 
 def answers(content: object, schema: Schema) -> Iterator[tuple[str, dict[str, str]]]:
     """Where each annotation that was submitted stands, and its answers by column."""
-    if not isinstance(content, list) or not all(isinstance(t, dict) and "data" in t for t in content):
-        raise MalformedError(
-            " is no list of Label Studio tasks with annotations; export as “JSON”, not “JSON-MIN”"
-        )
-    for number, task in enumerate(content, 1):
+    for number, task in enumerate(_tasks(content), 1):
         data = mapping(task["data"], f"task {number}: data")
         for annotation in mappings(task.get("annotations", []), f"task {number}: annotations"):
             if annotation.get("was_cancelled"):
@@ -48,6 +44,80 @@ def answers(content: object, schema: Schema) -> Iterator[tuple[str, dict[str, st
             where = f"task {number}, annotation by {row['annotator']}"
             results = mappings(annotation.get("result"), f"{where}: result")
             yield where, row | _results(results, schema, where)
+
+
+def labels(content: object) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where each task stands, and its photograph, labels and confidences by column.
+
+    The labels are the choices of its prediction, a model's; of a task without one, of its annotation.
+    """
+    for number, task in enumerate(_tasks(content), 1):
+        where = f"task {number}"
+        row = {"path": _picture(mapping(task["data"], f"{where}: data"))}
+        source = _labelled(task, where)
+        for result in _choices(source, where):
+            name, given = text_of(result.get("from_name")), result["value"]["choices"]
+            if len(given) != 1 or name in row:
+                raise MalformedError(f", {where}: {name} holds {given!r}; allowed: one choice")
+            row[name] = text_of(given[0])
+            score = result.get("score", source.get("score"))
+            if score is not None:
+                row[f"{name}_confidence"] = text_of(score)
+        yield where, row
+
+
+def relabel(content: object, changes: Mapping[tuple[int, str], str]) -> None:
+    """Put other classes in the place of some labels.
+
+    Args:
+        content: Tasks, as `labels` reads them; changed in place.
+        changes: (task, counted from 0, and attribute) → class.
+    """
+    for (row, name), label in changes.items():
+        source = _labelled(content[row], "")
+        results = source.setdefault("result", [])
+        own = next((r for r in _choices(source, "") if r.get("from_name") == name), None)
+        if own is None:
+            beside = next((r.get("to_name") for r in results if r.get("to_name")), PICTURE)
+            own = {"from_name": name, "to_name": beside, "type": "choices", "value": {}}
+            results.append(own)
+        own["value"]["choices"] = [label]
+
+
+def _tasks(content: object) -> list[dict]:
+    if not isinstance(content, list) or not all(isinstance(t, dict) and "data" in t for t in content):
+        raise MalformedError(
+            " is no list of Label Studio tasks with annotations; export as “JSON”, not “JSON-MIN”"
+        )
+    return content
+
+
+def _picture(data: dict) -> str:
+    """The photograph's name as the task has it: what was written here, else the path in its address."""
+    named = data.get("image_id") or data.get("image") or next(iter(data.values()), "")
+    return text_of(named).partition("?d=")[2] or text_of(named)
+
+
+def _labelled(task: dict, where: str) -> dict:
+    """The prediction, or else the annotation, that holds a task's labels."""
+    for key in ("predictions", "annotations"):
+        sources = [s for s in mappings(task.get(key) or [], f"{where}: {key}") if not s.get("was_cancelled")]
+        if len(sources) > 1:
+            raise MalformedError(
+                f", {where} has {len(sources)} {key}; allowed: one, the labels to be audited"
+            )
+        if sources:
+            return sources[0]
+    task["predictions"] = [{"result": []}]
+    return task["predictions"][0]
+
+
+def _choices(source: dict, where: str) -> list[dict]:
+    """Those of its results that choose a class."""
+    results = mappings(source.get("result") or [], f"{where}: result")
+    return [
+        r for r in results if isinstance(r.get("value"), dict) and isinstance(r["value"].get("choices"), list)
+    ]
 
 
 def _annotation(answer: dict, schema: Schema) -> dict[str, object]:

@@ -41,8 +41,12 @@ def write_audit_page(
     title: str = "Audit",
     annotator_hint: str = "",
     limit_mb: float = 12.0,
+    given: pd.DataFrame | None = None,
+    asked: pd.DataFrame | None = None,
 ) -> Path:
     """Write the page on which a person judges a sample, as one file that works without a network.
+
+    With ``given`` it is no blind audit but corrects labels: it shows them, and only some are asked about.
 
     Args:
         sample: Columns as in ``audit/sample.csv``, a row an item in the order of asking.
@@ -52,6 +56,8 @@ def write_audit_page(
         title: The page's title.
         annotator_hint: What stands greyed in the empty field for the person's name.
         limit_mb: Largest size of the page, in 10⁶ bytes; the quality of the images follows from it.
+        given: Labels to correct, a row an item of the sample and a column an attribute; null for none.
+        asked: Which of them are asked about, likewise; the others stand as answers from the start.
 
     Returns:
         ``out``.
@@ -63,6 +69,10 @@ def write_audit_page(
     """
     out = Path(out)
     work = work_of(sample, schema, title)
+    if given is not None and asked is not None:
+        names = list(schema.names)
+        work["given"] = given[names].astype(object).where(given[names].notna(), "").to_numpy().tolist()
+        work["asked"] = asked[names].to_numpy(dtype=bool).tolist()
     files = {image: _file(image, paths) for image in dict.fromkeys(work["names"])}
     room = int(limit_mb * MEGABYTE) - len(_page(work, [], title, annotator_hint).encode())
     pictures = _pictures(files, room, limit_mb)
@@ -110,9 +120,12 @@ def picture(path: str | Path, quality: int = QUALITIES[0]) -> bytes:
 
 
 def asset(*names: str) -> str:
-    """The text of files of this package, one after the other."""
-    folder = resources.files("swatchbook.audit.page")
-    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+    """The text of files of this package, one after the other; answers are saved by ``csv_io.js``."""
+    package = resources.files("swatchbook")
+    files = ([package / "csv_io.js"] if "answers.js" in names else []) + [
+        package / "audit/page" / name for name in names
+    ]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _file(image: str, paths: Mapping[str, str | Path]) -> Path:

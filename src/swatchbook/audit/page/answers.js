@@ -1,17 +1,22 @@
 // What a person answered: functions over one plain object, and that object as a CSV file.
 //
 // work:  {sample, columns, attributes: [{name, classes}], cannot_tell, several, names: [image_id, …]}
+//        and where labels are corrected given: [[label an attribute]], asked: [[whether it is asked about]]
 // state: {annotator, at, active, entries: [{labels: [text an attribute], note, seconds}], undo: [step]}
 // A label "" means "not judged yet".
 
 const UNDO_STEPS = 300;
 
-function newEntry(work) {
-  return { labels: work.attributes.map(() => ""), note: "", seconds: 0 };
+/** An item's answers at the start: blank, or where labels are corrected those that nobody asks about. */
+function newEntry(work, k) {
+  const labels = work.attributes.map((_, a) =>
+    (work.given && !work.asked[k][a] ? work.given[k][a] || work.cannot_tell : ""));
+  return { labels, note: "", seconds: 0 };
 }
 
 function newState(work, annotator) {
-  return { annotator, at: 0, active: 0, entries: work.names.map(() => newEntry(work)), undo: [] };
+  const entries = work.names.map((_, k) => newEntry(work, k));
+  return { annotator, at: 0, active: firstUnanswered(entries[0]), entries, undo: [] };
 }
 
 /** Whether a stored object is a state of this work, so that a damaged one is not taken for answers. */
@@ -79,20 +84,7 @@ function secondsLeft(state) {
   return middle * (state.entries.length - countDone(state));
 }
 
-// ---- CSV (RFC 4180) ---------------------------------------------------------------------------------
-
-// Spreadsheets run a cell that begins like a formula; an apostrophe makes it text, in each of its lines.
-function guard(text) {
-  return text.replace(/^(?='*[\r\n])/, "'").replace(/(^|[\r\n])('*[=+\-@\t＝＋－＠])/g, "$1'$2");
-}
-
-function unguard(text) {
-  return text.replace(/^'(?='*[\r\n])/, "").replace(/(^|[\r\n])'('*[=+\-@\t＝＋－＠])/g, "$1$2");
-}
-
-function cell(text) {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
+// ---- as a file, by csv_io.js --------------------------------------------------------------------------
 
 function toCsv(work, state) {
   const rows = state.entries.map((entry, k) => [
@@ -105,21 +97,6 @@ function toCsv(work, state) {
 
 function answersFile(annotator) {
   return `answers-${annotator.normalize("NFC").replace(/[^\p{L}\p{M}\p{N}_-]+/gu, "-")}.csv`;
-}
-
-/** Rows of cells; throws where quotes do not close or stand inside a plain cell. */
-function parseCsv(text) {
-  const cells = /("(?:[^"]|"")*"|[^",\r\n]*)(,|\r\n|\n|\r|$)/y;
-  const rows = [[]];
-  while (cells.lastIndex < text.length) {
-    const found = cells.exec(text);
-    if (!found) throw new Error(`line ${rows.length}: not valid CSV`);
-    const [, raw, end] = found;
-    rows.at(-1).push(raw.startsWith('"') ? raw.slice(1, -1).replaceAll('""', '"') : raw);
-    if (end === "," && cells.lastIndex === text.length) rows.at(-1).push("");
-    if (end !== "," && cells.lastIndex < text.length) rows.push([]);
-  }
-  return rows;
 }
 
 /** Answers from a file of this sample, as a state; throws one error that names the first wrong line. */

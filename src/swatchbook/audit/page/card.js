@@ -111,9 +111,10 @@ function buildPicture() {
 function buildQuestion(work, a, id) {
   const { name } = work.attributes[a];
   const answer = make("span", { class: "judge-answer" });
+  const given = make("span", { class: "judge-labelled" });
   const heading = make("button", {
     type: "button", class: "judge-heading", id: `${id}-heading-${a}`, "aria-controls": `${id}-choices-${a}`,
-  }, make("span", { text: words(name) }), answer);
+  }, make("span", { text: words(name) }), answer, given);
   const buttons = choicesOf(work, a).map(({ label, text, key }) => ({
     label,
     element: make("button", {
@@ -126,7 +127,7 @@ function buildQuestion(work, a, id) {
   const group = make("div", {
     class: "judge-question", role: "group", "aria-labelledby": `${id}-heading-${a}`,
   }, heading, choices);
-  return { group, heading, answer, buttons };
+  return { group, heading, answer, given, buttons };
 }
 
 function buildFoot() {

@@ -62,9 +62,11 @@ function startJudge(root, work, host, state) {
     bookTime();
     const k = state.at;
     setLabel(state, k, a, label);
-    if (a + 1 === work.attributes.length) return goTo(nextOpen(state, k));
-    state.active = a + 1;
-    keep(k, `${words(work.attributes[a].name)}: ${words(label)}. ${words(work.attributes[a + 1].name)}?`);
+    // Where labels are corrected, what is not asked about has its answer already.
+    const next = work.asked ? work.asked[k].indexOf(true, a + 1) : a + 1;
+    if (next < 0 || next === work.attributes.length) return goTo(nextOpen(state, k));
+    state.active = next;
+    keep(k, `${words(work.attributes[a].name)}: ${words(label)}. ${words(work.attributes[next].name)}?`);
   }
 
   function undo() {
@@ -191,7 +193,8 @@ function startJudge(root, work, host, state) {
     view.image.alt = `Photograph ${state.at + 1} of ${count}`;
     view.name.textContent = work.names[state.at].split("/").at(-1);
     if (view.note.value !== entry.note) view.note.value = entry.note;
-    view.questions.forEach((question, a) => drawQuestion(question, entry.labels[a], a === state.active));
+    view.questions.forEach((question, a) =>
+      drawQuestion(question, entry.labels[a], a === state.active, work.given?.[state.at][a]));
     drawPicture(state.at);
   }
 
@@ -253,10 +256,14 @@ function startJudge(root, work, host, state) {
   };
 }
 
-function drawQuestion(question, answer, active) {
+/** Draw a question; `given` is the label to correct, where labels are corrected. */
+function drawQuestion(question, answer, active, given) {
   question.group.classList.toggle("judge-active", active);
   question.heading.setAttribute("aria-expanded", String(active));
   question.answer.textContent = answer ? words(answer) : "";
-  for (const { element, label } of question.buttons)
+  question.given.textContent = given && given !== answer ? `labelled ${words(given)}` : "";
+  for (const { element, label } of question.buttons) {
     element.setAttribute("aria-pressed", String(label === answer));
+    element.classList.toggle("judge-given", Boolean(given) && label === given);
+  }
 }

@@ -49,7 +49,8 @@ function save(state) {
 function saveCsv() {
   const state = judge.state();
   const file = new Blob([toCsv(work, state)], { type: "text/csv;charset=utf-8" });
-  const link = make("a", { href: URL.createObjectURL(file), download: answersFile(state.annotator) });
+  const name = answersFile(state.annotator).replace(/^answers/, work.given ? "corrections" : "answers");
+  const link = make("a", { href: URL.createObjectURL(file), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   unsaved = false;

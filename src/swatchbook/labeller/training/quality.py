@@ -6,7 +6,6 @@ Every image is labelled here, sure or not, so that the figures do not depend on 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -90,47 +89,61 @@ def photograph_quality(
 
 
 def judged_quality(
-    labeller: Labeller, source: Path, rng: np.random.Generator, *, draws: int = 1000, parts: int = 5
-) -> tuple[pd.DataFrame, Calibration]:
-    """Scores on the validation part of the judged set, and the calibration fitted on all of it.
-
-    No photograph calibrates its own label: each fifth of them is calibrated by the other four.
+    labeller: Labeller, source: Path, rng: np.random.Generator, *, draws: int = 1000
+) -> pd.DataFrame:
+    """Scores on the validation part of the judged set; see `judged_cosines`.
 
     Args:
-        labeller: The model, without a calibration.
+        labeller: The model.
         source: A clone of the data set, see `with_photographs`.
-        rng: Source of randomness for the fifths and the bootstrap.
+        rng: Source of randomness for the bootstrap.
         draws: Bootstrap replicates.
+
+    Returns:
+        As ``drawn_quality``.
+    """
+    judged, cosines = judged_cosines(labeller, source)
+    weights = image_weights(len(judged), draws, rng)
+    return _scored(cosines, judged, Schema.load("wardrobe"), weights).assign(prompts="schema")
+
+
+def judged_cosines(labeller: Labeller, source: Path, parts: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cosines of the validation part of the judged set, no photograph calibrating its own.
+
+    Each fifth of the photographs is calibrated by the other four if the labeller has a calibration, which all
+    of them have chosen; else cosines are its own.
+
+    Args:
+        labeller: The model.
+        source: A clone of the data set, see `with_photographs`.
         parts: Parts that the photographs are cut into.
 
     Returns:
-        A table as from ``drawn_quality``, and the calibration.
+        The judgements, and a column ``<attribute>:<class>`` of cosines for each class of the schema
+        ``wardrobe``, aligned row by row.
     """
     judged = read_judgements()
     judged = with_photographs(judged[judged["part"] == "val"].reset_index(drop=True), source)
-    schema = Schema.load("wardrobe")
-    cosines = cosines_of(labeller, labeller.encode(judged["path"].tolist()), schema)
-    truth = schema.encode(judged, "judgements")
-    part = rng.permutation(len(judged)) % parts
-    crossed = cosines.copy()
+    schema, plain = Schema.load("wardrobe"), dataclasses.replace(labeller, calibration=Calibration())
+    cosines = cosines_of(plain, plain.encode(judged["path"].tolist()), schema)
+    if not labeller.calibration.factors:
+        return judged, cosines
+    part, crossed = np.random.default_rng(parts).permutation(len(judged)) % parts, cosines.copy()
     for number in range(parts):
-        fitted = calibration_of(
-            cosines[part != number], {n: c[part != number] for n, c in truth.items()}, schema
-        )
+        fitted = calibration_of(cosines[part != number], judged[part != number], schema)
         crossed[part == number] = fitted.apply(cosines[part == number].to_numpy(), schema)
-    weights = image_weights(len(judged), draws, rng)
-    table = _scored(crossed, judged, schema, weights).assign(prompts="schema")
-    return table, calibration_of(cosines, truth, schema)
+    return judged, crossed
 
 
-def calibration_of(cosines: pd.DataFrame, truth: Mapping[str, np.ndarray], schema: Schema) -> Calibration:
+def calibration_of(cosines: pd.DataFrame, judged: pd.DataFrame, schema: Schema) -> Calibration:
     """The calibration of every attribute, fitted on images whose classes are known.
 
     Args:
         cosines: As from ``cosines_of``.
-        truth: Attribute → class numbers, −1 where it is not known.
+        judged: A class, or null, in a column an attribute.
         schema: Gives attributes and classes.
     """
+    truth = schema.encode(judged, "judgements")
     factors, added = {}, {}
     for attribute in schema:
         known = truth[attribute.name] >= 0
@@ -152,14 +165,8 @@ def cosines_of(labeller: Labeller, embeddings: np.ndarray, schema: Schema) -> pd
         embeddings: Of length 1, shape (images, dimensions).
         schema: Gives attributes, classes and prompts.
     """
-    classes = labeller.class_embeddings(schema)
-    return pd.concat(
-        [
-            pd.DataFrame(embeddings @ classes[a.name].T, columns=[f"{a.name}:{c}" for c in a.classes])
-            for a in schema
-        ],
-        axis=1,
-    )
+    columns = [f"{a.name}:{label}" for a in schema for label in a.classes]
+    return pd.DataFrame(labeller.cosines(embeddings, schema), columns=columns)
 
 
 def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:

@@ -20,6 +20,7 @@ from torch import nn
 from swatchbook.labeller import WEIGHTS
 from swatchbook.labeller.files import CONFIG, text_config
 from swatchbook.models import checkpoint
+from swatchbook.models.finished import read_config
 from swatchbook.models.pixel_loader import SHARE, free_memory
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.task import Batch, Task, Tensors
@@ -214,7 +215,7 @@ def export(model_dir: str | Path, folder: str | Path, *, scale: float | None = N
         folder: Holds ``open_clip_config.json``.
         scale: Factor of cosines to write; the learnt one by default.
     """
-    config = checkpoint.read_config(model_dir, Contrastive.name)
+    config = read_config(model_dir, Contrastive.name)
     write_model(checkpoint.load_weights(model_dir, config, ImageText(Path(folder))), folder, scale=scale)
 
 

@@ -26,7 +26,7 @@ from torch import nn
 
 from swatchbook.labeller import WEIGHTS
 from swatchbook.models import checkpoint
-from swatchbook.models.checkpoint import CheckpointError
+from swatchbook.models.finished import CheckpointError, read_config, task_of
 from swatchbook.models.recipe import BINARY, Recipe
 from swatchbook.models.scores import validation_scores
 from swatchbook.models.task import Batch, Tensors
@@ -165,8 +165,8 @@ class DualEncoder(Contrastive):
 
     def _start_from(self, start: Path, sizes: Mapping[str, int]) -> None:
         """Take the weights of a finished training, its heads too where it has these."""
-        kind = checkpoint.task_of(start)
-        config = checkpoint.read_config(start, kind if kind == self.name else Contrastive.name)
+        kind = task_of(start)
+        config = read_config(start, kind if kind == self.name else Contrastive.name)
         other = DualNetwork(self.folder, sizes) if kind == self.name else ImageText(self.folder)
         checkpoint.load_weights(start, config, other)
         self.network.load_state_dict(other.state_dict(), strict=kind == self.name)
@@ -217,7 +217,7 @@ def export(model_dir: str | Path, folder: str | Path) -> None:
         model_dir: A folder that a training of `DualEncoder` has finished.
         folder: Holds ``open_clip_config.json`` and the tokenizer.
     """
-    config = checkpoint.read_config(model_dir, DualEncoder.name)
+    config = read_config(model_dir, DualEncoder.name)
     sizes = {name: len(classes) for name, classes in config["heads"]}
     network = checkpoint.load_weights(model_dir, config, DualNetwork(Path(folder), sizes))
     store, heads = Store(folder), {n: t.contiguous() for n, t in network.heads.state_dict().items()}

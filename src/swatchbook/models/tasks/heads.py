@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from swatchbook.models import checkpoint
+from swatchbook.models.finished import HEADS, CheckpointError, read_config
 from swatchbook.models.hardware import Hardware, choose, fixed_threads, placed
 from swatchbook.models.inference import outputs_of
 from swatchbook.models.inputs import checked_rows
@@ -47,7 +48,7 @@ class Heads(Task):
     The loss's parts are the attributes; the scores, those of `validation_scores`.
     """
 
-    name = "heads"
+    name = HEADS
 
     def __init__(
         self,
@@ -216,10 +217,10 @@ def load(model_dir: str | Path, schema: Schema) -> tuple[Network, dict]:
         CheckpointError: If the folder holds no finished model, its weights are a pickle, are damaged or
             do not fit, or the schema is another one.
     """
-    config = checkpoint.read_config(model_dir, Heads.name)
+    config = read_config(model_dir, Heads.name)
     wanted, multiple = _described(schema), [a.name for a in schema if a.multiple]
     if config.get("heads") != wanted or config.get("multiple", []) != multiple:
-        raise checkpoint.CheckpointError(
+        raise CheckpointError(
             f"{model_dir}: the model answers {_listed(config.get('heads', []), config.get('multiple', []))}; "
             f"the schema asks {_listed(wanted, multiple)}"
         )
@@ -271,9 +272,7 @@ def predict(
         outputs = outputs_of(placed(network, hardware.device), loader, rows, recipe, hardware, batch=batch)
     wrong = [name for name, logits in outputs.items() if not logits.isfinite().all()]
     if wrong:
-        raise checkpoint.CheckpointError(
-            f"{model_dir}: predictions of {wrong[0]} are not finite; train it again"
-        )
+        raise CheckpointError(f"{model_dir}: predictions of {wrong[0]} are not finite; train it again")
     return prediction_table(outputs, rows, schema)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.names import called
-from swatchbook.report.display import points
+from swatchbook.report.display import joined, points, words
 from swatchbook.schema import Schema
 from swatchbook.studies.attributes.facts import NOT_KNITTED
 from swatchbook.studies.attributes.printed import Tables
@@ -33,7 +33,9 @@ class _Rows:
         return found.iloc[0]
 
 
-def claim_table(tables: Tables, schema: Schema, *, model: str, baseline: str, margin: float) -> pd.DataFrame:
+def claim_table(
+    tables: Tables, schema: Schema, *, model: str, baseline: str, margin: float, claimed: bool = True
+) -> pd.DataFrame:
     """The published study's claims, asked of a run: a number, a verdict and one plain sentence each.
 
     Args:
@@ -43,6 +45,8 @@ def claim_table(tables: Tables, schema: Schema, *, model: str, baseline: str, ma
         model: The model whose advantage is claimed.
         baseline: The model it is held against.
         margin: The threshold of |ΔV|.
+        claimed: Whether the run is of the data that the claims were made of. Of other data its sentences
+            say what is found on the same questions, and there are no verdicts.
 
     Returns:
         Columns `claim, printed, verdict, value, low, high, n, interval, sentence, where`; ``verdict`` is
@@ -68,6 +72,9 @@ def claim_table(tables: Tables, schema: Schema, *, model: str, baseline: str, ma
     makers.append((lambda: _twenty(rows_of)) if exports else _unasked(*TWENTY, _NOTHING_PICKED))
     made = pd.DataFrame([maker() for maker in makers]).reindex(columns=CLAIM_COLUMNS)
     made["sentence"] = made["sentence"].str[:1].str.upper() + made["sentence"].str[1:]  # a name may begin one
+    if not claimed:
+        made["sentence"] = made["sentence"].where(made["verdict"] != "not asked", "")
+        made["verdict"] = ""
     return made
 
 
@@ -112,10 +119,9 @@ def _all_classes(rows_of: _Rows, tables: Tables, model: str, baseline: str) -> d
     clear = weakest["low"] > 0
     sentence = (
         f"{called(model)} is ahead of {called(baseline)} on {ahead['value']:.0f} of {ahead['n']:.0f} classes as point estimates; "
-        f"as one claim about all of them the one-sided p is {worst['value']:.3f}, carried by {weakest['head']}/"
-        f"{weakest['class']}, whose gap of {points(weakest)} "
-        f"{'excludes' if clear else 'does not exclude'} zero; the smallest gap is {smallest['head']}/"
-        f"{smallest['class']} at {points(smallest)}. "
+        f"as one claim about all of them the one-sided p is {worst['value']:.3f}, carried by {_class(weakest)}, "
+        f"whose gap of {points(weakest)} {'excludes' if clear else 'does not exclude'} zero; the smallest gap is that "
+        f"of {_class(smallest)}, {points(smallest)}. "
     )
     if not np.isnan(proved["value"]):
         sentence += (
@@ -166,11 +172,12 @@ def _ceiling_classes(rows_of: _Rows, judged: list[str]) -> dict:
         f"({left['value']:.3f} on the images that received a label)"
         for a, (extra, wrong, left) in moved.items()
     ]
-    same = [a for a in judged if a not in moved]
+    same = [words(a) for a in judged if a not in moved]
+    verb = "is" if len(same) == 1 else "are"
     sentence = (
         f"Averaging over abstention as one more class whose F1 is 0 lowers the score of the silver labels. Over the "
         f"schema's own classes, an abstention still counted as wrong, they score {' and '.join(parts)}"
-        f"{'; ' + ', '.join(same) + ' is unchanged' if same else ''}."
+        f"{f'; {joined(same)} {verb} unchanged' if same else ''}."
     )
     last = (
         max(moved.values(), key=lambda r: r[1]["value"] - r[0]["value"])[1] if moved else rows[judged[0]][1]
@@ -247,7 +254,7 @@ def _perfect_precision(rows_of: _Rows, schema: Schema) -> dict:
     share = rows_of("curation", statistic="share_of_doubtful_folders")
     sentence = (
         f"The rule repeats the folder's name, so it agrees with itself by construction; whether the folder names the "
-        f"{ruled.name} was not audited. By the rule {', '.join(doubtful)} are knitwear, which they are not as cloth: "
+        f"{ruled.name} was not audited. By the rule {joined([words(f) for f in doubtful])} are knitwear, which they are not as cloth: "
         f"{share['value']:.1%} of the test images ({share['n']:.0f}) rest on that."
     )
     return {
@@ -266,14 +273,14 @@ def _mixed_rows(rows_of: _Rows, model: str) -> dict:
         _coupling(rows_of, "reference", "identical", "v"),
         _coupling(rows_of, model, "all", "v"),
     )
-    same, delta = (
-        _coupling(rows_of, model, "identical", "v"),
-        _coupling(rows_of, model, "identical", "delta_v"),
+    same, plain, delta = (
+        _coupling(rows_of, model, "identical", statistic)
+        for statistic in ("v", "delta_v", "delta_v_corrected")
     )
     sentence = (
         f"Silver labels stand for {reference['n']:,.0f} images and predictions for {everywhere['n']:,.0f}. On the same "
-        f"{same['n']:,.0f} images V of the predictions is {same['value']:.4f}, so that Δ is {delta['value']:+z.3f} {_range(delta)} "
-        f"rather than {mixed['value']:+z.3f}."
+        f"{same['n']:,.0f} images V of the predictions is {same['value']:.4f}, so that Δ is {plain['value']:+z.3f} "
+        f"rather than {mixed['value']:+z.3f}; corrected for bias it is {delta['value']:+z.3f} {_range(delta)}."
     )
     return {
         "claim": "same_rows", "printed": "V_gt 0.318, V_pred 0.353, Δ +0.035", "verdict": "holds in part",
@@ -282,16 +289,18 @@ def _mixed_rows(rows_of: _Rows, model: str) -> dict:
 
 
 def _just_outside(rows_of: _Rows, model: str, margin: float) -> dict:
-    mixed = _coupling(rows_of, model, "mixed", "delta_v_mixed_rows")
+    mixed, ends = (
+        _coupling(rows_of, model, "mixed", s) for s in ("delta_v_mixed_rows", "delta_v_mixed_rows_corrected")
+    )
     delta, ninety = (
         _coupling(rows_of, model, "identical", s) for s in ("delta_v_corrected", "delta_v_corrected_90")
     )
     provable = _coupling(rows_of, model, "identical", "provable_margin")
-    inside = mixed["low"] < margin < mixed["high"]
+    inside = ends["low"] < margin < ends["high"]
     sentence = (
-        f"Taken over different rows, Δ is {mixed['value']:+z.3f} with a 95 % interval of {_range(mixed)}, which "
-        f"{'contains' if inside else 'does not contain'} the threshold {margin:g}. On identical rows and corrected "
-        f"for bias Δ is {delta['value']:+z.3f} with a 90 % interval of {_range(ninety)}: the verdict is "
+        f"Taken over different rows, Δ is {mixed['value']:+z.3f}, corrected for bias {ends['value']:+z.3f} with a 95 % "
+        f"interval of {_range(ends)}, which {'contains' if inside else 'does not contain'} the threshold {margin:g}. On "
+        f"identical rows Δ, corrected, is {delta['value']:+z.3f} with a 90 % interval of {_range(ninety)}: the verdict is "
         f"“{delta['verdict']}”, and the smallest margin that the data can prove is ±{provable['value']:.3f}."
     )
     return {
@@ -360,6 +369,10 @@ def _clashes(rows_of: _Rows, exports: bool) -> dict:
 
 def _numbers(row: pd.Series) -> dict:
     return {k: row.get(k) for k in ("value", "low", "high", "n", "interval")}
+
+
+def _class(row: pd.Series) -> str:
+    return f"{words(row['class'])} ({words(row['head'])})"
 
 
 def _range(row: pd.Series) -> str:

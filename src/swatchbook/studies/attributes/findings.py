@@ -9,38 +9,40 @@ import pandas as pd
 
 from swatchbook.data import duplicates
 from swatchbook.data.images import left_out
+from swatchbook.evaluation.known import KNOWN
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
 from swatchbook.report.display import capital, estimate, joined, number, percentage, points, words
+from swatchbook.report.verdicts import counted
 from swatchbook.studies.attributes.settings import judge_of
 from swatchbook.studies.attributes.tables import is_audited
 
 POST_STRATIFIED = {"estimator": "post_stratified", "class": "all"}
+UNAUDITED = (
+    "**Nobody audited these labels.** Every score is agreement with the labeller and says nothing of what "
+    "is true."
+)
 
 
 def findings(trace: Trace) -> list[str]:
-    """The findings of a run, in Markdown, for `report.page.write_page`."""
+    """Five sentences on what a run found, and what a reader must know of its images, in Markdown."""
     data, judge = trace.setting("data"), judge_of(trace.setting("data"))
     model, baseline, margin = (trace.setting(k) for k in ("model", "baseline", "evaluation.margin"))
     comparison, coupling = trace.table("tables/comparison.csv"), trace.table("tables/coupling.csv")
     told = []
-    if data == "drawn":
-        told.append(known_truths(trace.table("tables/known.csv"), trace.setting("evaluation.level")))
-    if data in ("drawn", "textilenet"):
-        told += facts_of_images(trace)
     if data == "published":
         told.append(printed(trace.table("tables/numbers.csv"), trace.table("tables/claims.csv")))
     if is_audited(trace):
         truth = trace.table("tables/truth.csv")
-        told += [labels_right(truth, judge), furthest(truth, model, judge), bound(truth, model)]
+        told += [labels_right(truth, judge), agreement(truth, model, judge)]
     else:
-        told.append(
-            "**Nobody audited these labels.** Every score is agreement with the labeller and says nothing of "
-            "what is true."
-        )
-    if data != "published":
+        told += [UNAUDITED, baselines(trace.table("tables/scores.csv"), model)]
+    told += [gap(comparison, model, baseline), coupled(coupling, model, margin)]
+    if data == "drawn":
+        told.append(known_truths(trace.table("tables/known.csv"), trace.setting("evaluation.level")))
+    elif data != "published":
         told.append(least_labelled(trace.table("tables/coverage.csv")))
-    told += [gap(comparison, model, baseline), coupled(coupling, model, margin), together(coupling, model)]
+    told += facts_of_images(trace) if data in ("drawn", "textilenet") else []
     return [sentence for sentence in told if sentence]
 
 
@@ -57,37 +59,44 @@ def known_truths(known: pd.DataFrame, level: float) -> str:
     missed = [f"{called(r.model)}, {words(r.head)}: {r.what}" for r in known[~known["covered"]].itertuples()]
     return (
         f"**{known['covered'].sum()} of {len(known)} known truths lie in the interval that an audit gave for "
-        f"them**, each meant to hold in {100 * level:.0f} % of audits "
-        f"([all of them](#headline)){'; missed: ' + '; '.join(missed) if missed else ''}."
+        f"them**, each meant to hold in {100 * level:.0f} % of audits ([all of "
+        f"them](#headline)){'; missed: ' + '; '.join(missed) if missed else ''}."
     )
 
 
 def printed(numbers: pd.DataFrame, claims: pd.DataFrame) -> str:
     """How many printed numbers come out again, and what becomes of the claims."""
     testable = numbers[numbers["verdict"] != "not in the exports"]
-    again, held = (testable["verdict"] == "reproduced").sum(), claims["verdict"].value_counts()
-    verdicts = joined([f"“{verdict}” {n} times" for verdict, n in held.items()])
+    again = (testable["verdict"] == "reproduced").sum()
     return (
-        f"**{again} of {len(testable)} printed numbers come out again** ([the main ones](#headline)). The "
-        f"verdict on the {len(claims)} [claims](#claims) is {verdicts}."
+        f"**{again} of {len(testable)} printed numbers come out again** ([the main ones](#headline)). "
+        f"{counted(claims, 'the published study')}"
     )
 
 
 def labels_right(truth: pd.DataFrame, judge: str) -> str:
-    """The share of the silver labels that is right, by attribute."""
+    """The share of the silver labels that is right, by attribute; beside it the truth, where it is known."""
     rows = _known(truth, model="silver", statistic="accuracy", **POST_STRATIFIED)
-    shares = [f"{percentage(row)} of {words(row['head'])}" for row in rows]
-    if not shares:
+    if not rows:
         return ""
+    true = {
+        r["head"]: r["value"] for r in _known(truth, model="silver", statistic="accuracy", estimator=KNOWN)
+    }
+    shares = [f"{percentage(row)} of {words(row['head'])}" for row in rows]
+    known = [f"{number(100 * true[row['head']], 1)}\u00a0%" for row in rows if row["head"] in true]
     return (
         f"**Silver labels are right** in {joined(shares)}, by the {rows[0]['n']:,.0f} images that the "
-        f"{judge} judged ([the audit](02_audit.ipynb))."
+        f"{judge} judged{'; the known truth is ' + joined(known) if known else ''} ([the "
+        "audit](02_audit.ipynb))."
     )
 
 
-def furthest(truth: pd.DataFrame, model: str, judge: str) -> str:
-    """Where a model's score against the judge is furthest from that against silver labels."""
-    silver = {r["head"]: r for r in _known(truth, model=model, estimator="silver", statistic="macro_f1")}
+def agreement(truth: pd.DataFrame, model: str, judge: str) -> str:
+    """Where scores against the judge and silver labels are furthest apart, and what the latter bound."""
+    silver, known = (
+        {r["head"]: r for r in _known(truth, model=model, estimator=name, statistic="macro_f1")}
+        for name in ("silver", KNOWN)
+    )
     pairs = [
         (silver[row["head"]], row)
         for row in _known(truth, model=model, statistic="macro_f1", **POST_STRATIFIED)
@@ -96,24 +105,27 @@ def furthest(truth: pd.DataFrame, model: str, judge: str) -> str:
     if not pairs:
         return ""
     by_silver, by_judge = max(pairs, key=lambda pair: abs(pair[0]["value"] - pair[1]["value"]))
+    head = by_judge["head"]
+    true = f" (known truth {number(known[head]['value'])})" if head in known else ""
+    bound = truth[(truth["model"] == model) & (truth["estimator"] == "bound") & (truth["head"] == head)]
+    ends = [f"{number(bound[end].iloc[0], 2)}" for end in ("low", "high") if bound[end].notna().any()]
     return (
-        f"**Agreement with silver labels is not truth**: the macro-F1 of {called(model)} on "
-        f"{words(by_judge['head'])} is {_with_ends(by_silver)} against silver labels and "
-        f"{_with_ends(by_judge)} against the {judge}, the largest of {len(pairs)} such differences "
-        "([all of them](02_audit.ipynb))."
+        f"**Agreement with silver labels is not truth**: the macro-F1 of {called(model)} on {words(head)} is "
+        f"{_with_ends(by_silver)} against silver labels and {_with_ends(by_judge)} against the {judge}{true}"
+        + (f"; agreement alone leaves its accuracy anywhere from {' to '.join(ends)}" if ends else "")
+        + " ([all of them](02_audit.ipynb))."
     )
 
 
-def bound(truth: pd.DataFrame, model: str) -> str:
-    """How little silver agreement alone says of true accuracy, where it says least."""
-    rows = truth[(truth["model"] == model) & (truth["estimator"] == "bound") & truth["low"].notna()]
-    if rows.empty:
+def baselines(scores: pd.DataFrame, model: str) -> str:
+    """A model's agreement with silver labels beside two answers that see no image."""
+    rows = {r["model"]: r for r in _known(scores, head="mean", metric="macro_f1", **{"class": "all"})}
+    if model not in rows:
         return ""
-    row = rows.loc[(rows["high"] - rows["low"]).idxmax()]
+    blind = [f"{called(m)} {_with_ends(rows[m])}" for m in ("majority", "fabric_folder") if m in rows]
     return (
-        f"**What agreement alone says of truth**: the accuracy of {called(model)} on {words(row['head'])}, "
-        f"where it says least, lies between {number(row['low'], 2)} and {number(row['high'], 2)}, "
-        f"n = {row['n']:,.0f} ([why](02_audit.ipynb))."
+        f"**Against silver labels** the mean macro-F1 of {called(model)} is {_with_ends(rows[model])}, n = "
+        f"{rows[model]['n']:,.0f}; without a look at the image: {joined(blind)}."
     )
 
 
@@ -143,39 +155,27 @@ def gap(comparison: pd.DataFrame, model: str, baseline: str) -> str:
         f"**{capital(called(model))} over {called(baseline)}**, against silver labels: {points(mean)} of "
         f"mean macro-F1, from {points(least)} on {words(least['head'])} to {points(most)} on "
         f"{words(most['head'])}; it is ahead on {counts['classes_won']:.0f} of {classes:.0f} classes, "
-        f"{counts['classes_proved']:.0f} of them proved one by one "
-        "([class by class](04_backbone_comparison.ipynb))."
+        f"{counts['classes_proved']:.0f} of them proved one by one ([class by "
+        "class](04_backbone_comparison.ipynb))."
     )
 
 
 def coupled(coupling: pd.DataFrame, model: str, margin: float) -> str:
-    """By how much more predictions couple attributes than the silver labels of the same images do."""
+    """How far predictions couple attributes otherwise than silver labels, and than independent errors."""
     rows = _known(coupling, model=model, rows="identical", statistic="delta_v_corrected")
     pairs = [row for row in rows if row["a"] != "all"]
     if not pairs:
         return ""
     most = max(pairs, key=lambda row: abs(row["value"]))
     mean = [row for row in rows if row["a"] == "all"]
-    average = f" on average by {_with_ends(mean[0], sign=True)} and" if mean else ""
+    average = f"by {_with_ends(mean[0], sign=True)} on average and " if mean else ""
+    excess = _known(coupling, model=model, rows="identical", statistic="excess")
+    clear = sum(row["low"] > 0 for row in excess)
+    together = f"; errors of two heads go together in {clear} of {len(excess)} pairs" if excess else ""
     return (
         f"**Coupling**: on the same images V of the predictions of {called(model)} differs from that of the "
-        f"silver labels{average} most on {_pair(most)}, by {_with_ends(most, sign=True)}, n = "
-        f"{most['n']:,.0f}; with a margin of ±{margin:g} the verdict there is “{most['verdict']}” "
-        "([all pairs](05_orthogonality.ipynb))."
-    )
-
-
-def together(coupling: pd.DataFrame, model: str) -> str:
-    """How much of a pair's coupling comes of errors that are made together."""
-    rows = _known(coupling, model=model, rows="identical", statistic="excess")
-    if not rows:
-        return ""
-    most = max(rows, key=lambda row: row["value"])
-    clear = sum(row["low"] > 0 for row in rows)
-    return (
-        f"**Do heads err together?** V of {_pair(most)} is {_with_ends(most, sign=True)} above what "
-        f"independent errors would give; the excess lies clearly above 0 in {clear} of {len(rows)} pairs "
-        "([what honest heads would give](05_orthogonality.ipynb))."
+        f"silver labels {average}by {_with_ends(most, sign=True)} on {_pair(most)} (n = {most['n']:,.0f}; at "
+        f"a margin of ±{margin:g} “{most['verdict']}”){together} ([all pairs](05_orthogonality.ipynb))."
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from swatchbook.names import called
+from swatchbook.report.display import words
 
 STATISTICS = {
     "macro_f1": "macro-F1",
@@ -70,11 +71,11 @@ def known_headline(known: pd.DataFrame) -> pd.DataFrame:
 def _what(row: dict, baseline: str) -> str:
     statistic = STATISTICS[row["statistic"]]
     if row["table"] == "audit":
-        return f"audit of silver {row['head']}: {statistic}, as printed"
+        return f"audit of silver {words(row['head'])}: {statistic}, as printed"
     if row["table"] == "coupling":
         rows = {"identical": "labelled rows", "all": "all rows", "mixed": "mixed rows"}[row["rows"]]
-        return f"{called(row['model'])}, {row['a']} × {row['b']}: {statistic} ({rows})"
-    label = f"{row['head']}" if row["class"] == "all" else f"{row['head']}/{row['class']}"
+        return f"{called(row['model'])}, {words(row['a'])} × {words(row['b'])}: {statistic} ({rows})"
+    label = words(row["head"]) + ("" if row["class"] == "all" else f", {words(row['class'])}")
     if row["table"] == "comparison":
         return f"{called(row['model'])} over {called(baseline)}, {label}: {statistic}"
     return f"{called(row['model'])}, {label}: {statistic}"

@@ -7,6 +7,7 @@ import pandas as pd
 from swatchbook.data.readers import published
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
+from swatchbook.studies.attributes import folder_report
 from swatchbook.studies.attributes.findings import findings
 from swatchbook.studies.attributes.headline import headline_table, known_headline
 from swatchbook.studies.attributes.settings import judge_of
@@ -30,6 +31,8 @@ LEADS = {
 
 def content(trace: Trace) -> dict[str, object]:
     """What the report says of a run, as arguments of `report.page.write_page`."""
+    if not trace.setting("train"):
+        return folder_report.content(trace)
     data = trace.setting("data")
     makers = {"published": _published, "drawn": _drawn, "textilenet": _textilenet, "folder": _folder}
     figure = "figures/truth" if is_audited(trace) else "figures/backbone_gaps"
@@ -54,7 +57,6 @@ def _drawn(trace: Trace) -> dict[str, object]:
     return {
         "headline": known_headline(trace.table("tables/known.csv")),
         "headline_title": "What is true of the drawn world, and what the estimators say of it from the audit",
-        **_claims(trace),
     }
 
 

@@ -22,6 +22,9 @@ class Config:
         schema: Name of a shipped schema or path to a YAML file.
         material_map: Which folder → material rule of the schema is in force; None: its first, if it has any.
         seed: Seed of everything random.
+        attributes: Which attributes of a folder's photographs are labelled: ``all``, or names; where none is
+            named those that the labeller was measured to do on photographs.
+        train: Whether two models are trained on the labels; a folder can be labelled and audited without.
         source: Folder with the published exports (None downloads them by pinned commit and checksum), or
             TextileNet's archive or folder, or the folder of photographs.
         model: The model whose advantage is tested.
@@ -42,6 +45,8 @@ class Config:
     schema: str = "textilenet"
     material_map: str | None = "paper"
     seed: Seed = 42
+    attributes: tuple[str, ...] = ()
+    train: bool = True
     source: str | None = None
     model: Name = "dinov2"
     baseline: Name = "resnet50"
@@ -56,6 +61,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.model == self.baseline:
             raise ValueError(f"baseline = {self.baseline!r}; must be another name than the model's")
+        if self.data != "folder" and (self.attributes or not self.train):
+            key, given = ("attributes", ",".join(self.attributes)) if self.attributes else ("train", "false")
+            raise ValueError(f"{key} = {given}; it is for profile folder, other profiles use and train all")
         if self.labelling.thresholds is not None and self.data == "published":
             raise ValueError(
                 f"labelling.thresholds = {self.labelling.thresholds!r}; must be none, nothing is labelled"

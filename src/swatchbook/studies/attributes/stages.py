@@ -20,6 +20,7 @@ LABELLER = (
     "studies/labelling.py",
     "studies/source.py",
 )
+LABELS = ("studies/attributes/labels.py", *LABELLER)
 TABLES = (
     "data",
     "evaluation",
@@ -52,8 +53,9 @@ def stages(config: Config) -> tuple[Stage, ...]:
     before, labelled = sources[config.data](config), config.data != "published"
     tables = _tables(config)
     produced = {artefact for stage in (*before, *tables) for artefact in stage.produces}
-    figures = [stage for stage in _figures(config) if set(stage.needs) <= produced]
-    return (*before, *tables, *figures, *(_shown() if labelled else ()))
+    drawn = _figures(config) if config.train else ()
+    figures = [stage for stage in drawn if set(stage.needs) <= produced]
+    return (*before, *tables, *figures, *(_shown(config) if labelled else ()))
 
 
 # ---- from where labels and predictions come ---------------------------------------------------------
@@ -185,12 +187,25 @@ def _folder(config: Config) -> tuple[Stage, ...]:
         ),
         *_labels(listing),
         Stage(
+            "attributes asked",
+            ("tables/asked.csv",),
+            f"{HERE}.folder:list_asked",
+            code=("labeller", "data", "studies/source.py"),
+            outside=f"{HERE}.folder:asked_content",
+        ),
+        Stage(
             "notes",
             ("tables/notes.csv",),
             f"{HERE}.folder:take_notes",
             code=("audit", "data"),
         ),
-        *_trainings(config),
+        Stage(
+            "contact sheet",
+            ("report/sheet.html",),
+            f"{HERE}.folder:write_sheet",
+            code=("report", "evaluation", "names.py", "data", "csv_io.js"),
+        ),
+        *(_trainings(config) if config.train else ()),
     )
 
 
@@ -232,18 +247,17 @@ def _trainings(config: Config) -> tuple[Stage, ...]:
 
 
 def _tables(config: Config) -> tuple[Stage, ...]:
-    judged = {
-        "audit": ("audit", "agreement"),
-        "power": ("power",),
-        "truth": ("truth", "three_columns", "rectified"),
-    }
-    made: dict[str, tuple[str, ...]] = {
-        "score": ("scores", "confusion"),
-        **(judged if config.audited else {"unaudited": ("rectified",)}),
-        "coupling": ("coupling",),
-        "coupling_detail": ("cells", "collapse", "selection"),
-        "comparison": ("comparison",),
-    }
+    made: dict[str, tuple[str, ...]] = {"score": ("scores", "confusion")} if config.train else {}
+    made |= {"audit": ("audit", "agreement")} if config.audited else {}
+    if config.train:
+        made |= {"power": ("power",)} if config.audited else {}
+        known = {"truth": ("truth", "three_columns", "rectified")}
+        made |= known if config.audited else {"unaudited": ("rectified",)}
+        made |= {
+            "coupling": ("coupling",),
+            "coupling_detail": ("cells", "collapse", "selection"),
+            "comparison": ("comparison",),
+        }
     if config.data != "folder":  # its folders are no fabrics
         numbers = ("numbers",) if config.data == "published" else ()
         made |= {"curation": ("curation", "name_clashes"), "claims": (*numbers, "claims")}
@@ -285,25 +299,37 @@ def _figures(config: Config) -> tuple[Stage, ...]:
     )
 
 
-def _shown() -> tuple[Stage, ...]:
+def _shown(config: Config) -> tuple[Stage, ...]:
     """The stages that show labels, trainings and images; they come after those that make them."""
-    labels = ("studies/attributes/labels.py", *LABELLER)
-    pictures = "grids/pictures.npy"
+    coverage = figure("label_coverage", "coverage", "figures_labels:label_coverage")
+    if not config.train:
+        return (coverage,)
     return (
         labeller_stage(),
-        Stage("histories", ("tables/history.csv",), f"{HERE}.grids:history", code=("evaluation/history.py",)),
         Stage(
             "confidence",
             ("tables/confidence.csv",),
             f"{HERE}.grids:confidence",
-            code=("evaluation", *labels),
+            code=("evaluation", *LABELS),
             outside=f"{LABELLING}:thresholds_content",
         ),
+        coverage,
+        figure("label_confidence", "confidence", "figures_labels:label_confidence"),
+        figure("abstention_by_folder", "abstention", "figures_labels:abstention_by_folder"),
+        *_shown_of_models(),
+    )
+
+
+def _shown_of_models() -> tuple[Stage, ...]:
+    """The stages that show trainings, and images with what a model says of them."""
+    pictures = "grids/pictures.npy"
+    return (
+        Stage("histories", ("tables/history.csv",), f"{HERE}.grids:history", code=("evaluation/history.py",)),
         Stage(
             "grids",
             ("tables/grid.csv", pictures),
             f"{HERE}.grids:grids",
-            code=("evaluation/grids.py", *labels),
+            code=("evaluation/grids.py", *LABELS),
         ),
         Stage(
             "explanations",
@@ -311,9 +337,6 @@ def _shown() -> tuple[Stage, ...]:
             f"{HERE}.grids:explanations",
             code=("evaluation/grids.py", *TRAINING),
         ),
-        figure("label_coverage", "coverage", "figures_labels:label_coverage"),
-        figure("label_confidence", "confidence", "figures_labels:label_confidence"),
-        figure("abstention_by_folder", "abstention", "figures_labels:abstention_by_folder"),
         figure("training_curves", "history", "figures_training:training_curves"),
         *(
             figure(f"grid_{rule}", "grid", "figures_grids:grid", pictures=pictures, rule=rule)

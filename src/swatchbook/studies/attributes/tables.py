@@ -15,7 +15,7 @@ from swatchbook.evaluation.collapse import collapse_table
 from swatchbook.evaluation.comparison import comparison_table
 from swatchbook.evaluation.coupling import coupling_table
 from swatchbook.evaluation.coupling_cells import cell_table
-from swatchbook.evaluation.known import known_table
+from swatchbook.evaluation.known import KNOWN, known_coupling, known_scores, known_table
 from swatchbook.evaluation.rectified import rectified_table
 from swatchbook.evaluation.resample import image_weights, rao_wu_weights
 from swatchbook.evaluation.scores import confusion_table, folder_baseline, majority_baseline, score_table
@@ -27,6 +27,9 @@ from swatchbook.studies.attributes.curation import curation_table
 from swatchbook.studies.attributes.facts import DINOV2_FEATURES, fact_table, name_table
 from swatchbook.studies.attributes.labels import known_labels
 from swatchbook.studies.attributes.printed import KEYS, number_table, with_printed
+
+#: Kinds of data that the published study's claims were made of.
+CLAIMED = ("published", "textilenet")
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,14 @@ def is_audited(trace: Trace) -> bool:
 
 
 def test_labels(trace: Trace) -> Labels:
-    """Silver labels and both models' predictions of the test images."""
+    """Silver labels of the test images, and both models' predictions where models were trained."""
     manifest, schema = trace.table("manifest.parquet"), trace.schema
     test = manifest[manifest["split"] == "test"].set_index("image_id")
 
     def codes(artefact: str) -> dict[str, np.ndarray]:
         return schema.encode(trace.table(artefact).set_index("image_id").loc[test.index], artefact)
 
-    models = (trace.setting("model"), trace.setting("baseline"))
+    models = (trace.setting("model"), trace.setting("baseline")) if trace.setting("train") else ()
     return Labels(test, codes("silver.parquet"), {m: codes(f"predictions/{m}.parquet") for m in models})
 
 
@@ -109,6 +112,12 @@ def printed(trace: Trace) -> pd.DataFrame:
     return pd.DataFrame(columns=["table", *KEYS, "value", "tolerance"])
 
 
+def known_codes(trace: Trace, test: pd.DataFrame) -> dict[str, np.ndarray] | None:
+    """Codes of the known truth of the test images, where their world was made."""
+    known = known_labels(test, trace.schema)
+    return None if known is None else trace.schema.encode(known, "known truth")
+
+
 def score(trace: Trace) -> None:
     """Scores of both models and of two baselines against silver labels."""
     labels, schema = test_labels(trace), trace.schema
@@ -133,10 +142,23 @@ def audit(trace: Trace) -> None:
     table = audit_table(human, silver, trace.schema, **judged.design, population=labels.silver, level=level)
     table = with_printed(table, printed(trace), "audit")
     table["published"] = table["published"].where(table["weighting"] == "none")
+    asked = [name for name in trace.schema.names if (human[name] >= 0).any()]
+    if asked and (known := known_codes(trace, labels.test)) is not None:
+        table = pd.concat([table, _known_audit(trace, known, labels.silver, asked)], ignore_index=True)
     trace.write_table("tables/audit.csv", table)
     sheet = trace.table("audit.csv")
     agreement = agreement_table(sheet, trace.schema, level=level)
     trace.write_table("tables/agreement.csv", agreement)
+
+
+def _known_audit(trace: Trace, known: dict, silver: dict, asked: list[str]) -> pd.DataFrame:
+    """What an audit of every test image by somebody who never errs would give, for the judged attributes."""
+    everywhere = np.zeros(len(known[asked[0]]))
+    table = audit_table(known, silver, trace.schema, stratum=everywhere, weight=everywhere + 1)
+    kept = (table["weighting"] == "none") & (table["abstained"] != "extra_class")
+    table = table[kept & table["attribute"].isin(asked)]
+    columns = ["attribute", "class", "abstained", "statistic", "value", "n"]
+    return table[columns].assign(weighting=KNOWN, interval="known of every test image")
 
 
 def power(trace: Trace) -> None:
@@ -176,6 +198,9 @@ def truth(trace: Trace, judge: str) -> None:
         **shared,
     )
     table = with_silver_scores(table, trace.table("tables/scores.csv"), list(labels.predictions))
+    if (known := known_codes(trace, labels.test)) is not None:
+        counted = known_scores(known, {"silver": labels.silver, **labels.predictions}, schema)
+        table = pd.concat([table, counted], ignore_index=True)
     trace.write_table("tables/truth.csv", with_printed(table, printed(trace), "truth"))
     columns = three_columns(table, list(labels.predictions), judge)
     trace.write_table("tables/three_columns.csv", columns)
@@ -210,6 +235,8 @@ def coupling(trace: Trace) -> None:
         permutations=trace.setting("evaluation.permutations"),
         null_draws=trace.setting("evaluation.null_draws"),
     )
+    if (known := known_codes(trace, labels.test)) is not None:
+        table = pd.concat([table, known_coupling(known, trace.schema)], ignore_index=True)
     trace.write_table("tables/coupling.csv", with_printed(table, printed(trace), "coupling"))
 
 
@@ -292,15 +319,15 @@ def claims(trace: Trace) -> None:
     if trace.setting("data") == "published":
         trace.write_table("tables/numbers.csv", number_table(printed(trace), tables))
     settings = {k: trace.setting(k) for k in ("model", "baseline")}
-    margin = trace.setting("evaluation.margin")
-    trace.write_table("tables/claims.csv", claim_table(tables, trace.schema, margin=margin, **settings))
+    settings |= {"margin": trace.setting("evaluation.margin"), "claimed": trace.setting("data") in CLAIMED}
+    trace.write_table("tables/claims.csv", claim_table(tables, trace.schema, **settings))
 
 
 def known(trace: Trace) -> None:
     """Every estimator beside the truth that it estimates."""
     labels, schema = test_labels(trace), trace.schema
     table = known_table(
-        schema.encode(known_labels(labels.test, schema), "known truth"),
+        known_codes(trace, labels.test),
         {"silver": labels.silver, **labels.predictions},
         schema,
         truth=trace.table("tables/truth.csv"),

@@ -14,11 +14,10 @@ from swatchbook.studies.documents import read_numbers
 METRICS = {"overall_accuracy": "overall accuracy", "aca": "average class accuracy"}
 LEADS = {
     True: "Garments drawn with six known attributes, in the files of the fashion attribute challenge: both "
-    "published systems, built small, and our recipe, trained and scored alike. No photograph is in it, so it "
-    "shows that the study works, not how good the systems are.",
+    "published systems, built small, and our recipe, trained and scored alike. No photograph is in it, so "
+    "it shows that the study works, not how good the systems are.",
     False: "The photographs of the fashion attribute challenge: six attributes, 26 classes. Everything "
-    "was chosen "
-    "on parts cut from the training images; the validation images were scored once, at the end.",
+    "was chosen on parts cut from the training images; the validation images were scored once, at the end.",
 }
 
 
@@ -40,12 +39,12 @@ def content(trace: Trace) -> dict[str, object]:
 
 
 def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bool) -> list[str]:
-    """What was found, a sentence each."""
+    """What was found, in five sentences."""
     whole = scores[scores["group"] == "all"].set_index(["model", "variant", "metric"])
 
     def scored(model: str, variant: str, metric: str) -> str:
         row = whole.loc[(model, variant, metric)]
-        return f"**{estimate(row['value'], row['low'], row['high'])}**"
+        return estimate(row["value"], row["low"], row["high"])
 
     strengths = chosen_strengths(trace.table("tables/challenge_points.csv")).values()
     others = whole.xs("overall_accuracy", level="metric")["value"]
@@ -53,46 +52,41 @@ def findings(trace: Trace, scores: pd.DataFrame, claims: pd.DataFrame, drawn: bo
         [not name.startswith(("ours", "majority", "zero_shot", "probe")) for name, _ in others.index]
     ]
     sentences = [
-        f"Our recipe reaches an overall accuracy of {scored('ours', 'plain', 'overall_accuracy')} on "
-        f"{whole['n'].max():,.0f} images; always answering the most frequent class reaches "
-        f"{scored('majority', 'constant', 'overall_accuracy')}. [Chapter 07](07_challenge.ipynb)",
-        f"At its other operating point, logit adjustment with a strength of {min(strengths):g} to "
-        f"{max(strengths):g} by group, chosen on images cut from the training part, average class accuracy "
-        f"goes from {scored('ours', 'plain', 'aca')} to "
-        f"{scored('ours', 'adjusted', 'aca')}, and overall accuracy to "
-        f"{scored('ours', 'adjusted', 'overall_accuracy')}.",
-        f"A linear probe on frozen features reaches {scored('probe', 'plain', 'overall_accuracy')} and, "
-        "balanced, "
-        f"an average class accuracy of {scored('probe_balanced', 'plain', 'aca')}; the zero-shot labeller "
-        f"{scored('zero_shot', 'plain', 'overall_accuracy')}.",
+        f"**Our recipe** reaches an overall accuracy of {scored('ours', 'plain', 'overall_accuracy')} on "
+        f"{whole['n'].max():,.0f} images; a linear probe on frozen features "
+        f"{scored('probe', 'plain', 'overall_accuracy')}, the zero-shot labeller "
+        f"{scored('zero_shot', 'plain', 'overall_accuracy')}, always the most frequent class "
+        f"{scored('majority', 'constant', 'overall_accuracy')} ([every model](07_challenge.ipynb)).",
+        f"**Rare classes cost frequent ones**: with logits adjusted by a strength of {min(strengths):g} to "
+        f"{max(strengths):g}, chosen on images cut from the training part, average class accuracy goes from "
+        f"{scored('ours', 'plain', 'aca')} to {scored('ours', 'adjusted', 'aca')}, and overall accuracy to "
+        f"{scored('ours', 'adjusted', 'overall_accuracy')}; a balanced probe has "
+        f"{scored('probe_balanced', 'plain', 'aca')} by class.",
     ]
     if len(published):
         best = published.idxmax()
         sentences.append(
-            f"Of the published systems' {len(published)} variants trained here, {called(best[0])} is best: "
-            f"{scored(*best, 'overall_accuracy')} overall, {scored(*best, 'aca')} by class."
+            f"**Of the published systems'** {len(published)} variants trained here, {called(best[0])} is "
+            f"best: {scored(*best, 'overall_accuracy')} overall, {scored(*best, 'aca')} by class."
         )
-    numbers = read_numbers("challenge").astype({"value": float})
-    tests = numbers[numbers["split"] == "test"]
-    sentences.append(
-        "Published, on the secret test images: "
-        + joined(
-            [
-                f"{words(called(row.model))} {row.text} of {METRICS[row.metric]}"
-                for row in tests.loc[tests.groupby(["document", "metric"])["value"].idxmax()].itertuples()
-            ]
-        )
-        + "."
-    )
-    sentences.append(counted(claims, "the two documents"))
+    sentences.append(counted(claims, f"the two documents{', asked of drawn garments' * drawn}"))
     if drawn:
         known = trace.table("tables/challenge_known.csv")
         sentences.append(
-            f"The drawn world is known: {int(known['covered'].sum())} of {len(known)} intervals hold "
-            "the score on "
-            "other images of it."
+            f"**The drawn world is known**: {int(known['covered'].sum())} of {len(known)} intervals hold the "
+            "score on other images of it."
         )
+    else:
+        sentences.append(f"**Published**, on the secret test images: {joined(_printed())}.")
     return sentences
+
+
+def _printed() -> list[str]:
+    """The best score that each document prints of the test images."""
+    numbers = read_numbers("challenge").astype({"value": float})
+    tests = numbers[numbers["split"] == "test"]
+    best = tests.loc[tests.groupby(["document", "metric"])["value"].idxmax()]
+    return [f"{words(called(row.model))} {row.text} of {METRICS[row.metric]}" for row in best.itertuples()]
 
 
 def headline_table(scores: pd.DataFrame) -> pd.DataFrame:

@@ -61,44 +61,46 @@ def content(trace: Trace) -> dict[str, object]:
 
 
 def findings(scores: pd.DataFrame) -> list[str]:
-    """What was found, a sentence of Markdown each; what is not estimable is left out.
+    """What was found, in five sentences of Markdown; what is not estimable is left out.
 
     Args:
-        scores: The table ``scores``.
+        scores: The table ``scores``. Photographs come first, where there are any.
     """
     whole, told = scores[scores["class"] == "all"], []
-    for images in scores["images"].unique():
-        here, where = whole[whole["images"] == images], f"**On {NAMES_OF_SETS[images]}**"
-        right = _rows(here, "accuracy", ALL)
+    sets = sorted(scores["images"].unique(), key="drawn".__eq__)
+    for images in sets:
+        right = _rows(whole[whole["images"] == images], "accuracy", ALL)
         shares = [f"{percentage(row)} of {words(row['attribute'])}" for row in right]
         if shares:
             told.append(
-                f"{where} the labels are right in {joined(shares)}, {_counts(right)} "
-                f"([by attribute and class](10_labeller.ipynb))."
+                f"**On {NAMES_OF_SETS[images]}** the labels are right in {joined(shares)}, {_counts(right)} "
+                "([by attribute and class](10_labeller.ipynb))."
             )
-        for row in _rows(here, "macro_f1_gain", ALL):
-            told.append(
-                f"{where} macro-F1 of {words(row['attribute'])} differs by {points(row)} from that of the "
-                "named colour nearest to the centre's mean ([what a simple rule "
-                "reaches](10_labeller.ipynb))."
-            )
-        errors = _rows(here, "ece", ALL)
-        if errors:
-            row = max(errors, key=lambda row: row["value"])
-            told.append(
-                f"{where} confidence is furthest from being right on {words(row['attribute'])}: calibration "
-                f"error {estimate(row['value'], row['low'], row['high'])} ([the curve](10_labeller.ipynb))."
-            )
-        gains = _rows(here, "accuracy_gain", KEPT)
-        if gains:
-            row = max(gains, key=lambda row: row["value"])
-            (share,) = (r for r in _rows(here, "coverage", KEPT) if r["attribute"] == row["attribute"])
-            told.append(
-                f"{where} thresholds help most on {words(row['attribute'])}: the {percentage(share)} of "
-                f"labels that are kept differ by {points(row)} of accuracy ([what abstaining "
-                "brings](10_labeller.ipynb))."
-            )
-    if set(scores["images"]) == {"drawn"}:
+    here, where = whole[whole["images"] == sets[0]], f"on {NAMES_OF_SETS[sets[0]]}"
+    gains = _rows(here, "macro_f1_gain", ALL)
+    if gains:
+        differences = [f"{points(row)} on {words(row['attribute'])}" for row in gains]
+        told.append(
+            "**Over a simple rule**, the named colour nearest to the centre's mean, macro-F1 differs "
+            f"{where} by {joined(differences)} ([both](10_labeller.ipynb))."
+        )
+    errors = _rows(here, "ece", ALL)
+    if errors:
+        row = max(errors, key=lambda row: row["value"])
+        told.append(
+            f"**Confidence** {where} is furthest from being right on {words(row['attribute'])}: calibration "
+            f"error {estimate(row['value'], row['low'], row['high'])} ([the curve](10_labeller.ipynb))."
+        )
+    kept = _rows(here, "accuracy_gain", KEPT)
+    if kept:
+        row = max(kept, key=lambda row: row["value"])
+        (share,) = (r for r in _rows(here, "coverage", KEPT) if r["attribute"] == row["attribute"])
+        told.append(
+            f"**Thresholds** help {where} most on {words(row['attribute'])}: the {percentage(share)} of "
+            f"labels that are kept differ by {points(row)} of accuracy ([what abstaining "
+            "brings](10_labeller.ipynb))."
+        )
+    if set(sets) == {"drawn"}:
         told.append("**No photographs were given**, so its worth on yours was not measured here.")
     return told
 

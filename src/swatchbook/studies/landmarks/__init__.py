@@ -85,6 +85,7 @@ STUDY = Spec(
             LAPTOP,
             ("09",),
             SOURCE,
+            takes="about ten minutes on two cores",
         ),
         "landmarks-best": Profile(
             "The same on the challenge's photographs (--source): six groups, weights that install by pip.",
@@ -92,7 +93,6 @@ STUDY = Spec(
             ("09",),
             SOURCE,
             required=("source",),
-            private=True,
         ),
         "landmarks-paper": Profile(
             "The published network, VGG-16, on DeepFashion's benchmark (--source), on a GPU.",
@@ -100,7 +100,6 @@ STUDY = Spec(
             ("09",),
             SOURCE,
             required=("source",),
-            private=True,
         ),
     },
     stages=stages,

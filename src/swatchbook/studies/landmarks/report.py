@@ -7,7 +7,7 @@ import pandas as pd
 
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import capital, estimate, number, points, words
+from swatchbook.report.display import estimate, number, points, words
 from swatchbook.report.verdicts import counted
 from swatchbook.studies.documents import OPEN, read_numbers, sign
 from swatchbook.studies.landmarks.claims import ERROR, WORDS, Evidence
@@ -19,7 +19,6 @@ LEADS = {
     False: "Photographs of garments with their landmarks: the thesis' network, trained with and without "
     "landmarks and against fair controls. Everything was chosen on images that are not reported on.",
 }
-CHAPTER = "[Chapter 09](09_landmarks.ipynb)"
 
 
 def content(trace: Trace) -> dict[str, object]:
@@ -31,7 +30,11 @@ def content(trace: Trace) -> dict[str, object]:
     shown = claims.assign(where="thesis, " + claims["place"])
     return {
         "lead": LEADS[drawn],
-        "findings": [*findings(evidence), counted(claims, "the thesis"), *(_known(trace) if drawn else [])],
+        "findings": [
+            *findings(evidence),
+            counted(claims, f"the thesis{', asked of drawn garments' * drawn}"),
+            _known(trace) if drawn else _printed(),
+        ],
         "figure": trace.path("figures/landmark_controls.png").with_suffix(""),
         "headline": headline_table(evidence),
         "headline_title": "Every system, means over its seeds, on images that nothing was chosen on",
@@ -41,7 +44,7 @@ def content(trace: Trace) -> dict[str, object]:
 
 
 def findings(evidence: Evidence) -> list[str]:
-    """What was found, a sentence each."""
+    """What was found, in three sentences."""
     error, mean = evidence.score("mtl", ERROR), evidence.score("mean_position", ERROR)
     names = evidence.tables["scores"].query("task == 'landmarks'")["name"].unique()
     slots = [name for name in names if name != "mean"]
@@ -49,54 +52,55 @@ def findings(evidence: Evidence) -> list[str]:
     each = {slot: value for slot, value in each.items() if not np.isnan(value)}
     best, worst = min(each, key=each.get), max(each, key=each.get)
     sentences = [
-        f"MTL places landmarks with an error of **{_estimate(error)}** of the box's side, on "
-        f"{error['n']:,.0f} visible points; putting each where it lies on average, **{_estimate(mean)}**. "
+        f"**MTL places landmarks** with an error of {_estimate(error)} of the box's side, on "
+        f"{error['n']:,.0f} visible points; putting each where it lies on average, {_estimate(mean)}. "
         f"Easiest is the {words(best)} ({number(each[best])}), hardest the {words(worst)} "
-        f"({number(each[worst])}). {CHAPTER}"
+        f"({number(each[worst])}) ([all of them](09_landmarks.ipynb))."
     ]
-    for key in evidence.answers:
-        constant = evidence.score("majority", key)
-        sentences.append(
-            f"{capital(WORDS[key])}: MTL **{_estimate(evidence.score('mtl', key))}**, CAT "
-            f"**{_estimate(evidence.score('cat', key))}**, constant answers {number(constant['value'])}; "
-            f"the paired difference is **{points(evidence.difference('mtl', 'cat', key))}**."
-        )
-    told = {
-        "attention_only": "Attention without landmark loss",
-        "loss_only": "Landmark loss without attention",
-        "cat_large": "As many parameters in wider branches",
-        "shuffled": "Other images' landmarks",
-        "true_points": "Attention from the true points",
+    told = [
+        f"{WORDS[key]} {_estimate(evidence.score('mtl', key))} with landmarks (MTL) and "
+        f"{_estimate(evidence.score('cat', key))} without (CAT), constant answers "
+        f"{number(evidence.score('majority', key)['value'])}: "
+        f"{points(evidence.difference('mtl', 'cat', key))}, paired"
+        for key in evidence.answers
+    ]
+    if told:
+        sentences.append(f"**With and without landmarks**: {'; '.join(told)}.")
+    names = {
+        "attention_only": "attention without landmark loss",
+        "loss_only": "landmark loss without attention",
+        "cat_large": "as many parameters in wider branches",
+        "shuffled": "other images' landmarks",
     }
-    key, parts = evidence.answers[0], []
-    for model in told:
-        if model in set(evidence.tables["differences"]["model"]):
-            row = evidence.difference(model, "cat", key)
-            parts.append(
-                f"{told[model]}: {points(row)} ({'no more than chance' if sign(row) == OPEN else 'proved'})"
-            )
+    key, trained = evidence.answers[0], set(evidence.tables["differences"]["model"])
+    parts = [
+        f"{words_of} {points(row)}{'' if sign(row) == OPEN else ' (proved)'}"
+        for model, words_of in names.items()
+        if model in trained
+        for row in [evidence.difference(model, "cat", key)]
+    ]
     if parts:
-        sentences.append(f"Less CAT, in {WORDS[key]}: {'; '.join(parts)}.")
-    published = read_numbers("landmarks").astype({"k": object})
-    printed = published[(published["task"] == "category") & (published["k"] == 3)].drop_duplicates("model")
-    top = printed.set_index("model")["text"]
-    sentences.append(
-        f"Printed, on DeepFashion's benchmark, top-3 category accuracy: MTL {top['mtl']}, CAT {top['cat']}, "
-        f"Liu and Lu {top['Liu et al.']}; always answering the three most frequent categories "
-        "reaches .462 there."
-    )
-    systems = evidence.tables["systems"]
-    sentences.append(
-        f"{len(systems)} trainings, {systems['seed'].nunique()} seeds of each system on the same batches, "
-        f"took {number(systems['hours'].sum(), 2)} hours."
-    )
+        sentences.append(f"**Which part it is**, over CAT in {WORDS[key]}: {', '.join(parts)}.")
     return sentences
 
 
-def _known(trace: Trace) -> list[str]:
+def _printed() -> str:
+    published = read_numbers("landmarks").astype({"k": object})
+    printed = published[(published["task"] == "category") & (published["k"] == 3)].drop_duplicates("model")
+    top = printed.set_index("model")["text"]
+    return (
+        f"**Printed**, on DeepFashion's benchmark, top-3 category accuracy: MTL {top['mtl']}, CAT "
+        f"{top['cat']}, Liu and Lu {top['Liu et al.']}; always answering the three most frequent categories "
+        "reaches .462 there."
+    )
+
+
+def _known(trace: Trace) -> str:
     known = trace.table("tables/landmark_known.csv")
-    covered = int(known["covered"].sum())
-    return [f"The drawn world is known: {covered} of {len(known)} intervals hold what they should."]
+    return (
+        f"**The drawn world is known**: {int(known['covered'].sum())} of {len(known)} intervals hold what "
+        "they should."
+    )
 
 
 def _estimate(row: pd.Series) -> str:

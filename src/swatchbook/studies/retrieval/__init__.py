@@ -81,6 +81,7 @@ STUDY = Spec(
             LAPTOP,
             ("08",),
             SOURCE,
+            takes="about five minutes on two cores",
         ),
         "retrieval-best": Profile(
             "Our dual encoder on real photographs (--source), with encoders that install by pip.",
@@ -88,7 +89,6 @@ STUDY = Spec(
             ("08",),
             SOURCE,
             required=("source",),
-            private=True,
         ),
         "retrieval-paper": Profile(
             "The published dual encoder as its card and its paper have it, on real photographs, on a GPU.",
@@ -96,7 +96,6 @@ STUDY = Spec(
             ("08",),
             SOURCE,
             required=("source",),
-            private=True,
         ),
     },
     stages=stages,

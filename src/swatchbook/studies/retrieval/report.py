@@ -54,66 +54,70 @@ def content(trace: Trace) -> dict[str, object]:
 
 
 def findings(trace: Trace, evidence: Evidence, claims: pd.DataFrame) -> list[str]:
-    """What was found, a sentence each."""
+    """What was found, in five sentences."""
     name = evidence.name
     ceiling = evidence.row("captions", "", EXACT, "recall", 10, DIRECTIONS[0])
     chance = evidence.row("chance", "", EXACT, "recall", 10, DIRECTIONS[0])
     pool = evidence.recall(name, DIRECTIONS[0])["pool"]
     sentences = [
-        f"Among {pool:,.0f} test images the own caption, or the own image, is one of the first ten for "
-        f"**{evidence.both(name)}** of the queries; chance is {number(chance['value'])}, and captions "
-        "that repeat "
-        f"allow no more than {number(ceiling['value'])}. [Chapter 08](08_retrieval.ipynb)"
+        f"**Search**: among {pool:,.0f} test images the own caption, or the own image, is one of the first "
+        f"ten for {evidence.both(name)} of the queries; chance is {number(chance['value'])}, and captions "
+        f"that repeat allow no more than {number(ceiling['value'])} ([all ranks](08_retrieval.ipynb))."
     ]
     with suppress(NotAskedError):
         sentences += _of_readers(evidence)
-    sentences.append(counted(claims, "the document"))
+    sentences.append(counted(claims, f"the document{', asked of drawn garments' * evidence.drawn}"))
     if evidence.drawn:
         known = trace.table("tables/retrieval_known.csv")
         estimable = known[known["low"].notna()]
         sentences.append(
-            f"The drawn world is known: {int(estimable['covered'].sum())} of {len(estimable)} "
-            "intervals hold the "
-            "score on many other images of it."
+            f"**The drawn world is known**: {int(estimable['covered'].sum())} of {len(estimable)} intervals "
+            "hold the score on many other images of it."
         )
+    else:
+        with suppress(NotAskedError):
+            sentences.append(_of_attributes(evidence))
     return sentences
 
 
 def _of_readers(evidence: Evidence) -> list[str]:
-    """Sentences about category and attributes."""
+    """Sentences about category and attributes, and what learning them does to retrieval."""
     name = evidence.readers()[0]
     key, start = SYSTEMS[name].key, SYSTEMS[name].start
-    prior = evidence.row("constant prior", "", ATTRIBUTES, "recall", 5)
     probes = {
         what: evidence.row("probe_balanced", "frozen features", f"{TIERS} {what}", "macro_f1")
         for what in ("fabric", "pattern")
     }
     told = joined(
         [
-            f"{what} **{estimate_of(evidence.row(*key, f'{TIERS} {what}', 'macro_f1'))}** (a balanced "
-            "linear probe "
-            f"on frozen features {estimate_of(row)})"
+            f"{what} {estimate_of(evidence.row(*key, f'{TIERS} {what}', 'macro_f1'))} (a balanced linear "
+            f"probe {estimate_of(row)})"
             for what, row in probes.items()
         ]
     )
     sentences = [
-        "The same checkpoint reads the category of "
-        f"{estimate_of(evidence.row(*key, CATEGORY, 'accuracy', 1))} "
-        "rightly (the most frequent one: "
-        f"{estimate_of(evidence.row('majority', '', CATEGORY, 'accuracy', 1))}); "
-        f"macro-F1 of {told}.",
-        "Recall at 5 of its attributes is "
-        f"{estimate_of(evidence.row(*key, ATTRIBUTES, 'recall', 5))}; always "
-        f"answering the most frequent ones reaches {estimate_of(prior)}, and six positives an image "
-        "allow .833.",
+        "**Attributes**: the same checkpoint reads the category of "
+        f"{estimate_of(evidence.row(*key, CATEGORY, 'accuracy', 1))} rightly (the most frequent one: "
+        f"{estimate_of(evidence.row('majority', '', CATEGORY, 'accuracy', 1))}); macro-F1 of {told}.",
     ]
     if start in evidence.systems:
         before = [evidence.recall(start, way) for way in DIRECTIONS]
         sentences.append(
-            f"What the second stage does to retrieval: recall at 10 was {evidence.both(start)} before it"
-            f" ({before[0]['n']:,.0f} queries), and is {evidence.both(name)} after it."
+            f"**What learning attributes does to search**: recall at 10 was {evidence.both(start)} before it "
+            f"({before[0]['n']:,.0f} queries), and is {evidence.both(name)} after it."
         )
     return sentences
+
+
+def _of_attributes(evidence: Evidence) -> str:
+    """Recall of attributes beside a constant answer."""
+    key = SYSTEMS[evidence.readers()[0]].key
+    prior = evidence.row("constant prior", "", ATTRIBUTES, "recall", 5)
+    return (
+        f"**Recall at 5** of its attributes is {estimate_of(evidence.row(*key, ATTRIBUTES, 'recall', 5))}; "
+        f"always answering the most frequent ones reaches {estimate_of(prior)}, and six positives an image "
+        "allow .833."
+    )
 
 
 def headline_table(scores: pd.DataFrame) -> pd.DataFrame:
