@@ -70,13 +70,12 @@ class Calibration:
         return cosines * factors + added
 
 
-def fit(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
+def fit(logits: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
     """Temperature and bias by maximum likelihood, the biases held near 0 by a normal prior.
 
     Args:
         logits: Shape (n, classes).
         truth: Class numbers, shape (n,).
-        weights: What each image counts, shape (n,); 1 by default.
 
     Returns:
         The factor of the logits, and what is added to each class's, shape (classes,), of sum 0.
@@ -85,16 +84,14 @@ def fit(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray | None = None
         Bias-corrected temperature scaling: Alexandari et al. (2020), Maximum likelihood with bias-corrected
         calibration is hard-to-beat at label shift adaptation, arXiv 1901.06852.
     """
-    weights = np.ones(len(truth)) if weights is None else weights / weights.mean()
     rows, k = np.arange(len(truth)), logits.shape[1]
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         factor, added = np.exp(parameters[0]), parameters[1:]
         scaled = factor * logits + added
-        value = weights @ (special.logsumexp(scaled, axis=1) - scaled[rows, truth])
+        value = (special.logsumexp(scaled, axis=1) - scaled[rows, truth]).sum()
         wrong = special.softmax(scaled, axis=1)
         wrong[rows, truth] -= 1
-        wrong *= weights[:, None]
         prior = added / _SPREAD**2
         gradient = np.concatenate([[factor * (wrong * logits).sum()], wrong.sum(0) + prior])
         return value + added @ prior / 2, gradient

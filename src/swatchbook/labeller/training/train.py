@@ -2,8 +2,8 @@
 
 ``python -m swatchbook.labeller.training.train --work DIR --source CLONE`` regenerates the folder ``bundled``
 of the package: config, tokenizer, weights, calibration, graphs, fixture, ``measured.csv``, ``recipe.json``
-and ``MODEL_CARD.md``. CLONE holds the judged photographs (see `labeller.judged`). What was drawn and read is kept
-in DIR, and a killed run resumes at the last whole epoch; two cores take about two hours. On a GPU:
+and ``MODEL_CARD.md``. CLONE holds the judged photographs (see `labeller.judged`). What was drawn and read is
+kept in DIR, and a killed run resumes at the last whole epoch; two cores take about two hours. On a GPU:
 
     python -m swatchbook.labeller.training.train --work DIR --source CLONE --device cuda --bfloat16 \
         --images 100000 --epochs 20
