@@ -62,12 +62,13 @@ class Calibration:
             cosines: Shape (images, classes of all attributes), in the schema's order.
             schema: Gives attributes and classes; those without a correction stay as they are.
         """
-        names = [(a.name, label) for a in schema for label in a.classes]
-        factors = np.array([self.factors.get(name, 1.0) for name, _ in names], dtype=np.float32)
-        added = np.array(
-            [self.added.get(name, {}).get(label, 0.0) for name, label in names], dtype=np.float32
-        )
-        return cosines * factors + added
+        factors, added = [], []
+        for a in schema:
+            fitted = self.added.get(a.name, {})
+            holds = set(fitted) == set(a.classes)
+            factors += [self.factors[a.name] if holds else 1.0] * len(a.classes)
+            added += [fitted[label] if holds else 0.0 for label in a.classes]
+        return cosines * np.array(factors, np.float32) + np.array(added, np.float32)
 
 
 def fit(logits: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
