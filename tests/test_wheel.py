@@ -12,6 +12,8 @@ import pytest
 from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.schema import Schema
 from tests.audit.test_command import answered, make_run, saved
+from tests.bulk.test_label_audit import answered as answers_to
+from tests.bulk.test_label_audit import make_labels
 from tests.conftest import ROOT
 
 NETWORK = ("error sending request", "dns error", "client error", "network connectivity is disabled")
@@ -97,6 +99,18 @@ def test_it_draws_shows_and_imports_an_audit(environment, tmp_path):
     assert done.returncode == 0, done.stderr
     scores = pd.read_csv(run / "audit" / "scores.csv")
     assert np.isfinite(scores["value"]).any()
+
+
+def test_it_audits_the_labels_of_a_file(environment, tmp_path):
+    _, truth = make_labels(tmp_path, images=24, wrong=5)
+    asked = ("audit", "--labels", "labels.csv", "--images", "photos", "--out", "out")
+    done = command(environment, *asked, "--n", "12", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    answers = answers_to(tmp_path, truth)
+    done = command(environment, *asked, "--answers", answers, cwd=tmp_path)
+    assert done.returncode == 0 and "correct.html: " in done.stdout, done.stderr
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert made >= {"audit.html", "report.html", "correct.html", "labels-corrected.csv"}
 
 
 @pytest.mark.parametrize(

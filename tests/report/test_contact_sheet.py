@@ -132,7 +132,7 @@ def test_of_a_big_folder_the_least_sure_of_every_label_are_shown_and_the_sheet_s
 def test_a_full_sheet_is_some_megabytes(asked, tmp_path, rng):
     noise = rng.integers(0, 256, (200, 200, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.jpg")
-    ((_, copy),) = contact_sheet._small_copies(tmp_path, ["noise.jpg"]).items()
+    ((_, copy),) = contact_sheet.small_copies(tmp_path, ["noise.jpg"]).items()
     assert max(copy[1:]) == contact_sheet.SIDE
     # Noise is the worst that a JPEG can hold, so no sheet is larger than this.
     assert len(copy[0]) * contact_sheet.CARDS < 50e6
@@ -144,7 +144,7 @@ def test_small_copies_are_upright_and_keep_their_shape(tmp_path):
     exif = sideways.getexif()
     exif[0x0112] = 6  # to be turned a quarter clockwise
     sideways.save(tmp_path / "a.jpg", exif=exif)
-    ((_, copy),) = contact_sheet._small_copies(tmp_path, ["a.jpg"]).items()
+    ((_, copy),) = contact_sheet.small_copies(tmp_path, ["a.jpg"]).items()
     assert copy[1:] == (80, 160)
 
 

@@ -20,7 +20,7 @@ _RAW = argparse.RawDescriptionHelpFormatter
 def with_step(argv: list[str]) -> list[str]:
     """`audit --labels A` is short for `audit labels --labels A`, `audit FILE` for `audit check FILE`."""
     given = argv[1] if argv[:1] == ["audit"] and len(argv) > 1 else "--help"
-    mistyped = "." not in given and meant(given, COMMANDS) and not Path(given).exists()
+    mistyped = given[:1] != "-" and "." not in given and meant(given, COMMANDS) and not Path(given).exists()
     if given in (*COMMANDS, "-h", "--help") or mistyped:
         return argv
     labels = any(each.partition("=")[0] in ("--labels", "--images") for each in argv)

@@ -78,7 +78,7 @@ class Sheet:
         work = self._work(shown.sort_values("path", kind="stable"), folder, said)
         script = _text("csv_io.js") + _text("report/templates/page/contact_sheet.js")
         assert "</" not in script, "would end the element that holds it"
-        return _rendered(
+        return rendered(
             "contact_sheet",
             title=f"Contact sheet of {plain(Path(folder).absolute().name) or folder}",
             facts={"photographs": f"{self._seen:,}", **facts},
@@ -101,7 +101,7 @@ class Sheet:
 
     def _work(self, shown: pd.DataFrame, folder: Path, said: Mapping[str, str]) -> dict[str, object]:
         """What the page's script reads: attributes and, photograph by photograph, codes and confidences."""
-        small = _small_copies(folder, shown["path"].tolist())
+        small = small_copies(folder, shown["path"].tolist())
         codes = {a.name: pd.Index(a.classes).get_indexer(shown[a.name].astype(object)) for a in self._schema}
         sure = {n: shown[f"{n}_confidence"].astype(float).round(4).to_numpy() for n in self._schema.names}
         photographs = [
@@ -155,7 +155,7 @@ def found_page(found: pd.DataFrame, folder: Path, schema: Schema, facts: Mapping
         facts: Name → value, shown under the title.
     """
     measure = "distance" if "distance" in found else "score"
-    small = _small_copies(folder, found["path"].tolist())
+    small = small_copies(folder, found["path"].tolist())
     cards = [
         {
             "name": plain(row["path"]),
@@ -165,12 +165,12 @@ def found_page(found: pd.DataFrame, folder: Path, schema: Schema, facts: Mapping
         }
         for row in found.to_dict("records")
     ]
-    return _rendered("found", title="What the search has found", facts=facts, found=cards, measure=measure)
+    return rendered("found", title="What the search has found", facts=facts, found=cards, measure=measure)
 
 
 def found_view(found: pd.DataFrame, folder: Path, attributes: Sequence[str] = ()) -> View:
     """What a search has found, in a row of pictures for a notebook; arguments as of `found_page`."""
-    small = _small_copies(folder, found["path"].tolist())
+    small = small_copies(folder, found["path"].tolist())
     cells = []
     for row in found.to_dict("records"):
         picture, name = "can no longer be read", escape(plain(row["path"]))
@@ -187,7 +187,8 @@ def labels_in_words(row: Mapping[str, object], attributes: Sequence[str]) -> str
     return ", ".join(words(row[name]) for name in attributes if pd.notna(row[name]))
 
 
-def _rendered(template: str, **content: object) -> str:
+def rendered(template: str, **content: object) -> str:
+    """A page of this room's templates, such as ``found``, with what it shows by name."""
     pages = Environment(
         loader=PackageLoader(__package__, "templates/page"),
         autoescape=True,
@@ -206,8 +207,8 @@ def plain(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _small_copies(folder: Path, paths: Sequence[str]) -> dict[str, Copy | None]:
-    """Path → its small copy, or None where the file can no longer be read."""
+def small_copies(folder: Path, paths: Sequence[str]) -> dict[str, Copy | None]:
+    """Path below the folder → its small copy, or None where the file can no longer be read."""
 
     def copied(path: str) -> Copy | None:
         try:

@@ -313,7 +313,7 @@ def retrieval_gallery(table: pd.DataFrame, schema: Schema, pictures: np.ndarray,
             for k, (_, about) in enumerate(found.iterrows()):
                 colour = PALETTE[0] if about["own"] else PALETTE[1] if about["same_caption"] else INK
                 text = textwrap.shorten(about["caption"], 250, placeholder=" …")
-                lines = textwrap.wrap(f"{number(about['cosine'], 2)}  {text}", 112)[:2]
+                lines = textwrap.wrap(f"{number(about['cosine'], 2)}  {text}", 148)[:2]
                 for j, line_of_text in enumerate(lines):
                     y = top + 0.06 + k * CAPTION + j * 0.15
                     write(axes, 0.25 + TILE, y, line_of_text, color=colour, size=8)

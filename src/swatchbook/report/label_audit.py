@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.report.contact_sheet import _rendered, _small_copies, plain
+from swatchbook.report.contact_sheet import plain, rendered, small_copies
 from swatchbook.report.display import capital, joined, number, percentage, table_view, wide_view, words
 from swatchbook.schema import Schema
 
@@ -63,8 +63,8 @@ def page(
         drawn: Whether the judged photographs are a sample that was drawn for it, and the judging blind.
     """
     shown = found.suspects[found.suspects["rank"] <= SHOWN]
-    small = _small_copies(root, sorted(set(shown["image_id"])))
-    return _rendered(
+    small = small_copies(root, sorted(set(shown["image_id"])))
+    return rendered(
         "label_audit",
         title=title,
         facts=facts,

@@ -50,7 +50,7 @@ def labelled(coverage: pd.DataFrame) -> str:
 
 
 def expected(asked: pd.DataFrame) -> str:
-    """How right the labeller was on other photographs."""
+    """How right the labeller was on the photographs that it was measured on."""
     rows = asked[asked["labelled"] & asked["value"].notna()].to_dict("records")
     if not rows:
         return "**How right this labeller is on photographs was not measured.** An audit of these would say."
@@ -60,8 +60,8 @@ def expected(asked: pd.DataFrame) -> str:
         for row in rows
     ]
     return (
-        f"**On other photographs** this labeller, asked for every one, was right about {joined(shares)}, as "
-        f"{rows[0]['judged_by']} saw them."
+        f"**Where it was measured**, on photographs that {rows[0]['judged_by']}, judged, this labeller was "
+        f"right about {joined(shares)}, sure or not."
     )
 
 
@@ -113,7 +113,7 @@ def headline(
             rows += [(name, f"{called} of the labels", judge, row) for row in found]
         measured = asked[(asked["attribute"] == name) & asked["value"].notna()].to_dict("records")
         rows += [
-            (name, "accuracy on other photographs, sure or not", row["judged_by"], row) for row in measured
+            (name, "accuracy where it was measured, sure or not", row["judged_by"], row) for row in measured
         ]
     return pd.DataFrame(
         {
