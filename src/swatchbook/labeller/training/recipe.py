@@ -26,8 +26,8 @@ class Design:
         width: Width of the text tower.
         layers: Its layers.
         plain: How many times as often a plain drawn garment is seen as one of any other pattern.
-        smoothing: Share of the target that is spread over all classes, in [0, 1): certainty learnt from a
-            thousand photographs is certainty about these.
+        smoothing: Share of the target that is spread over all classes while it is tuned, in [0, 1): certainty
+            learnt from a thousand photographs is certainty about these.
         tuning: Epochs, after the recipe's, at `seen_pixels` and mostly on photographs.
         tuning_share: Share of photographs in these.
     """
@@ -76,9 +76,9 @@ OPTIONS = {
 RECIPE = Recipe(
     image_size=192,
     crop_share=192 / SIDE,  # the stored squares are not resized before they are cropped
-    early=0.5,
+    early=0.4,
     early_size=160,
-    epochs=8,
+    epochs=5,
     warmup_epochs=0.5,
     batch=32,
     beta2=0.98,
@@ -94,7 +94,7 @@ RECIPE = Recipe(
 
 
 def tuning_recipe(design: Design, recipe: Recipe) -> Recipe:
-    """How a model is tuned that the recipe has trained: at its final size, a third as fast."""
+    """How a model is tuned that the recipe has trained: at its final size, and more slowly."""
     return replace(
         recipe,
         image_size=design.seen_pixels,
@@ -102,8 +102,8 @@ def tuning_recipe(design: Design, recipe: Recipe) -> Recipe:
         early=0.0,
         epochs=design.tuning,
         warmup_epochs=0.1,
-        backbone_lr=recipe.backbone_lr / 3,
-        head_lr=recipe.head_lr / 3,
+        backbone_lr=recipe.backbone_lr * 2 / 3,
+        head_lr=recipe.head_lr * 2 / 3,
         text_lr=recipe.text_lr / 3,
     )
 

@@ -137,7 +137,7 @@ class GarmentCaptions(Contrastive):
             batch,
             bias=self.network.model.logit_bias,
             scale=SCALE if self._start else scale_at(batch.progress),
-            smoothing=self._design.smoothing,
+            smoothing=self._design.smoothing if self._start else 0.0,
         )
 
 
