@@ -1,8 +1,8 @@
-"""Calibration: cosines corrected so that the softmax of 100 times them is how often a label is right.
+"""Calibration: cosines scaled so that the softmax of 100 times them is how often a label is right.
 
-For each attribute one factor (temperature) and, for each class, one number that is added, as fitted on judged
-photographs. Corrected cosines are still on the scale of cosines, so that what is made of them stays as it is.
-A correction holds for the classes that it was fitted with; cosines with others stay as they are.
+One factor an attribute, its temperature, as fitted on judged photographs. Scaled cosines stay on the scale of
+cosines, so that what is made of them stays as it is, and keep their order, so that no label changes. A factor
+holds for the classes that it was fitted with; cosines with others stay as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy import optimize, special
 from swatchbook.schema import Schema
 
 CALIBRATION = "calibration.json"
-_SPREAD = 1.0  # standard deviation that the added logits are expected to have
+_RANGE = (1 / 20, 20.0)  # of factors
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Calibration:
 
     Attributes:
         factors: Attribute → what its cosines are multiplied by, above 0.
-        added: Attribute → class → what is then added, for every class that it was fitted with.
+        classes: Attribute → the classes that its factor was fitted with.
     """
 
     factors: Mapping[str, float] = field(default_factory=dict)
-    added: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    classes: Mapping[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Calibration:
@@ -46,56 +46,42 @@ class Calibration:
         try:
             written = json.loads(path.read_text(encoding="utf-8"))
             factors = {name: float(value) for name, value in written["factors"].items()}
-            added = {name: {c: float(v) for c, v in some.items()} for name, some in written["added"].items()}
+            classes = {name: list(some) for name, some in written["classes"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: factors and added, numbers by attribute, are needed ({error!r})"
-            ) from None
-        if factors.keys() != added.keys() or not all(0 < value < np.inf for value in factors.values()):
+            raise ValueError(f"{path}: factors and classes by attribute are needed ({error!r})") from None
+        if factors.keys() != classes.keys() or not all(0 < value < np.inf for value in factors.values()):
             raise ValueError(f"{path}: a factor above 0 for each attribute is needed; received {factors}")
-        return cls(factors, added)
+        return cls(factors, classes)
 
     def apply(self, cosines: np.ndarray, schema: Schema) -> np.ndarray:
-        """Corrected cosines.
+        """Scaled cosines.
 
         Args:
             cosines: Shape (images, classes of all attributes), in the schema's order.
-            schema: Gives attributes and classes; those without a correction stay as they are.
+            schema: Gives attributes and classes.
         """
-        factors, added = [], []
+        factors = []
         for a in schema:
-            fitted = self.added.get(a.name, {})
-            holds = set(fitted) == set(a.classes)
+            holds = set(self.classes.get(a.name, ())) == set(a.classes)
             factors += [self.factors[a.name] if holds else 1.0] * len(a.classes)
-            added += [fitted[label] if holds else 0.0 for label in a.classes]
-        return cosines * np.array(factors, np.float32) + np.array(added, np.float32)
+        return cosines * np.array(factors, np.float32)
 
 
-def fit(logits: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
-    """Temperature and bias by maximum likelihood, the biases held near 0 by a normal prior.
+def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The factor of logits that makes the truth likeliest.
 
     Args:
         logits: Shape (n, classes).
         truth: Class numbers, shape (n,).
 
-    Returns:
-        The factor of the logits, and what is added to each class's, shape (classes,), of sum 0.
-
     Source:
-        Bias-corrected temperature scaling: Alexandari et al. (2020), Maximum likelihood with bias-corrected
-        calibration is hard-to-beat at label shift adaptation, arXiv 1901.06852.
+        Temperature scaling: Guo et al. (2017), On calibration of modern neural networks, arXiv 1706.04599.
     """
-    rows, k = np.arange(len(truth)), logits.shape[1]
+    right = logits[np.arange(len(truth)), truth]
 
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        factor, added = np.exp(parameters[0]), parameters[1:]
-        scaled = factor * logits + added
-        value = (special.logsumexp(scaled, axis=1) - scaled[rows, truth]).sum()
-        wrong = special.softmax(scaled, axis=1)
-        wrong[rows, truth] -= 1
-        prior = added / _SPREAD**2
-        gradient = np.concatenate([[factor * (wrong * logits).sum()], wrong.sum(0) + prior])
-        return value + added @ prior / 2, gradient
+    def loss(log_factor: float) -> float:
+        factor = np.exp(log_factor)
+        return float((special.logsumexp(factor * logits, axis=1) - factor * right).sum())
 
-    found = optimize.minimize(loss, np.zeros(k + 1), jac=True, method="L-BFGS-B").x
-    return float(np.exp(found[0])), found[1:] - found[1:].mean()
+    found = optimize.minimize_scalar(loss, bounds=tuple(np.log(_RANGE)), method="bounded")
+    return float(np.exp(found.x))

@@ -15,7 +15,7 @@ from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.evaluation.confidence import expected_calibration_error
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import score_table
-from swatchbook.labeller.calibration import Calibration, fit
+from swatchbook.labeller.calibration import Calibration, temperature
 from swatchbook.labeller.judged import read_judgements, with_photographs
 from swatchbook.labeller.nearest_colour import navy_as_blue
 from swatchbook.labeller.silver import LOGIT_SCALE, confidences, silver_table
@@ -143,18 +143,12 @@ def calibration_of(cosines: pd.DataFrame, judged: pd.DataFrame, schema: Schema) 
         judged: A class, or null, in a column an attribute.
         schema: Gives attributes and classes.
     """
-    truth = schema.encode(judged, "judgements")
-    factors, added = {}, {}
-    for attribute in schema:
-        known = truth[attribute.name] >= 0
-        logits = LOGIT_SCALE * cosines[[f"{attribute.name}:{c}" for c in attribute.classes]][known].to_numpy(
-            float
-        )
-        factor, bias = fit(logits, truth[attribute.name][known])
-        factors[attribute.name] = round(factor, 6)
-        bias = bias / LOGIT_SCALE
-        added[attribute.name] = dict(zip(attribute.classes, bias.round(6).tolist(), strict=True))
-    return Calibration(factors, added)
+    truth, factors = schema.encode(judged, "judgements"), {}
+    for a in schema:
+        known = truth[a.name] >= 0
+        logits = LOGIT_SCALE * cosines[[f"{a.name}:{c}" for c in a.classes]][known].to_numpy(float)
+        factors[a.name] = round(temperature(logits, truth[a.name][known]), 6)
+    return Calibration(factors, {a.name: list(a.classes) for a in schema})
 
 
 def cosines_of(labeller: Labeller, embeddings: np.ndarray, schema: Schema) -> pd.DataFrame:
