@@ -56,7 +56,7 @@ def test_a_wrong_command_line_exits_with_two_and_one_line(arguments, message, ca
     ("arguments", "message"),
     [
         (["labl", "d"], "argument COMMAND: 'labl'; did you mean label? allowed: run, train, label"),
-        (["audit", "drwa"], "argument STEP: 'drwa'; did you mean draw? allowed: draw, plan"),
+        (["audit", "drwa"], "argument STEP: 'drwa'; did you mean draw? allowed: labels, draw"),
         (["audit", "draw", "--design", "Neymann"], "'Neymann'; did you mean neyman? allowed: fabric, neyman"),
         (["quux"], "argument COMMAND: 'quux'; allowed: run"),
     ],
