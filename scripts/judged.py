@@ -2,6 +2,7 @@
 
     python scripts/judged.py draw clothing-dataset sample.csv --leave-out ids.txt
     python scripts/judged.py more clothing-dataset sample.csv more.csv --leave-out ids.txt
+    python scripts/judged.py patterned clothing-dataset sample.csv patterned.csv --leave-out ids.txt
     python scripts/judged.py again sample.csv again.csv
     python scripts/judged.py sheets sample.csv clothing-dataset sheets
     python scripts/judged.py agreement
@@ -9,7 +10,8 @@
 `draw` leaves out the kinds that are no garment, the images named in the files given, and whatever is nearly
 the same picture as one of these; it draws from every kind in proportion to the square root of its size, so
 that rare kinds are seen too, and keeps a quarter of the images for validation, near-duplicates on one side.
-`more` adds photographs that the labeller in the box gives a class of which a sample at random holds few.
+`more` adds photographs that the labeller in the box gives a class of which a sample at random holds few;
+`patterned` those that it calls patterned, or of which it doubts it, all of them to train on.
 `again` draws those that are judged a second time, under new numbers in a new order. `sheets` writes contact
 sheets of numbered photographs, in the order of the sample, with thin lines at a quarter, a half and three
 quarters of each photograph to read a garment's box from. `agreement` prints the tables of the set's card.
@@ -43,6 +45,10 @@ SOUGHT = [
     *(("color", name) for name in ("orange", "purple", "yellow", "brown", "beige", "green", "pink")),
     *(("pattern", name) for name in ("animal_print", "polka_dot", "geometric", "floral", "striped")),
 ]
+PATTERNED = [
+    ("pattern", name)
+    for name in ("graphic", "striped", "checkered_plaid", "floral", "geometric", "polka_dot", "animal_print")
+]
 SHARES = {"train": 0.75, "val": 0.25}
 CELL, HEAD, GRID = (
     (300, 400),
@@ -75,8 +81,18 @@ def draw(root: Path, leave_out: Sequence[Path], n: int, seed: int) -> pd.DataFra
     return sample.iloc[rng.permutation(n)].assign(item=np.arange(1, n + 1))[COLUMNS]
 
 
-def more(root: Path, leave_out: Sequence[Path], sample: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """Photographs beside a sample that the labeller in the box gives one of `SOUGHT`, as many of each.
+def more(
+    root: Path,
+    leave_out: Sequence[Path],
+    sample: pd.DataFrame,
+    n: int,
+    seed: int,
+    *,
+    sought: Sequence[tuple[str, str]] = SOUGHT,
+    threshold: float | None = None,
+    labeller: str = "bundled",
+) -> pd.DataFrame:
+    """Photographs beside a sample that a labeller gives one of the classes sought, as many of each.
 
     Args:
         root: As in `draw`.
@@ -84,6 +100,9 @@ def more(root: Path, leave_out: Sequence[Path], sample: pd.DataFrame, n: int, se
         sample: What was drawn before; neither it nor a near-duplicate of it is drawn again.
         n: Photographs to draw.
         seed: Same seed, same photographs.
+        sought: Attributes and classes.
+        threshold: Least confidence of the labeller; the schema's by default.
+        labeller: Its name.
 
     Returns:
         As `draw`, numbered on from the sample; ``weight`` is NaN, as they stand for nothing but themselves.
@@ -93,10 +112,12 @@ def more(root: Path, leave_out: Sequence[Path], sample: pd.DataFrame, n: int, se
     from swatchbook.labeller.zero_shot import Labeller
 
     manifest, group = _eligible(root, _named(leave_out) | set(sample["image_id"]))
-    labeller, schema = Labeller.load("bundled"), Schema.load("wardrobe")
-    given = silver_table(cosines_of(labeller, labeller.encode(manifest["path"].tolist()), schema), schema)
+    model, schema = Labeller.load(labeller), Schema.load("wardrobe")
+    cosines = cosines_of(model, model.encode(manifest["path"].tolist()), schema)
+    least = None if threshold is None else dict.fromkeys(schema.names, threshold)
+    given = silver_table(cosines, schema, thresholds=least)
     rng = np.random.default_rng([seed, 3])
-    waiting = [rng.permutation(np.flatnonzero(given[name] == label)).tolist() for name, label in SOUGHT]
+    waiting = [rng.permutation(np.flatnonzero(given[name] == label)).tolist() for name, label in sought]
     rows: list[int] = []
     while len(rows) < n and any(waiting):
         for queue in waiting:
@@ -207,6 +228,7 @@ def main() -> None:
     for command, n, places in (
         ("draw", 1232, ("root", "out")),
         ("more", 240, ("root", "sample", "out")),
+        ("patterned", 420, ("root", "sample", "out")),
         ("again", 150, ("sample", "out")),
         ("sheets", None, ("sample", "root", "out")),
         ("agreement", None, ()),
@@ -217,6 +239,8 @@ def main() -> None:
         if n is not None:
             asked.add_argument("--n", type=int, default=n)
             asked.add_argument("--seed", type=int, default=20261129)
+        if command in ("more", "patterned"):
+            asked.add_argument("--labeller", default="bundled")
         if "root" in places and n is not None:
             asked.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
     given = parser.parse_args()
@@ -227,7 +251,12 @@ def main() -> None:
     else:
         sample = read_csv(given.sample, ("item", "image_id", "file"))
         if given.command == "more":
-            write_csv(more(given.root, given.leave_out, sample, given.n, given.seed), given.out)
+            asked = (given.root, given.leave_out, sample, given.n, given.seed)
+            write_csv(more(*asked, labeller=given.labeller), given.out)
+        elif given.command == "patterned":
+            asked = (given.root, given.leave_out, sample, given.n, given.seed)
+            found = more(*asked, labeller=given.labeller, sought=PATTERNED, threshold=0.0)
+            write_csv(found.assign(part="train"), given.out)
         elif given.command == "again":
             write_csv(again(sample, given.n, given.seed), given.out)
         else:

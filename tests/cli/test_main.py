@@ -99,7 +99,7 @@ def test_a_mistyped_name_is_told_which_was_meant(arguments, status, message, mon
 
 def test_a_short_name_of_a_labeller_stands_for_the_name_in_full():
     for known in KNOWN.values():
-        assert kind_and_place(known.name)[0] in ("bundled", "hf-hub")
+        assert kind_and_place(known.name)[0] in ("bundled", "hf-hub", "local-dir")
     assert kind_and_place("fashion-siglip") == ("hf-hub", "Marqo/marqo-fashionSigLIP")
 
 

@@ -438,12 +438,19 @@ def test_a_few_broken_files_are_listed_and_many_stop_the_run(bundled, files, sch
 # training -----------------------------------------------------------------------------------------
 
 
-SMALL_DESIGN = Design(images=32, embed=16, width=32, layers=1)
+SMALL_DESIGN = Design(
+    images=32, photograph_share=0, tower="test_resnet", embed=16, width=32, layers=1, smoothing=0, tuning=0
+)
 SMALL_RECIPE = dataclasses.replace(
     RECIPE,
     image_size=64,
     crop_share=64 / SIDE,
-    early_size=48,
+    early_size=32,
+    early=0.65,
+    warmup_epochs=1,
+    backbone_lr=5e-3,
+    head_lr=5e-3,
+    text_lr=5e-3,
     epochs=3,
     batch=16,
     threads=1,
@@ -467,7 +474,7 @@ def test_training_learns_and_resumes_with_the_same_weights(tmp_path, monkeypatch
         patch.setattr(Stepper, "take", stopped)
         with pytest.raises(KeyboardInterrupt):
             task.train(SMALL_DESIGN, SMALL_RECIPE, tmp_path / "cut", tmp_path / "w2", "cpu", workers=1)
-    assert taken == [48, 48, 48, 48, 64]  # two of three epochs see smaller images
+    assert taken == [32, 32, 32, 32, 64]  # two of three epochs see smaller images
     assert not (tmp_path / "cut" / WEIGHTS).exists()
     task.train(SMALL_DESIGN, SMALL_RECIPE, tmp_path / "cut", tmp_path / "w2", "cpu", workers=1)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
@@ -486,7 +493,7 @@ def test_training_learns_and_resumes_with_the_same_weights(tmp_path, monkeypatch
 def test_what_cannot_be_trained_is_refused(tmp_path):
     for design, recipe, message in [
         (SMALL_DESIGN, {"batch": 64}, "images must be at least batch=64; received 32"),
-        (SMALL_DESIGN, {"early_size": 50}, r"recipe.early_size must be a multiple of 16; received 50"),
+        (SMALL_DESIGN, {"early_size": 50}, r"recipe.early_size must be a multiple of 32; received 50"),
     ]:
         settings = dataclasses.replace(SMALL_RECIPE, **recipe)
         with pytest.raises(ValueError, match=message):
@@ -497,16 +504,21 @@ def test_what_cannot_be_trained_is_refused(tmp_path):
         Design(plain=float("nan"))
 
 
-def test_a_caption_is_right_for_every_image_with_its_classes():
+def test_a_caption_is_right_for_every_image_with_its_classes_and_undecided_where_one_is_unknown():
     labels = pd.DataFrame(
         [["red", "solid"], ["red", "floral"], ["blue", "floral"]], columns=["color", "pattern"]
     ).assign(texture="smooth", folder="lawn")
+    unknown = pd.DataFrame([["red", None, "smooth", None]], columns=["color", "pattern", "texture", "folder"])
+    labels = pd.concat([labels, unknown], ignore_index=True)
     captions = [
         Caption("", {"color": "red"}),
         Caption("", {"color": "red", "pattern": "floral"}),
         Caption("", {"folder": "lawn"}),
     ]
-    assert task.matches(labels, captions).tolist() == [[1, 0, 1], [1, 1, 1], [0, 0, 1]]
+    right = [[1, 0, 1], [1, 1, 1], [0, 0, 1], [1, -1, -1]]  # of a photograph nobody knows the cloth
+    assert task.matches(labels, captions).tolist() == right
+    blue = [Caption("", {"folder": "lawn", "color": "blue"})]
+    assert task.matches(labels, blue).tolist() == [[0], [0], [1], [0]]  # wrong, whatever its cloth
 
 
 def test_the_loss_is_its_formula(monkeypatch):
@@ -521,6 +533,11 @@ def test_the_loss_is_its_formula(monkeypatch):
     assert list(losses) == ["color", "pattern", "pairs"]
     assert losses["color"].item() == pytest.approx(np.log(1 + np.exp(-2.0)), rel=1e-6)
     assert losses["pattern"].item() == 0
+    batch.targets["right"][1] = -1  # counts on neither side
+    without = task.drawn_losses(images, texts, batch, bias=torch.tensor(-1.0), scale=2.0)
+    assert without["pairs"].item() == pytest.approx(0.5 * np.log(1 + np.exp(-(2.0 - 1.0))), rel=1e-6)
+    smooth = task.drawn_losses(images, texts, batch, bias=torch.tensor(-1.0), scale=2.0, smoothing=0.2)
+    assert smooth["color"].item() == pytest.approx(np.log(1 + np.exp(-2.0)) + 0.1 * 2.0, rel=1e-6)
     sigmoid = 0.5 * np.log(1 + np.exp(-(2.0 - 1.0))) + 0.5 * np.log(1 + np.exp(-1.0))
     assert losses["pairs"].item() == pytest.approx(sigmoid, rel=1e-6)
 
@@ -529,7 +546,8 @@ def test_prompts_and_captions_of_a_step_are_of_its_images(tmp_path):
     labels = drawn_labels(40, 3)
     write_tokenizer(["a red garment", "blue fabric"], tmp_path)
     (tmp_path / CONFIG).write_text(json.dumps(model_config(SMALL_DESIGN)))
-    training = task.DrawnCaptions(tmp_path, labels, plain=3.0)
+    labels = labels.assign(material=None, photograph=False)
+    training = task.GarmentCaptions(tmp_path, labels, SMALL_DESIGN)
     training.build(SMALL_RECIPE)
     training.prepare(SMALL_RECIPE, "cpu", print)
     rows = np.array([3, 17, 4, 28])
@@ -543,6 +561,14 @@ def test_prompts_and_captions_of_a_step_are_of_its_images(tmp_path):
     solid = (labels["pattern"] == "solid") & ~labels["folder"].isin(["denim", "chambray"])
     red = solid & (labels["color"] == "red")
     assert often[red] == pytest.approx(3.0)
+    photographs = pd.DataFrame({"color": ["red", "red", None], "pattern": ["solid", None, "floral"]})
+    photographs = photographs.assign(texture=None, folder=None, material=None, photograph=True)
+    both = pd.concat([labels, photographs], ignore_index=True)
+    design = dataclasses.replace(SMALL_DESIGN, photograph_share=0.4)
+    shares = task.GarmentCaptions(tmp_path, both, design).sampling(SMALL_RECIPE)
+    assert shares.sum() == pytest.approx(1) and shares[40:].sum() == pytest.approx(0.4)
+    # Of each attribute the inverse root of how many have the class: 1/√2 + 1, 1/√2, 1.
+    assert shares[40:] / shares[42] == pytest.approx([2**-0.5 + 1, 2**-0.5, 1])
     assert (
         task.scale_at(0.0),
         task.scale_at(0.4),

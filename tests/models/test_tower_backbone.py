@@ -27,7 +27,7 @@ RECIPE = Recipe(image_size=32, crop_share=8 / 9, epochs=2, warmup_epochs=1, batc
 
 @pytest.fixture(scope="module")
 def labeller():
-    return Labeller.load("bundled", device="cpu", log=lambda line: None, runtime="open_clip").network
+    return Labeller.load("drawn-only", device="cpu", log=lambda line: None, runtime="open_clip").network
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_features_are_the_labellers_own_bit_for_bit(labeller, schema):
 
 def test_it_says_what_its_weights_are(schema, written):
     info = build(TOWER, schema, pretrained=True, img_size=64).info
-    assert info["backbone"] == TOWER and info["source"] == "bundled labeller"
+    assert info["backbone"] == TOWER and info["source"] == "labeller drawn-only"
     assert info["architecture"] == written["model_cfg"]["vision_cfg"]["timm_model_name"]
     assert info["sha256"] == sha256(LABELLER / "open_clip_model.safetensors")
     assert [info["mean"], info["std"]] == [written["preprocess_cfg"][name] for name in ("mean", "std")]

@@ -192,13 +192,9 @@ class Search:
 
     def _labels(self, embedding: np.ndarray) -> dict[str, tuple[str | None, float]]:
         """Attribute → label and confidence of an embedding, as the index would have them."""
-        classes = self.labeller.class_embeddings(self.schema)
-        cosines = {
-            f"{a.name}:{label}": embedding @ vector
-            for a in self.schema
-            for label, vector in zip(a.classes, classes[a.name], strict=True)
-        }
-        row = silver_table(pd.DataFrame([cosines]), self.schema).iloc[0]
+        columns = [f"{a.name}:{label}" for a in self.schema for label in a.classes]
+        cosines = self.labeller.cosines(embedding[None], self.schema)
+        row = silver_table(pd.DataFrame(cosines, columns=columns), self.schema).iloc[0]
         return {name: (row[name], float(row[f"{name}_confidence"])) for name in self.schema.names}
 
 

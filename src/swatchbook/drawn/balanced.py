@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
 from swatchbook.atomic import new_folder
 from swatchbook.drawn.drawing import FOLDERS, LABELS, draw_image
 from swatchbook.drawn.files import in_blocks
 from swatchbook.drawn.latent import truth_stream
 
-SIDE = 144  # pixels kept of a training image; crops of it are what the model sees
+SIDE = 224  # pixels kept of a training image; crops of it are what the model sees
 _SIZES = (160, 224, 320)  # a fabric's grain differs by the size it is drawn at
 
 
@@ -73,7 +73,7 @@ def training_images(
         workers: Processes; all cores by default, 1 draws in this process.
 
     Returns:
-        Centre squares, a read-only uint8 memory map of shape (n, 144, 144, 3), and their labels.
+        The pictures as squares, a read-only uint8 memory map of shape (n, SIDE, SIDE, 3), and their labels.
 
     Raises:
         ValueError: If the folder holds something else than these images.
@@ -128,9 +128,10 @@ class _Bare(ast.NodeTransformer):
 
 
 def _squares(seed: int, block: list[tuple[int, Mapping[str, str]]]) -> np.ndarray:
-    """Centre squares of a block's pictures, uint8 of shape (rows, side, side, 3)."""
-    fitted = (
-        ImageOps.fit(_picture(index, row, seed), (SIDE, SIDE), Image.Resampling.BICUBIC)
-        for index, row in block
-    )
-    return np.stack([np.asarray(picture) for picture in fitted])
+    """A block's pictures, uint8 of shape (rows, SIDE, SIDE, 3)."""
+    return np.stack([square(_picture(index, row, seed)) for index, row in block])
+
+
+def square(picture: Image.Image) -> np.ndarray:
+    """All of a picture, squashed into a square as the labeller sees it: uint8, shape (SIDE, SIDE, 3)."""
+    return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC))

@@ -56,7 +56,8 @@ class CosineEncoder:
 
     def encode(self, pictures: list[np.ndarray]) -> np.ndarray:
         """Cosines of pictures with every class, float32, shape (pictures, classes)."""
-        return self.labeller.embed(pictures) @ self._classes.T
+        cosines = self.labeller.embed(pictures) @ self._classes.T
+        return self.labeller.calibration.apply(cosines, self.schema)
 
 
 def cosine_table(

@@ -12,7 +12,7 @@ from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import MaybeToTensor, Normalize
 from PIL import Image
 
-from swatchbook.labeller import LabellerError
+from swatchbook.labeller import LabellerError, tower  # noqa: F401 - registers its network with timm
 from swatchbook.labeller.files import has_tokenizer, small_files, text_config, weights_of
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from PIL import Image
 from swatchbook.atomic import write_file
 from swatchbook.data.decoding import cores, decode, read_bytes
 from swatchbook.labeller import IMAGE_GRAPH, LabellerError, kind_and_place
+from swatchbook.labeller.calibration import CALIBRATION, Calibration
 from swatchbook.labeller.files import (
     CONFIG,
     FIXTURE,
@@ -77,12 +78,14 @@ class Labeller:
         fingerprint: SHA-256 over weights, config and tokenizer: everything that a cosine depends on but the
             rounding of the machine and the runtime.
         network: What computes.
+        calibration: How its cosines are corrected.
     """
 
     name: str
     revision: str
     fingerprint: str
     network: Network
+    calibration: Calibration = field(default_factory=Calibration)
 
     @classmethod
     def load(
@@ -116,7 +119,7 @@ class Labeller:
         weights = weights_of(folder)
         digest = sha256(weights)
         check_digest(weights, digest, folder)
-        own = sorted(p for p in folder.iterdir() if p.name in (*SMALL, TEXT_CONFIG))
+        own = sorted(p for p in folder.iterdir() if p.name in (*SMALL, TEXT_CONFIG, CALIBRATION))
         checksum = hashlib.sha256(digest.encode() + b"".join(p.read_bytes() for p in own)).hexdigest()
         network: Network
         if _runtime(folder, device, runtime) == "onnx":
@@ -127,7 +130,7 @@ class Labeller:
             from swatchbook.labeller.open_clip_network import OpenClipNetwork
 
             network = OpenClipNetwork(folder, config, cache_dir, device)
-        labeller = cls(name, revision or digest, checksum, network)
+        labeller = cls(name, revision or digest, checksum, network, Calibration.read(folder))
         _check_fixture(labeller, folder)
         log(labeller.describe())
         return labeller
@@ -162,6 +165,19 @@ class Labeller:
             Prompt ensembling of Radford et al. (2021), arXiv 2103.00020, section 3.1.4.
         """
         return {a.name: np.stack([self.embed_text(a.prompts(label)) for label in a.classes]) for a in schema}
+
+    def cosines(self, embeddings: np.ndarray, schema: Schema) -> np.ndarray:
+        """Cosines of embedded images with every class, corrected by the labeller's calibration.
+
+        Args:
+            embeddings: Rows of length 1, shape (images, dimensions).
+            schema: Gives attributes, classes and prompts.
+
+        Returns:
+            float32 of shape (images, classes of all attributes), in the schema's order.
+        """
+        classes = np.concatenate(list(self.class_embeddings(schema).values()))
+        return self.calibration.apply(embeddings @ classes.T, schema)
 
     def encode(self, images: Iterable[str | Path | Image.Image], batch: int = 64) -> np.ndarray:
         """Embed images, read, shrunk and on a CPU embedded by several threads, each a batch at a time.

@@ -22,7 +22,7 @@ from swatchbook.models.finished import WEIGHTS
 from swatchbook.store import sha256
 
 LOCAL = "local-dir:"
-LABELLER = labels.BUNDLED  # whose image tower is a backbone
+LABELLER = labels.DRAWN_ONLY  # whose image tower is a backbone
 SETTINGS = ("num_classes", "fixed_input_size", "mean", "std")  # of timm's, those that matter here
 # Backbones whose ImageNet weights install by pip, as the packages' one file of weights, and its SHA-256.
 PIP_WEIGHTS = {
@@ -53,8 +53,8 @@ def create(
     Args:
         backbone: A timm name, best with its tag (``resnet50.tv_in1k``); ``efficientnet_lite0``, ``…1`` or
             ``…2``, whose weights come from the extra ``pretrained``; ``local-dir:PATH``, a folder with timm's
-            `config.json` and `model.safetensors`; or ``swatchbook-tower``, the image tower of the labeller in
-            the box, trained on drawn garments, without its projection. Those of `reduced` are timm's, too.
+            `config.json` and `model.safetensors`; or ``swatchbook-tower``, the image tower of the labeller
+            drawn-only, trained on drawn garments, without its projection. Those of `reduced` are timm's, too.
         pretrained: Load the backbone's weights; False starts from random ones.
         cache_dir: The Hugging Face Hub cache to read and to download into; the user's own by default.
         img_size: Side of the input in pixels.
@@ -128,7 +128,7 @@ def _resolve(
     elif backbone == TOWER:
         name, cfg = _read_tower()
         if pretrained:
-            source, file = "bundled labeller", LABELLER / labels.WEIGHTS
+            source, file = "labeller drawn-only", LABELLER / labels.WEIGHTS
     elif backbone in PIP_WEIGHTS:
         name = f"tf_{backbone}"
         default = timm.get_pretrained_cfg(name)

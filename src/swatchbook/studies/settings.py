@@ -120,7 +120,7 @@ class Backbones:
     """What the two models are built on.
 
     Attributes:
-        model: timm name of the model's backbone, or ``swatchbook-tower``, that of the labeller in the box.
+        model: timm name of the model's backbone, or ``swatchbook-tower``, that of the labeller drawn-only.
         baseline: The baseline's.
         model_pretrained: Whether the model starts from its backbone's published weights.
         baseline_pretrained: Whether the baseline does.

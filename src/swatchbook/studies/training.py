@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from swatchbook.data import pixels
-from swatchbook.labeller import BUNDLED, TOWER, WEIGHTS
+from swatchbook.labeller import DRAWN_ONLY, TOWER, WEIGHTS
 from swatchbook.models.recipe import Recipe
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
@@ -24,7 +24,7 @@ def recipe_of(trace: Trace) -> Recipe:
 
 def tower_content(backbone: str) -> dict[str, str]:
     """What a training depends on outside the run if it starts from the labeller's tower: its weights."""
-    return {"tower": sha256(BUNDLED / WEIGHTS)} if backbone == TOWER else {}
+    return {"tower": sha256(DRAWN_ONLY / WEIGHTS)} if backbone == TOWER else {}
 
 
 def fit_heads(

@@ -1,4 +1,4 @@
-"""The judged set: 1,472 CC0 photographs of garments, and what a vision-language model saw on them.
+"""The judged set: 1,892 CC0 photographs of garments, and what a vision-language model saw on them.
 
 The judgements are in ``judgements.csv``; ``README.md`` says how they were made and how far to trust them.
 The photographs are not part of the package: `with_photographs` finds them in a clone of the data set and

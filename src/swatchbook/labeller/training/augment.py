@@ -1,4 +1,4 @@
-"""Augmentation of drawn images on the device: every image by its own draws, hue left alone.
+"""Augmentation of garments on the device: every image by its own draws, hue left alone.
 
 Colour is a label, so nothing here turns one colour into another: no shift of hue, but what a lamp and a
 camera do to it. Both work on linear light: the lamp is warmer or cooler than the camera believes, and the
@@ -18,7 +18,7 @@ from swatchbook.models.geometry import Geometry
 from swatchbook.models.recipe import Recipe
 
 COLUMNS = 14  # random numbers an image
-_AREA = (0.4, 1.0)  # of the picture that a crop shows
+_AREA = (0.45, 1.0)  # of the picture that a crop shows
 _STRETCH = 0.25  # largest log ratio of width to height
 _TURN = math.radians(12)
 _GAMMA = 2.2  # of sRGB, nearly

@@ -19,10 +19,9 @@ from swatchbook.atomic import write_file
 from swatchbook.csv_io import write_csv
 from swatchbook.evaluation.audit import audit_table
 from swatchbook.labeller import BUNDLED, kind_and_place
-from swatchbook.labeller.judged import read_judgements, with_photographs
 from swatchbook.labeller.measured import ACCURACY, ACCURACY_KEPT, COLUMNS, MEASURED, SCHEMA
 from swatchbook.labeller.silver import silver_table
-from swatchbook.labeller.training.quality import cosines_of
+from swatchbook.labeller.training.quality import judged_cosines
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.schema import Schema
 
@@ -37,11 +36,9 @@ def accuracy_on_photographs(labeller: Labeller, source: Path) -> pd.DataFrame:
     Returns:
         The columns `COLUMNS` of `labeller.measured`.
     """
-    rows = read_judgements()
-    rows = rows[(rows["part"] == "val") & (rows["drawn"] == "kind")].reset_index(drop=True)
-    rows = with_photographs(rows, source)
-    schema = Schema.load(SCHEMA)
-    cosines = cosines_of(labeller, labeller.encode(rows["path"].tolist()), schema)
+    rows, cosines = judged_cosines(labeller, source)
+    as_they_come, schema = rows["drawn"] == "kind", Schema.load(SCHEMA)
+    rows, cosines = (table[as_they_come].reset_index(drop=True) for table in (rows, cosines))
     everything = silver_table(cosines, schema, thresholds=dict.fromkeys(schema.names, 0.0))
     return scored(rows, everything, silver_table(cosines, schema), schema)
 

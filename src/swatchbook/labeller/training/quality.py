@@ -15,8 +15,10 @@ from swatchbook.drawn.balanced import drawn_labels, drawn_pictures
 from swatchbook.evaluation.confidence import expected_calibration_error
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import score_table
+from swatchbook.labeller.calibration import Calibration, temperature
+from swatchbook.labeller.judged import read_judgements, with_photographs
 from swatchbook.labeller.nearest_colour import navy_as_blue
-from swatchbook.labeller.silver import confidences, silver_table
+from swatchbook.labeller.silver import LOGIT_SCALE, confidences, silver_table
 from swatchbook.labeller.training.captions import HELD_OUT, WORDS
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.schema import Attribute, Schema
@@ -56,7 +58,8 @@ def drawn_quality(
     parts = []
     for prompts, held_out in (("schema", False), ("held out", True)):
         schema = drawn_schema(held_out=held_out)
-        parts.append(_scored(labeller, embeddings, truth, schema, weights).assign(prompts=prompts))
+        cosines = cosines_of(labeller, embeddings, schema)
+        parts.append(_scored(cosines, truth, schema, weights).assign(prompts=prompts))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -81,8 +84,71 @@ def photograph_quality(
     patterns = {k: w for k, w in whole["pattern"].surface.items() if k in set(audit["pattern"].dropna())}
     schema = Schema("judged", (whole["color"], dataclasses.replace(whole["pattern"], surface=patterns)))
     weights = image_weights(len(audit), draws, rng)
-    table = _scored(labeller, embeddings, audit, schema, weights)
+    table = _scored(cosines_of(labeller, embeddings, schema), audit, schema, weights)
     return table.assign(prompts="schema")
+
+
+def judged_quality(
+    labeller: Labeller, source: Path, rng: np.random.Generator, *, draws: int = 1000
+) -> pd.DataFrame:
+    """Scores on the validation part of the judged set; see `judged_cosines`.
+
+    Args:
+        labeller: The model.
+        source: A clone of the data set, see `with_photographs`.
+        rng: Source of randomness for the bootstrap.
+        draws: Bootstrap replicates.
+
+    Returns:
+        As ``drawn_quality``.
+    """
+    judged, cosines = judged_cosines(labeller, source)
+    weights = image_weights(len(judged), draws, rng)
+    return _scored(cosines, judged, Schema.load("wardrobe"), weights).assign(prompts="schema")
+
+
+def judged_cosines(labeller: Labeller, source: Path, parts: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cosines of the validation part of the judged set, no photograph calibrating its own.
+
+    Each fifth of the photographs is calibrated by the other four if the labeller has a calibration, which all
+    of them have chosen; else cosines are its own.
+
+    Args:
+        labeller: The model.
+        source: A clone of the data set, see `with_photographs`.
+        parts: Parts that the photographs are cut into.
+
+    Returns:
+        The judgements, and a column ``<attribute>:<class>`` of cosines for each class of the schema
+        ``wardrobe``, aligned row by row.
+    """
+    judged = read_judgements()
+    judged = with_photographs(judged[judged["part"] == "val"].reset_index(drop=True), source)
+    schema, plain = Schema.load("wardrobe"), dataclasses.replace(labeller, calibration=Calibration())
+    cosines = cosines_of(plain, plain.encode(judged["path"].tolist()), schema)
+    if not labeller.calibration.factors:
+        return judged, cosines
+    part, crossed = np.random.default_rng(parts).permutation(len(judged)) % parts, cosines.copy()
+    for number in range(parts):
+        fitted = calibration_of(cosines[part != number], judged[part != number], schema)
+        crossed[part == number] = fitted.apply(cosines[part == number].to_numpy(), schema)
+    return judged, crossed
+
+
+def calibration_of(cosines: pd.DataFrame, judged: pd.DataFrame, schema: Schema) -> Calibration:
+    """The calibration of every attribute, fitted on images whose classes are known.
+
+    Args:
+        cosines: As from ``cosines_of``.
+        judged: A class, or null, in a column an attribute.
+        schema: Gives attributes and classes.
+    """
+    truth, factors = schema.encode(judged, "judgements"), {}
+    for a in schema:
+        known = truth[a.name] >= 0
+        logits = LOGIT_SCALE * cosines[[f"{a.name}:{c}" for c in a.classes]][known].to_numpy(float)
+        factors[a.name] = round(temperature(logits, truth[a.name][known]), 6)
+    return Calibration(factors, {a.name: list(a.classes) for a in schema})
 
 
 def cosines_of(labeller: Labeller, embeddings: np.ndarray, schema: Schema) -> pd.DataFrame:
@@ -93,14 +159,8 @@ def cosines_of(labeller: Labeller, embeddings: np.ndarray, schema: Schema) -> pd
         embeddings: Of length 1, shape (images, dimensions).
         schema: Gives attributes, classes and prompts.
     """
-    classes = labeller.class_embeddings(schema)
-    return pd.concat(
-        [
-            pd.DataFrame(embeddings @ classes[a.name].T, columns=[f"{a.name}:{c}" for c in a.classes])
-            for a in schema
-        ],
-        axis=1,
-    )
+    columns = [f"{a.name}:{label}" for a in schema for label in a.classes]
+    return pd.DataFrame(labeller.cosines(embeddings, schema), columns=columns)
 
 
 def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:
@@ -108,15 +168,8 @@ def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:
     return Attribute(attribute.name, surface, templates, "zero_shot", 0.0, attribute.prompts_by)
 
 
-def _scored(
-    labeller: Labeller,
-    embeddings: np.ndarray,
-    truth: pd.DataFrame,
-    schema: Schema,
-    weights: np.ndarray,
-) -> pd.DataFrame:
-    cosines = cosines_of(labeller, embeddings, schema)
-    silver = silver_table(cosines, schema)
+def _scored(cosines: pd.DataFrame, truth: pd.DataFrame, schema: Schema, weights: np.ndarray) -> pd.DataFrame:
+    silver = silver_table(cosines, schema, thresholds=dict.fromkeys(schema.names, 0.0))
     silver["color"], _ = navy_as_blue(silver["color"], truth["color"])
     codes = {"labeller": schema.encode(silver, "silver")}
     reference = schema.encode(truth, "truth")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swatchbook.drawn.balanced import SIDE
 from swatchbook.labeller.training.tokenizer import VOCABULARY
@@ -17,22 +17,33 @@ class Design:
 
     Attributes:
         images: Drawn images trained on.
-        seen_pixels: Side of the images that the finished model takes. Random crops show things larger than
-            they are seen later, so this is larger than in training (Touvron et al. 2019, arXiv 1906.06423).
-        tower: Image tower, a model of timm.
+        photograph_share: Share of the images of an epoch that are judged photographs, in [0, 1); 0 uses none.
+        seen_pixels: Side of the images that the finished model takes.
+        tower: Image tower, a model of timm; the trunk of ``garment_lite0`` starts from ImageNet's weights.
+        frozen: Stages of that trunk, counted from the pixels, that stay as they were, its stem with them;
+            8 freezes all of it.
         embed: Dimensions of the shared space.
         width: Width of the text tower.
         layers: Its layers.
-        plain: How many times as often a plain garment is seen as one of any other pattern.
+        plain: How many times as often a plain drawn garment is seen as one of any other pattern.
+        smoothing: Share of the target that is spread over all classes while it is tuned, in [0, 1): certainty
+            learnt from a thousand photographs is certainty about these.
+        tuning: Epochs, after the recipe's, at `seen_pixels` and mostly on photographs.
+        tuning_share: Share of photographs in these.
     """
 
-    images: int = 24_000
-    seen_pixels: int = 160
-    tower: str = "test_resnet"
+    images: int = 8_000
+    photograph_share: float = 0.5
+    seen_pixels: int = 224
+    tower: str = "garment_lite0"
+    frozen: int = 3
     embed: int = 128
     width: int = 96
     layers: int = 2
     plain: float = 3.0
+    smoothing: float = 0.1
+    tuning: int = 1
+    tuning_share: float = 0.75
 
     def __post_init__(self) -> None:
         for name in ("images", "embed", "width", "layers"):
@@ -40,15 +51,21 @@ class Design:
                 raise ValueError(f"{name} must be at least 1; received {getattr(self, name)}")
         if not 0 < self.plain < float("inf"):
             raise ValueError(f"plain must be above 0; received {self.plain}")
-        if self.seen_pixels % 16:
-            raise ValueError(f"seen_pixels must be a multiple of 16; received {self.seen_pixels}")
+        for name in ("photograph_share", "tuning_share", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must lie in [0, 1); received {getattr(self, name)}")
+        if not 0 <= self.frozen <= 8:
+            raise ValueError(f"frozen must lie in [0, 8]; received {self.frozen}")
+        if self.seen_pixels % 32:
+            raise ValueError(f"seen_pixels must be a multiple of 32; received {self.seen_pixels}")
 
 
 # Options of the command → settings of the recipe.
 OPTIONS = {
     "epochs": "epochs",
     "batch": "batch",
-    "rate": "backbone_lr",
+    "rate": "head_lr",
+    "trunk_rate": "backbone_lr",
     "decay": "weight_decay",
     "pixels": "image_size",
     "early_pixels": "early_size",
@@ -57,22 +74,38 @@ OPTIONS = {
     "seed": "seed",
 }
 RECIPE = Recipe(
-    image_size=128,
-    crop_share=128 / SIDE,  # the drawn images are not resized before they are cropped
-    early=0.65,
-    early_size=112,
-    epochs=28,
-    warmup_epochs=1,
-    batch=64,
+    image_size=192,
+    crop_share=192 / SIDE,  # the stored squares are not resized before they are cropped
+    early=0.4,
+    early_size=160,
+    epochs=5,
+    warmup_epochs=0.5,
+    batch=32,
     beta2=0.98,
-    backbone_lr=5e-3,
-    head_lr=5e-3,
+    backbone_lr=3e-4,
+    head_lr=3e-3,
+    text_lr=3e-3,
     weight_decay=0.05,
     decay_all=False,
     ema=0.995,
-    part_weights=(1.0, 1.0, 1.5, 1.0, 0.25, 1.0),  # colour, pattern, texture, material, folder, captions
+    part_weights=(1.5, 1.0, 1.0, 0.5, 0.25, 0.5),  # colour, pattern, texture, material, folder, captions
     seed=1,
 )
+
+
+def tuning_recipe(design: Design, recipe: Recipe) -> Recipe:
+    """How a model is tuned that the recipe has trained: at its final size, and more slowly."""
+    return replace(
+        recipe,
+        image_size=design.seen_pixels,
+        crop_share=min(1.0, design.seen_pixels / SIDE),
+        early=0.0,
+        epochs=design.tuning,
+        warmup_epochs=0.1,
+        backbone_lr=recipe.backbone_lr * 2 / 3,
+        head_lr=recipe.head_lr * 2 / 3,
+        text_lr=recipe.text_lr / 3,
+    )
 
 
 def model_config(design: Design) -> dict:
@@ -107,6 +140,6 @@ def model_config(design: Design) -> dict:
             "mean": [MEAN] * 3,
             "std": [STD] * 3,
             "interpolation": "bicubic",
-            "resize_mode": "shortest",
+            "resize_mode": "squash",
         },
     }

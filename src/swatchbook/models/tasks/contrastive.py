@@ -30,7 +30,9 @@ from swatchbook.store import Store
 LARGEST_SCALE = 100.0  # of cosines, as CLIP has it
 RANKS = (1, 5, 10)
 MRR = "mrr"
-_NEW = ("visual.head.", "text.proj", "text.text_projection", "logit_")  # what no tower brings with it
+# What no tower brings with it: projections, the scale, and what pools the features of `labeller.tower`.
+_POOLING = tuple(f"visual.trunk.{part}." for part in ("colours", "garment", "norm"))
+_NEW = ("visual.head.", "text.proj", "text.text_projection", "logit_", *_POOLING)
 _TEXT = "text."
 
 

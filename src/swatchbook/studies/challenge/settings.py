@@ -130,7 +130,7 @@ class Config:
     side: Annotated[int, Field(ge=32, multiple_of=32)] = 224
     cut: Annotated[int, Field(ge=20)] = 500
     may_lose: Annotated[float, Field(ge=0, le=1)] = 1.0
-    labelling: Labelling = field(default_factory=lambda: Labelling(labeller="bundled"))
+    labelling: Labelling = field(default_factory=lambda: Labelling(labeller="drawn-only"))
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from swatchbook.evaluation.grids import FIXED, grid_table
 from swatchbook.evaluation.labelling import kept, labelling_scores, reliability_table, risk_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table
-from swatchbook.labeller import BUNDLED
+from swatchbook.labeller import BUNDLED, kind_and_place
 from swatchbook.labeller.nearest_colour import centre_colour, navy_as_blue, nearest_colour
 from swatchbook.labeller.silver import silver_table
 from swatchbook.pipeline import ConfigError
@@ -117,8 +117,8 @@ def drawn_truth(labels: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def _check_seed(name: str, seed: int) -> None:
     """Refuse the seed that a labeller was trained with: its own images are no test of it."""
-    kind, _, rest = name.partition(":")
-    recipe = (BUNDLED if name == "bundled" else Path(rest)) / "recipe.json"
+    kind, place = kind_and_place(name)
+    recipe = (Path(place) if place else BUNDLED) / "recipe.json"
     if kind == "hf-hub" or not recipe.is_file():
         return
     if json.loads(recipe.read_text(encoding="utf-8")).get("recipe", {}).get("seed") == seed:
