@@ -266,8 +266,8 @@ def _useless(drawn: pd.DataFrame) -> str:
     # Two points: what is barely above the commonest class is of no use either.
     useless = [name for name in by.index if low[name] < by.loc[name, "majority"] + 0.02]
     if not useless:
-        return "On every attribute it is clearly better than always naming the commonest class."
-    return f"**Do not use it for {' or '.join(useless)}**: there it is no better than the commonest class."
+        return "Of every attribute it is clearly better on drawings than the commonest class."
+    return f"Of {' and '.join(useless)} it is no better on drawings than the commonest class."
 
 
 def _records(table: pd.DataFrame) -> list[dict]:
