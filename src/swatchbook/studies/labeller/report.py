@@ -13,7 +13,7 @@ from swatchbook.studies.labeller.measure import NAMES_OF_SETS
 LEAD = (
     "A zero-shot labeller, measured: on garments drawn for the purpose, whose attributes are known, and, "
     "where they were given, on judged photographs; the notes say who judged them. The labeller in the box "
-    "was trained on drawings and on photographs of one collection; only your own say what it is worth on yours."
+    "was trained on drawings and on photographs of one collection; only yours say what it is worth on yours."
 )
 FIGURE = "figures/labeller_f1"
 
