@@ -151,7 +151,7 @@ def test_a_killed_indexing_goes_on_to_the_same_bytes(folder, labeller, wardrobe,
         (["--out", "o.csv"], "out 'o.csv' ends in '.csv'; allowed: .parquet"),
         (
             ["--out", "o.parquet", "--labeller", "clip"],
-            "labeller 'clip'; allowed: bundled, fashion-siglip",
+            "labeller 'clip'; allowed: bundled, drawn-only, fashion-siglip",
         ),
         (["--out", "o.parquet", "--schema", "textile"], "schema 'textile' is unknown"),
     ],

@@ -442,7 +442,10 @@ def test_a_folder_without_photographs_is_one_error_and_leaves_nothing(
         (["--out", "o.txt"], "out 'o.txt' ends in '.txt'; allowed: .parquet or .csv"),
         (["--out", "none/o.csv"], "out 'none/o.csv' lies in a folder that does not exist"),
         (["--out", "folder.csv"], "out 'folder.csv' is a folder; allowed: a file"),
-        (["--out", "o.csv", "--labeller", "clip"], "labeller 'clip'; allowed: bundled, fashion-siglip"),
+        (
+            ["--out", "o.csv", "--labeller", "clip"],
+            "labeller 'clip'; allowed: bundled, drawn-only, fashion-siglip",
+        ),
         (["--out", "o.csv", "--labeller", "local-dir:no"], "no is no folder; local-dir: needs one with"),
         (
             ["--out", "o.csv", "--schema", "textile"],

@@ -86,7 +86,7 @@ def test_a_mistyped_command_or_choice_names_the_one_that_was_meant(arguments, me
         (
             ["label", ".", "--out", "o.csv", "--labeller", "fashion-sigclip"],
             1,
-            "labeller 'fashion-sigclip'; did you mean fashion-siglip? allowed: bundled, fashion-siglip",
+            "labeller 'fashion-sigclip'; did you mean fashion-siglip? allowed: bundled, drawn-only, fashion-siglip",
         ),
     ],
 )
