@@ -115,12 +115,13 @@ def labeller_option(parser: argparse.ArgumentParser) -> None:
     """Add `--labeller`."""
     from swatchbook.labeller import KNOWN
 
+    here = (f"{name} ({k.reaches})" for name, k in KNOWN.items() if not k.megabytes)
     fetched = (f"{name} ({k.megabytes:,} MB; {k.reaches})" for name, k in KNOWN.items() if k.megabytes)
     parser.add_argument(
         "--labeller",
         default="bundled",
         metavar="NAME",
-        help=f"bundled (in the package, needs neither network nor torch; {KNOWN['bundled'].reaches}); "
+        help=f"in the package, without network and torch: {'; '.join(here)}; "
         f"fetched once, and slower: {'; '.join(fetched)}; hf-hub:OWNER/NAME, any other of open_clip; or "
         "local-dir:PATH (default: bundled)",
     )
