@@ -141,7 +141,7 @@ def test_the_cell_prints_device_number_format_and_why(site):
     )
     assert message[-1].startswith("swatchbook ")
     assert len(message) == 2 and message[0].startswith(
-        "installing pydantic, onnxruntime, tokenizers, ftfy, bleach, papermill, "
+        "installing cleanlab, pydantic, onnxruntime, tokenizers, ftfy, bleach, papermill, "
     )
     assert message[0].endswith("; Colab's torch 2.11.0+cu128 stays")
 
