@@ -20,7 +20,7 @@ import nbformat
 from swatchbook.report.page import write_page
 
 LIMIT = 300_000  # bytes of a file
-WIDTHS = (1400, 1000, 720)  # pixels of its pictures, tried in turn
+WIDTHS = (1400, 1000, 720, 560)  # pixels of its pictures, tried in turn
 INJECTED = "injected-parameters"
 
 
