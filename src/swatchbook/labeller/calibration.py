@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy import optimize, special
 
 from swatchbook.schema import Schema
 
@@ -77,6 +76,8 @@ def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     Source:
         Temperature scaling: Guo et al. (2017), On calibration of modern neural networks, arXiv 1706.04599.
     """
+    from scipy import optimize, special  # here, since labelling alone need not wait for it
+
     right = logits[np.arange(len(truth)), truth]
 
     def loss(log_factor: float) -> float:
