@@ -66,9 +66,8 @@ class Made(Search):
         self.schema = Schema(
             "made", (attribute("color", "red", "blue"), attribute("pattern", "solid", "dots"))
         )
-        self.labeller = SimpleNamespace(class_embeddings=lambda _: {
-            "color": np.stack([EAST, NORTH]), "pattern": np.stack([UP, -UP])
-        })  # fmt: skip
+        classes = np.stack([EAST, NORTH, UP, -UP])
+        self.labeller = SimpleNamespace(cosines=lambda embeddings, _: embeddings @ classes.T)
 
     def _words(self, words, name):
         return self._embeddings[words]

@@ -114,7 +114,7 @@ def rerun(folder: Path, labeller: Path, upto: str = TRAININGS[-1], **changed) ->
     """Bring a run up to date; the names of the steps that were computed, and why, as `name (why)`."""
     lines: list[str] = []
     bring_up(opened(folder, labeller, lines.append, **changed), upto)
-    return [line.split("computed  ")[1] for line in lines if "computed" in line]
+    return [line.split("computed  ")[1] for line in lines if "computed  " in line]
 
 
 def names(computed: list[str]) -> list[str]:
@@ -357,7 +357,7 @@ def test_a_swapped_image_of_textilenet_is_noticed_and_other_files_do_not_matter(
         lines: list[str] = []
         caps = {"floor": 3, "cap_train": 5, "cap_test": 5}
         bring_up(Study.open("paper", tmp_path / "run", source=fabric, log=lines.append, **caps), "manifest")
-        return [line for line in lines if "computed" in line]
+        return [line for line in lines if "computed  " in line]
 
     assert len(computed()) == 1
     manifest = pd.read_parquet(tmp_path / "run" / "manifest.parquet")

@@ -188,7 +188,7 @@ def ran(home):
 
 def computed(message: dict) -> list[str]:
     return [
-        line.split("computed  ")[1].rsplit(" in ", 1)[0] for line in message["lines"] if "computed" in line
+        line.split("computed  ")[1].rsplit(" in ", 1)[0] for line in message["lines"] if "computed  " in line
     ]
 
 

@@ -232,7 +232,7 @@ def test_another_margin_redoes_only_what_depends_on_it(run_dir, published_dir, t
     study = Study.open("published", folder, log=lines.append, **settings)
     for stage in table_stages():
         study.ensure(next(s for s in study.stages if s.name == stage).produces[0])
-    now = {line.split(maxsplit=1)[1].rsplit(" in ", 1)[0] for line in lines if "computed" in line}
+    now = {line.split(maxsplit=1)[1].rsplit(" in ", 1)[0] for line in lines if "computed  " in line}
     assert now == {"coupling", "claims"}
     assert any("evaluation.margin changed from 0.03 to 0.05" in line for line in lines)
     # The notebooks quote claims, and one claim quotes the margin; so they would be executed again, and no others.
@@ -251,7 +251,7 @@ def test_another_number_of_replicates_redoes_the_intervals_and_nothing_else(run_
     study = Study.open("published", folder, log=lines.append, **settings)
     for stage in table_stages():
         study.ensure(next(s for s in study.stages if s.name == stage).produces[0])
-    now = {line.split(maxsplit=1)[1].rsplit(" in ", 1)[0] for line in lines if "computed" in line}
+    now = {line.split(maxsplit=1)[1].rsplit(" in ", 1)[0] for line in lines if "computed  " in line}
     # The audit table takes no replicates.
     assert now == {"scores", "truth", "coupling", "coupling in detail", "comparison", "claims"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from swatchbook.data.decoding import UnreadableError, content_digest, measure, read_bytes, threads
 from swatchbook.data.strict_csv import DataError

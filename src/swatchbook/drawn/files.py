@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from swatchbook.memory import keep_freed
 

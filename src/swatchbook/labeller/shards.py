@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from swatchbook.atomic import write_file
 from swatchbook.data.decoding import UnreadableError, content_digest, decode, read_bytes, threads

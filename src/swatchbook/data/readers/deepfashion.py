@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from swatchbook.data.images import SPLITS
 from swatchbook.data.landmarks import SLOTS, TRUNCATED, TYPES, box_columns, point_columns, suggested_types

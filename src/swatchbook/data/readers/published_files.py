@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pandas as pd
 import pooch
 import yaml
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from swatchbook.data.strict_csv import DataError
 

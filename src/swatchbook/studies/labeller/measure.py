@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from swatchbook.audit.sheet import CANNOT_TELL
 from swatchbook.data import pixels
