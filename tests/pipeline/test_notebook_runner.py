@@ -248,7 +248,9 @@ except NotebookError as error:
 def test_an_interrupted_run_leaves_no_copy_and_no_kernel(tmp_path):
     body = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)"
     source = write(tmp_path / "x.ipynb", body)
-    command = f"from swatchbook.pipeline.notebook_runner import execute\nexecute({str(source)!r}, {str(tmp_path / 'out/x.ipynb')!r}, {{}})"
+    # A shell that starts the tests in the background has them ignore the signal.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command = f"{heed}from swatchbook.pipeline.notebook_runner import execute\nexecute({str(source)!r}, {str(tmp_path / 'out/x.ipynb')!r}, {{}})"
     runner = subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL)
     pid = tmp_path / "pid"
     while not (pid.exists() and pid.read_text()) and runner.poll() is None:
