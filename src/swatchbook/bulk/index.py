@@ -22,6 +22,7 @@ from swatchbook.bulk.folder import Labelling, answered, found_from_anywhere, sho
 from swatchbook.bulk.table import Extra
 from swatchbook.bulk.vectors import EMBEDDING, Graphs, about, field_of, packed
 from swatchbook.labeller.cosines import CosineEncoder
+from swatchbook.labeller.measured import asked_of
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.schema import Schema
 
@@ -97,7 +98,8 @@ def index_folder(
             half-precision embedding of length 1 as bytes (``numpy.frombuffer(cell, "float16")``). The
             file's metadata say by what model, schema and preprocessing. Of more than `vectors.BLOCK` bytes
             of embeddings, with the extra ``search``, graphs to search in are put into ``<out>.graphs``.
-        schema: Gives attributes, classes, prompts and thresholds of the labels.
+        schema: Gives attributes, classes, prompts and thresholds of the labels. An attribute that the
+            labeller cannot do on photographs is left out, see `asked_of`.
         labeller: See `Labeller.load`.
         machines: As in `label_folder`.
         log: Called with a line that says what was loaded.
@@ -109,6 +111,7 @@ def index_folder(
         ValueError, LabellerError, StoreError, ClusterError: As `label_folder`.
     """
     out = output_file(out, TABLES[:1])
+    schema = asked_of(schema, labeller).schema
     job = Indexing(schema, found_from_anywhere(labeller), 100.0, True)
     encoder = job.encoder("cpu", lambda _: None)
     record = {
