@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from scipy import stats
 
 from swatchbook.drawn.balanced import SIDE, drawn_labels, drawn_pictures, training_images
+from swatchbook.labeller import BUNDLED
 from swatchbook.labeller.cosines import cosine_table
-from swatchbook.labeller.files import BUNDLED, CONFIG, FIXTURE, REVISIONS
+from swatchbook.labeller.files import CONFIG, FIXTURE, REVISIONS
 from swatchbook.labeller.open_clip_network import halved
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.training import task, train

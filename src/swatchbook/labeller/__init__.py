@@ -53,6 +53,12 @@ class LabellerError(RuntimeError):
     """A labeller that cannot be loaded or is not what it should be; the message says what to do."""
 
 
+def folder_of(name: str) -> Path | None:
+    """The folder of a labeller on this disk; None where the Hub has it. Raises as `kind_and_place`."""
+    kind, place = kind_and_place(name)
+    return None if kind == "hf-hub" else Path(place) if place else BUNDLED
+
+
 def kind_and_place(name: str) -> tuple[str, str]:
     """What a labeller's name says: ``bundled``, ``local-dir`` or ``hf-hub``, and what follows the colon.
 

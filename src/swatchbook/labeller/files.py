@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from swatchbook.labeller import BUNDLED, LabellerError, kind_and_place
+from swatchbook.labeller import LabellerError, folder_of, kind_and_place
 
 # Commits that are loaded where a name gives none; others follow their main branch.
 REVISIONS = {"Marqo/marqo-fashionSigLIP": "c56244cc94f92419e8369fa71efdaf403b124ce8"}
@@ -31,12 +31,9 @@ SMALL = (
 
 def found_at(name: str, cache_dir: str | Path | None) -> tuple[Path, str]:
     """Where a named model lies on this disk, and its commit if it comes from the Hub."""
-    kind, place = kind_and_place(name)
-    if kind == "bundled":
-        return BUNDLED, ""
-    if kind == "local-dir":
-        return Path(place), ""
-    repository, _, revision = place.partition("@")
+    if here := folder_of(name):
+        return here, ""
+    repository, _, revision = kind_and_place(name)[1].partition("@")
     folder = _snapshot(repository, revision or REVISIONS.get(repository, "main"), cache_dir, weights=True)
     return folder, folder.name
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from swatchbook.data.strict_csv import DataError, read_csv
-from swatchbook.labeller import BUNDLED, kind_and_place
+from swatchbook.labeller import folder_of
 from swatchbook.schema import Schema
 
 MEASURED = "measured.csv"
@@ -95,9 +94,9 @@ def read_measured(labeller: str) -> pd.DataFrame:
     Raises:
         DataError: If a number is none, or an interval does not hold its value within [0, 1].
     """
-    kind, place = kind_and_place(labeller)
-    path = (BUNDLED if kind == "bundled" else Path(place)) / MEASURED
-    if kind == "hf-hub" or not path.is_file():
+    folder = folder_of(labeller)
+    path = folder and folder / MEASURED
+    if path is None or not path.is_file():
         return pd.DataFrame(columns=list(COLUMNS))
     rows = read_csv(path, COLUMNS)
     numbers = ["value", "low", "high", "n", "majority"]

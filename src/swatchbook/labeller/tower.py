@@ -44,12 +44,7 @@ class GarmentTower(nn.Module):
     def __init__(self, num_classes: int = 0, in_chans: int = 3, **_: object) -> None:
         super().__init__()
         self.trunk = timm.create_model(TRUNK, num_classes=0, global_pool="", in_chans=in_chans)
-        widths = [self.trunk.feature_info[k]["num_chs"] for k in range(len(self.trunk.feature_info))]
-        stages = {k: self.trunk.blocks[k][-1] for k in _TAKEN}
-        taken = [
-            stage.conv_pwl.out_channels if hasattr(stage, "conv_pwl") else widths[0]
-            for stage in stages.values()
-        ]
+        taken = [self.trunk.blocks[stage][-1].conv_pwl.out_channels for stage in _TAKEN]
         self.colours = nn.Conv2d(3, _COLOURS, 1)
         self.garment = nn.Sequential(
             nn.Conv2d(taken[-1] + _COLOURS, 64, 1), nn.ReLU(), nn.Conv2d(64, 32, 3, padding=1), nn.ReLU(),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
-from swatchbook.labeller import BUNDLED, kind_and_place
+from swatchbook.labeller import folder_of
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
 from swatchbook.store import sha256
@@ -36,9 +35,7 @@ def prompts_content(trace: Trace, **_: object) -> dict[str, str]:
     schema, labeller = classes_and_prompts(trace), trace.setting("labelling.labeller")
     texts = [(a.name, label, a.prompts(label)) for a in schema for label in a.classes]
     hashes = {"prompts": digest(texts)}
-    kind, place = kind_and_place(labeller)
-    if kind != "hf-hub":  # there the name pins a commit
-        folder = Path(place) if place else BUNDLED
+    if folder := folder_of(labeller):  # of the Hub's the name pins a commit
         # Neither its card nor how right it was found to be changes what it says of an image.
         files = sorted(p for p in folder.glob("*") if p.is_file() and p.suffix not in (".md", ".csv"))
         hashes["labeller"] = digest([(p.name, sha256(p)) for p in files])

@@ -18,7 +18,7 @@ import pandas as pd
 from swatchbook.atomic import write_file
 from swatchbook.csv_io import write_csv
 from swatchbook.evaluation.audit import audit_table
-from swatchbook.labeller import BUNDLED, kind_and_place
+from swatchbook.labeller import folder_of
 from swatchbook.labeller.measured import ACCURACY, ACCURACY_KEPT, COLUMNS, MEASURED, SCHEMA
 from swatchbook.labeller.silver import silver_table
 from swatchbook.labeller.training.quality import judged_cosines
@@ -78,8 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("source", type=Path, metavar="CLONE", help="the photographs")
     parser.add_argument("--labeller", default="bundled", help="bundled or local-dir:PATH (%(default)s)")
     options = parser.parse_args(arguments)
+    folder = folder_of(options.labeller)
+    if folder is None:
+        parser.error(f"--labeller {options.labeller}; allowed: one whose folder lies on this disk")
     table = accuracy_on_photographs(Labeller.load(options.labeller), options.source)
-    out = (Path(kind_and_place(options.labeller)[1]) if options.labeller != "bundled" else BUNDLED) / MEASURED
+    out = folder / MEASURED
     write_file(out, lambda path: write_csv(table, path, float_format="%.4f"))
     print(f"{out}\n{table.to_string(index=False)}", flush=True)
 

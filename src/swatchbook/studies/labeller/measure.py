@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from swatchbook.evaluation.grids import FIXED, grid_table
 from swatchbook.evaluation.labelling import kept, labelling_scores, reliability_table, risk_table
 from swatchbook.evaluation.resample import image_weights
 from swatchbook.evaluation.scores import confusion_table
-from swatchbook.labeller import BUNDLED, kind_and_place
+from swatchbook.labeller import folder_of
 from swatchbook.labeller.nearest_colour import centre_colour, navy_as_blue, nearest_colour
 from swatchbook.labeller.silver import silver_table
 from swatchbook.pipeline import ConfigError
@@ -117,9 +116,9 @@ def drawn_truth(labels: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def _check_seed(name: str, seed: int) -> None:
     """Refuse the seed that a labeller was trained with: its own images are no test of it."""
-    kind, place = kind_and_place(name)
-    recipe = (Path(place) if place else BUNDLED) / "recipe.json"
-    if kind == "hf-hub" or not recipe.is_file():
+    folder = folder_of(name)
+    recipe = folder and folder / "recipe.json"
+    if recipe is None or not recipe.is_file():
         return
     if json.loads(recipe.read_text(encoding="utf-8")).get("recipe", {}).get("seed") == seed:
         raise ConfigError(
