@@ -3,6 +3,7 @@
     python scripts/judged.py draw clothing-dataset sample.csv --leave-out ids.txt
     python scripts/judged.py more clothing-dataset sample.csv more.csv --leave-out ids.txt
     python scripts/judged.py patterned clothing-dataset sample.csv patterned.csv --leave-out ids.txt
+    python scripts/judged.py coloured clothing-dataset sample.csv coloured.csv --leave-out ids.txt
     python scripts/judged.py again sample.csv again.csv
     python scripts/judged.py sheets sample.csv clothing-dataset sheets
     python scripts/judged.py agreement
@@ -11,7 +12,8 @@
 the same picture as one of these; it draws from every kind in proportion to the square root of its size, so
 that rare kinds are seen too, and keeps a quarter of the images for validation, near-duplicates on one side.
 `more` adds photographs that the labeller in the box gives a class of which a sample at random holds few;
-`patterned` those that it calls patterned, or of which it doubts it, all of them to train on.
+`patterned` those that it calls patterned, or of which it doubts it, and `coloured` those that it gives any
+but the commonest colours with some confidence, all of them to train on.
 `again` draws those that are judged a second time, under new numbers in a new order. `sheets` writes contact
 sheets of numbered photographs, in the order of the sample, with thin lines at a quarter, a half and three
 quarters of each photograph to read a garment's box from. `agreement` prints the tables of the set's card.
@@ -48,6 +50,10 @@ SOUGHT = [
 PATTERNED = [
     ("pattern", name)
     for name in ("graphic", "striped", "checkered_plaid", "floral", "geometric", "polka_dot", "animal_print")
+]
+COLOURED = [
+    ("color", name)
+    for name in ("orange", "purple", "yellow", "brown", "beige", "green", "red", "pink", "navy", "grey")
 ]
 SHARES = {"train": 0.75, "val": 0.25}
 CELL, HEAD, GRID = (
@@ -229,6 +235,7 @@ def main() -> None:
         ("draw", 1232, ("root", "out")),
         ("more", 240, ("root", "sample", "out")),
         ("patterned", 420, ("root", "sample", "out")),
+        ("coloured", 420, ("root", "sample", "out")),
         ("again", 150, ("sample", "out")),
         ("sheets", None, ("sample", "root", "out")),
         ("agreement", None, ()),
@@ -239,7 +246,7 @@ def main() -> None:
         if n is not None:
             asked.add_argument("--n", type=int, default=n)
             asked.add_argument("--seed", type=int, default=20261129)
-        if command in ("more", "patterned"):
+        if command in ("more", "patterned", "coloured"):
             asked.add_argument("--labeller", default="bundled")
         if "root" in places and n is not None:
             asked.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
@@ -253,9 +260,10 @@ def main() -> None:
         if given.command == "more":
             asked = (given.root, given.leave_out, sample, given.n, given.seed)
             write_csv(more(*asked, labeller=given.labeller), given.out)
-        elif given.command == "patterned":
+        elif given.command in ("patterned", "coloured"):
             asked = (given.root, given.leave_out, sample, given.n, given.seed)
-            found = more(*asked, labeller=given.labeller, sought=PATTERNED, threshold=0.0)
+            sought, least = (PATTERNED, 0.0) if given.command == "patterned" else (COLOURED, 0.4)
+            found = more(*asked, labeller=given.labeller, sought=sought, threshold=least)
             write_csv(found.assign(part="train"), given.out)
         elif given.command == "again":
             write_csv(again(sample, given.n, given.seed), given.out)

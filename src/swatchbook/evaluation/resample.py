@@ -12,6 +12,8 @@ import math
 import numpy as np
 from scipy import sparse, stats
 
+_FEW = 8  # replicates; for fewer, a sparse product takes longer to set up than to count one by one
+
 
 def image_weights(
     n: int, draws: int, rng: np.random.Generator, clusters: np.ndarray | None = None
@@ -111,9 +113,12 @@ def cells(codes: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
         k: Number of cells.
         weights: Replicate weights, shape (B, n).
     """
+    codes, weights = np.asarray(codes), np.asarray(weights, dtype=np.float64)
     kept = np.flatnonzero(codes >= 0)
-    one_hot = sparse.csr_matrix((np.ones(len(kept)), (kept, np.asarray(codes)[kept])), shape=(len(codes), k))
-    return np.asarray((one_hot.T @ np.asarray(weights, dtype=np.float64).T).T)
+    if 0 < len(weights) <= _FEW:
+        return np.stack([np.bincount(codes[kept], row[kept], minlength=k) for row in weights])
+    one_hot = sparse.csr_matrix((np.ones(len(kept)), (kept, codes[kept])), shape=(len(codes), k))
+    return np.asarray((one_hot.T @ weights.T).T)
 
 
 def percentile_interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -129,11 +134,15 @@ def percentile_interval(samples: np.ndarray, level: float = 0.95) -> tuple[np.nd
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1; received {level}")
     samples = np.asarray(samples, dtype=float)
+    tail, unknown = (1 - level) / 2, np.isnan(samples)
+    tails = [tail, 1 - tail]
+    if len(samples) and not unknown.any():
+        low, high = np.quantile(samples, tails, axis=0)  # much faster than nanquantile
+        return low, high
     low, high = np.full(samples.shape[1:], np.nan), np.full(samples.shape[1:], np.nan)
-    defined = ~np.isnan(samples).all(axis=0)
+    defined = ~unknown.all(axis=0)
     if defined.any():
-        tail = (1 - level) / 2
-        low[defined], high[defined] = np.nanquantile(samples[:, defined], [tail, 1 - tail], axis=0)
+        low[defined], high[defined] = np.nanquantile(samples[:, defined], tails, axis=0)
     return low, high
 
 

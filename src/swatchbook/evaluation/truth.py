@@ -128,6 +128,7 @@ def truth_table(
                 )
                 made = list(score_rows(found, a.classes, WHOLE, BY_CLASS))
                 rows += [of_head | {"estimator": estimator} | row for row in made]
+            as_judged = found
             post = PostStratified(judged, label, agrees, split, split_agrees, len(a), weight, stratum)
             found = _post_stratified(post, draws, rng, level, error)
             macro_f1 = made[1] if model == "silver" else None
@@ -138,9 +139,10 @@ def truth_table(
             ppi = _ppi(post, judged, label, agrees, split_agrees, weight, draws, rng, level)
             rows.append(of_head | _share_row("ppi", *ppi, len(post.truth), len(a), error))
             if model == "silver":
-                given |= {"whole": ("accuracy",), "by_class": (), "error": None}
-                own = head_estimates(judged, label, len(a), stratum=stratum, weight=weight, **given)
-                agreement[a.name] = (float(own.low[0]), float(own.high[0]))
+                if error is not None:  # agreement is with what was said, errors and all
+                    given |= {"whole": ("accuracy",), "by_class": (), "error": None}
+                    as_judged = head_estimates(judged, label, len(a), stratum=stratum, weight=weight, **given)
+                agreement[a.name] = (float(as_judged.low[0]), float(as_judged.high[0]))
             else:
                 bound = _bound(*agreement[a.name], float(split_agrees.mean()), level)
                 rows.append(of_head | _share_row("bound", *bound, len(post.truth), len(a), error))

@@ -1,4 +1,4 @@
-"""The judged set: 1,892 CC0 photographs of garments, and what a vision-language model saw on them.
+"""The judged set: 2,312 CC0 photographs of garments, and what a vision-language model saw on them.
 
 The judgements are in ``judgements.csv``; ``README.md`` says how they were made and how far to trust them.
 The photographs are not part of the package: `with_photographs` finds them in a clone of the data set and
@@ -24,7 +24,7 @@ BOX = ("left", "top", "right", "bottom")
 CANNOT_TELL = "can't tell"
 COLUMNS = (
     *("image_id", "file", "kind", "part", "drawn", "weight"),
-    *(*ATTRIBUTES, "box", "judge", "date", "round", "sha256"),
+    *(*ATTRIBUTES, "main_color", "box", "judge", "date", "round", "sha256"),
 )
 
 
@@ -38,8 +38,9 @@ def read_judgements(number: int = 1) -> pd.DataFrame:
         A row a photograph: ``image_id, file, kind, part`` (train or val), ``drawn`` ("kind" if at random by
         kind, "labeller" if added by a labeller's answers), ``weight`` (photographs of its kind in the data
         set that it stands for; NaN if added), a class of the schema ``wardrobe`` for each of `ATTRIBUTES`
-        (null where the judge could not tell), the garment's box as `BOX` in shares of width and height from
-        the upper left corner, ``judge, date`` and ``sha256`` of the file.
+        (null where the judge could not tell), ``main_color`` (of photographs of ``train`` whose colour could
+        not be told, the one that leads or lies nearest, or null), the garment's box as `BOX` in shares of
+        width and height from the upper left corner, ``judge, date`` and ``sha256`` of the file.
     """
     rows = read_csv(JUDGEMENTS, COLUMNS)
     rows = rows[rows["round"] == str(number)].reset_index(drop=True)
@@ -49,6 +50,7 @@ def read_judgements(number: int = 1) -> pd.DataFrame:
     named = {name: rows[name].where(rows[name] != CANNOT_TELL, None) for name in ATTRIBUTES}
     about = rows[["image_id", "file", "kind", "part", "drawn"]]
     about = about.assign(weight=pd.to_numeric(rows["weight"]))
+    named["main_color"] = rows["main_color"].where(rows["main_color"] != "", None)
     return about.assign(**named).join(box).join(rows[["judge", "date", "sha256"]])
 
 

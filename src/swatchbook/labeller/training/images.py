@@ -32,7 +32,8 @@ def training_set(
 
     Returns:
         Squares, uint8 of shape (n, SIDE, SIDE, 3), and a row each: ``folder`` and a class for colour,
-        pattern, texture and material (null where it is not known), and ``photograph``.
+        pattern, texture and material (null where it is not known; a photograph of several colours has its
+        main one), and ``photograph``.
 
     Raises:
         ValueError: If photographs are wanted and there is no ``source``, or the folder holds others.
@@ -50,6 +51,7 @@ def training_set(
         )
     judged = read_judgements()
     judged = judged[judged["part"] == "train"].reset_index(drop=True)
+    judged["color"] = judged["color"].fillna(judged["main_color"])
     photographs = _photographs(work / "photographs", judged, source)
     both = pd.concat([labels, judged[list(ATTRIBUTES)].assign(photograph=True)], ignore_index=True)
     return np.concatenate([drawn, photographs]), both.where(both.notna(), None)

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
 from swatchbook.atomic import write_file
-from swatchbook.labeller import tower  # noqa: F401 - registers its network with timm
 from swatchbook.labeller.files import CONFIG
+from swatchbook.labeller.tower import GarmentTower  # its module registers the network with timm
 from swatchbook.labeller.training.augment import DRAWN
 from swatchbook.labeller.training.captions import WORDS, Caption, caption, class_prompts, corpus
 from swatchbook.labeller.training.images import training_set
@@ -35,7 +35,7 @@ from swatchbook.models.task import Batch, Tensors
 from swatchbook.models.tasks.contrastive import Contrastive, ImageText, export
 from swatchbook.store import Store, sha256
 
-OURS, PRETRAINED = "garment_lite0", "efficientnet_lite0"
+PRETRAINED = "efficientnet_lite0"
 PROMPTED = ("color", "pattern", "texture", "material", "folder")
 CAPTIONED = ("color", "pattern", "texture", "folder")
 SCALE = 100.0  # of cosines in the finished model
@@ -80,15 +80,15 @@ class GarmentCaptions(Contrastive):
         """See `Task`."""
         self._tokenizer = open_clip.get_tokenizer(f"local-dir:{self.folder}")
         network = super().build(recipe)
+        trunk = network.model.visual.trunk
+        ours = isinstance(trunk, GarmentTower)
         if self._start:
             checkpoint.load_weights(self._start, checkpoint.read_config(self._start, self.name), network)
             network.info["start"] = sha256(self._start / WEIGHTS)
-        elif self._design.tower == OURS:
-            trunk = network.model.visual.trunk
+        elif ours:
             pretrained, network.info["trunk"] = create(PRETRAINED, pretrained=True)
             trunk.trunk.load_state_dict(pretrained.state_dict())
-        if self._design.tower == OURS:
-            trunk = network.model.visual.trunk
+        if ours:
             frozen = [trunk.trunk.conv_stem, trunk.trunk.bn1, *trunk.trunk.blocks[: self._design.frozen]]
             if self._design.frozen > len(trunk.trunk.blocks):
                 frozen = [trunk.trunk]
