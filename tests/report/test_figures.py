@@ -32,8 +32,9 @@ from swatchbook.report import (
     figures_scores,
     plotting,
 )
-from swatchbook.report.display import NOTHING, estimate, figure_view, number, p_value, table_view
+from swatchbook.report.display import NOTHING, figure_view, table_view
 from swatchbook.report.figure import DPI, PALETTE, RC, draw, sheet, styles_of
+from swatchbook.report.wording import estimate, number, p_value
 from swatchbook.schema import Schema
 from tests.report.drawings import HOSTILE, check_words, drawn, files_of, made_up_schema, marks_on, texts_on
 

@@ -16,9 +16,10 @@ from swatchbook.evaluation.resample import image_weights
 from swatchbook.labeller.silver import abstention_table, coverage_table
 from swatchbook.models.recipe import Recipe
 from swatchbook.report import figures_labels, figures_training
-from swatchbook.report.display import NOTHING, number
+from swatchbook.report.display import NOTHING
 from swatchbook.report.figure import draw, empty_figure
 from swatchbook.report.recipes import OTHERS, recipe_table
+from swatchbook.report.wording import number
 from swatchbook.schema import Schema
 from swatchbook.store import Store
 from tests.conftest import ROOT

@@ -16,7 +16,8 @@ from swatchbook.models.tasks.heads import Heads, predict
 from swatchbook.models.training import train
 from swatchbook.pipeline.stage import resolve
 from swatchbook.report import figures_grids
-from swatchbook.report.display import NOTHING, number
+from swatchbook.report.display import NOTHING
+from swatchbook.report.wording import number
 from swatchbook.studies import spec_of
 from tests.conftest import configure
 from tests.report.drawings import HOSTILE, check_words, drawn, files_of, made_up_schema, texts_on

@@ -33,8 +33,8 @@ from swatchbook.labeller.training.captions import WORDS
 from swatchbook.pipeline import ConfigError
 from swatchbook.pipeline.complete import needed
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import SWATCHES
 from swatchbook.report.page import write_page
+from swatchbook.report.wording import SWATCHES
 from swatchbook.schema import Attribute, Schema
 from swatchbook.studies.labeller.measure import NAVY, _answers, drawn_truth
 from swatchbook.studies.labeller.report import content, gain_claims

@@ -219,12 +219,12 @@ def _ppi(
         return np.nan, np.nan, np.nan, ""
     w, agree = weight[seen], agrees[seen].astype(float)
     value, *_, lam = ppi_accuracy(judged[seen] == label[seen], agree, split_agrees, w)
-    hit = 1 - post.accuracy.rate[0]
+    value = float(np.clip(value, 0, 1))
+    hit = (1 - post.accuracy.rate[0]) * post.given_share  # no label is never right
     size, share = float(kish_size(w)), float(w @ agree / w.sum())
     drawn = rng.beta(size * share + 0.5, size * (1 - share) + 0.5, size=draws)
     moved = post.accuracy.draws(draws, rng)[:, 0] - post.accuracy.value[0]
     low, high = percentile_interval(value + moved + (lam - hit[1] + hit[0]) * (share - drawn), level)
-    value = float(np.clip(value, 0, 1))
     ends = min(max(float(low), 0.0), value), max(min(float(high), 1.0), value)
     return value, *ends, f"{level:.0%} posterior of the hit rates by agreement, B={draws}; λ={lam:.2f}"
 

@@ -63,6 +63,7 @@ class PostStratified:
         stratum: Stratum of each judged image, 0…H−1, shape (n,).
 
     Attributes:
+        given_share: Share of each level's images of the split that have a label, shape (2,).
         accuracy: `Levels` of the accuracy. Classes are collapsed: at each level one hit rate.
         counts: Estimated human × predicted counts of the whole split, shape (K + 1, K + 1), the last class
             being "no label"; sums to N. In each predicted class the hit rate of its judged images is shrunk
@@ -106,6 +107,7 @@ class PostStratified:
         self.given = self.predicted < k
         self.in_level = (self.level[:, None] == (0, 1)) & self.given[:, None]
         self.rates = self._rates()
+        self.given_share = self.known[:, :k].sum(1) * inverse(self.known.sum(1))
         self.accuracy = self._accuracy()
         self.counts = np.zeros((k + 1, k + 1))
         self.counts[:k] = np.einsum("ap,apt->tp", self.known, self.rates)

@@ -23,7 +23,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from swatchbook.data.decoding import UnreadableError, decode, read_bytes, threads
-from swatchbook.report.display import SWATCHES, View, capital, words
+from swatchbook.report.display import View
+from swatchbook.report.wording import SWATCHES, capital, words
 from swatchbook.schema import Attribute, Schema
 
 CARDS = 2000  # on a sheet: about 12 MB

@@ -17,8 +17,9 @@ from matplotlib.lines import Line2D
 
 from swatchbook.csv_io import write_csv
 from swatchbook.names import called
-from swatchbook.report.display import NOTHING, capital, words
+from swatchbook.report.display import NOTHING
 from swatchbook.report.pictures import png
+from swatchbook.report.wording import capital, words
 from swatchbook.schema import Schema
 
 WIDTH, DPI = 10.0, 200  # inches; the report shows the 2,000 pixels on 1,000, so that 9 pt are 12.5 px

@@ -16,7 +16,6 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from swatchbook.evaluation.known import KNOWN
 from swatchbook.report import plotting
-from swatchbook.report.display import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     AUDITED,
     INK,
@@ -30,6 +29,7 @@ from swatchbook.report.figure import (
     sheet,
     styles_of,
 )
+from swatchbook.report.wording import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.schema import Attribute, Schema
 
 AUDIT = [

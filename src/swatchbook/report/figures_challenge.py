@@ -13,9 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from swatchbook.names import called
 from swatchbook.report import plotting
-from swatchbook.report.display import capital, estimate, joined, number, words
 from swatchbook.report.figure import INK, PALETTE, SOFT, Figure, Style, empty_figure, key_mark, sheet
 from swatchbook.report.figures_confusion import draw_matrices, mistakes
+from swatchbook.report.wording import capital, estimate, joined, number, words
 from swatchbook.schema import Schema
 
 SCORES = [

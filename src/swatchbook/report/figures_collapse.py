@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from swatchbook.report import plotting
-from swatchbook.report.display import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     INK,
     SMALL,
@@ -20,6 +19,7 @@ from swatchbook.report.figure import (
     sheet,
     styles_of,
 )
+from swatchbook.report.wording import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.schema import Schema
 
 COLLAPSE = ["model", "head", "class", "statistic", "value", "low", "high", "n", "interval"]

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from swatchbook.report import plotting
-from swatchbook.report.display import capital, joined, number, words
 from swatchbook.report.figure import TEXT, WIDTH, Drawing, Figure, empty_figure, sheet, styles_of
+from swatchbook.report.wording import capital, joined, number, words
 from swatchbook.schema import Attribute, Schema
 
 COLUMNS = ["model", "head", "reference_class", "predicted_class", "count", "value", "n"]

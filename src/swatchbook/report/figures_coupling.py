@@ -13,7 +13,6 @@ from matplotlib.patches import Patch, Rectangle
 
 from swatchbook.evaluation.known import KNOWN
 from swatchbook.report import plotting
-from swatchbook.report.display import ABSENT, NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     FAINT,
     INK,
@@ -28,6 +27,7 @@ from swatchbook.report.figure import (
     sheet,
     styles_of,
 )
+from swatchbook.report.wording import ABSENT, NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.schema import Schema
 
 COUPLING = ["model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval", "verdict"]

@@ -12,7 +12,6 @@ from matplotlib.patches import Patch
 
 from swatchbook.evaluation.grids import WINDOW
 from swatchbook.report import plotting
-from swatchbook.report.display import capital, joined, number, words
 from swatchbook.report.figure import PALETTE, SOFT, TEXT, WIDTH, Figure, empty_figure, sheet, styles_of
 from swatchbook.report.tiles import (
     LINE,
@@ -32,6 +31,7 @@ from swatchbook.report.tiles import (
     write_label,
     write_sign,
 )
+from swatchbook.report.wording import capital, joined, number, words
 from swatchbook.schema import Schema
 
 SIDE, GAP = 0.7, 0.16  # inches: a picture, and what lies between two

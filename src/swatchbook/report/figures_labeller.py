@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 
 from swatchbook.evaluation.labelling import ALL, MAJORITY, NEAREST
 from swatchbook.report import plotting
-from swatchbook.report.display import NOT_ESTIMABLE, capital, joined, number, words
 from swatchbook.report.figure import PALETTE, SMALL, SOFT, Figure, Style, empty_figure, key_mark, sheet
 from swatchbook.report.figures_confusion import draw_matrices, mistakes
 from swatchbook.report.figures_labels import label_confidence
+from swatchbook.report.wording import NOT_ESTIMABLE, capital, joined, number, words
 from swatchbook.schema import Schema
 
 SETS = {

@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from swatchbook.report import plotting
-from swatchbook.report.display import NOT_ESTIMABLE, SWATCHES, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     INK,
     PALETTE,
@@ -24,6 +23,7 @@ from swatchbook.report.figure import (
     key_mark,
     sheet,
 )
+from swatchbook.report.wording import NOT_ESTIMABLE, SWATCHES, capital, estimate, joined, number, words
 from swatchbook.schema import Schema
 
 COVERAGE = ["attribute", "class", "metric", "value", "low", "high", "n", "interval"]

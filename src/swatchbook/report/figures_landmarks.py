@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 from swatchbook.evaluation.landmarks import VISIBLE
 from swatchbook.names import called
 from swatchbook.report import plotting
-from swatchbook.report.display import capital, estimate, joined, number, points, words
 from swatchbook.report.figure import (
     INK,
     PALETTE,
@@ -29,6 +28,7 @@ from swatchbook.report.figure import (
     sheet,
 )
 from swatchbook.report.tiles import LINE, board, picture, signed_map, write
+from swatchbook.report.wording import capital, estimate, joined, number, points, words
 from swatchbook.schema import Schema
 
 KEYS = ["task", "name", "metric", "k"]

@@ -13,7 +13,6 @@ from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from swatchbook.names import called
 from swatchbook.report import plotting
-from swatchbook.report.display import capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     INK,
     OTHERS,
@@ -27,6 +26,7 @@ from swatchbook.report.figure import (
     sheet,
 )
 from swatchbook.report.tiles import board, picture, write
+from swatchbook.report.wording import capital, estimate, joined, number, words
 from swatchbook.schema import Schema
 
 SCORES = [

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from swatchbook.report import plotting
-from swatchbook.report.display import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.report.figure import (
     AUDITED,
     BASELINES,
@@ -23,6 +22,7 @@ from swatchbook.report.figure import (
     sheet,
     styles_of,
 )
+from swatchbook.report.wording import NOT_ESTIMABLE, capital, estimate, joined, number, words
 from swatchbook.schema import Schema
 
 SCORE = ["model", "head", "class", "metric", "value", "low", "high", "n", "interval", "published"]

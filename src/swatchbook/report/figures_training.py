@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from swatchbook.report import plotting
-from swatchbook.report.display import NOT_ESTIMABLE, capital, joined, number, words
 from swatchbook.report.figure import INK, Figure, Style, empty_figure, sheet, styles_of
+from swatchbook.report.wording import NOT_ESTIMABLE, capital, joined, number, words
 from swatchbook.schema import Schema
 
 PANEL = 2.0  # inches: height of a row of panels

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from swatchbook.report.contact_sheet import plain, rendered, small_copies
-from swatchbook.report.display import capital, joined, number, percentage, table_view, wide_view, words
+from swatchbook.report.display import table_view, wide_view
+from swatchbook.report.wording import capital, joined, number, percentage, words
 from swatchbook.schema import Schema
 
 SHOWN = 12  # suspects of an attribute

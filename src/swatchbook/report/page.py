@@ -13,8 +13,9 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from swatchbook.report.chapters import ANCHORS, MARKS, Chapters, markdown, slug
-from swatchbook.report.display import ABSENT, VERDICT, figure_view, table_view
+from swatchbook.report.display import VERDICT, figure_view, table_view
 from swatchbook.report.pictures import Pictures
+from swatchbook.report.wording import ABSENT
 
 TEMPLATES = Path(__file__).parent / "templates"
 CLAIMS = ("printed", "sentence")

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.figure import SubFigure
 from matplotlib.patches import Rectangle
 
-from swatchbook.report.display import SWATCHES, capital, words
 from swatchbook.report.figure import FAINT, INK, SMALL, SOFT, Style
+from swatchbook.report.wording import SWATCHES, capital, words
 from swatchbook.schema import Attribute
 
 ROW = 0.25  # inches a row

@@ -9,8 +9,8 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from swatchbook.evaluation.grids import SILVER
-from swatchbook.report.display import SWATCHES, number, words
 from swatchbook.report.figure import DPI, INK, PALETTE, SMALL, SOFT, WIDTH, Drawing
+from swatchbook.report.wording import SWATCHES, number, words
 from swatchbook.schema import Attribute, Schema
 
 # A sign and a colour each, told apart without colour too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from swatchbook.report.display import joined
+from swatchbook.report.wording import joined
 
 #: A verdict as the verb of one claim, and of several.
 _VERBS = {

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from swatchbook.names import called
-from swatchbook.report.display import joined, points, words
+from swatchbook.report.wording import joined, points, words
 from swatchbook.schema import Schema
 from swatchbook.studies.attributes.facts import NOT_KNITTED
 from swatchbook.studies.attributes.printed import Tables

@@ -12,8 +12,8 @@ from swatchbook.data.images import left_out
 from swatchbook.evaluation.known import KNOWN
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import capital, estimate, joined, number, percentage, points, words
 from swatchbook.report.verdicts import counted
+from swatchbook.report.wording import capital, estimate, joined, number, percentage, points, words
 from swatchbook.studies.attributes.settings import judge_of
 from swatchbook.studies.attributes.tables import is_audited
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import capital, estimate, joined, percentage, words
+from swatchbook.report.wording import capital, estimate, joined, percentage, words
 from swatchbook.studies.attributes.settings import judge_of
 from swatchbook.studies.figures import SUFFIXES
 

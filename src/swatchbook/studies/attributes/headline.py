@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from swatchbook.names import called
-from swatchbook.report.display import words
+from swatchbook.report.wording import words
 
 STATISTICS = {
     "macro_f1": "macro-F1",

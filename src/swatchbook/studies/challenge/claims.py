@@ -10,7 +10,7 @@ from scipy.stats import binomtest, friedmanchisquare, spearmanr
 
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import joined, number, p_value, points
+from swatchbook.report.wording import joined, number, p_value, points
 from swatchbook.schema import Schema
 from swatchbook.studies.challenge.systems import SYSTEMS
 from swatchbook.studies.documents import (

@@ -7,8 +7,8 @@ import pandas as pd
 from swatchbook.evaluation.operating_points import chosen_strengths
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, joined, words
 from swatchbook.report.verdicts import counted
+from swatchbook.report.wording import estimate, joined, words
 from swatchbook.studies.documents import read_numbers
 
 METRICS = {"overall_accuracy": "overall accuracy", "aca": "average class accuracy"}

@@ -136,18 +136,17 @@ def probe(trace: Trace) -> None:
 
 def zero_shot(trace: Trace) -> None:
     """The labeller's probabilities of the garments' boxes; it was trained on none of these images."""
-    from scipy.special import softmax
-
+    from swatchbook.labeller.silver import confidences
     from swatchbook.labeller.zero_shot import Labeller
 
     schema, manifest = classes_and_prompts(trace), trace.table("manifest.parquet")
     _, cut_rows = parts(trace, manifest)[0]
     rows = np.concatenate([cut_rows, unseen(manifest)])
     stored, labeller = squares(trace, True, len(manifest)), Labeller.load(trace.setting("labelling.labeller"))
-    classes, scale = labeller.class_embeddings(schema), trace.setting("labelling.temperature")
+    columns = [f"{a.name}:{label}" for a in schema for label in a.classes]
     embeddings = labeller.encode(Image.fromarray(stored[row]) for row in rows)
-    columns: dict[str, np.ndarray] = {}
-    for a in schema:
-        p = softmax(scale * embeddings @ classes[a.name].T, axis=1)
-        columns |= {f"{a.name}:{label}": p[:, k] for k, label in enumerate(a.classes)}
-    write_predictions(trace, "zero_shot", pd.DataFrame(columns), manifest, rows, cut_rows)
+    cosines = pd.DataFrame(labeller.cosines(embeddings, schema), columns=columns)
+    p = [confidences(cosines, a, trace.setting("labelling.temperature")) for a in schema]
+    write_predictions(
+        trace, "zero_shot", pd.DataFrame(np.hstack(p), columns=columns), manifest, rows, cut_rows
+    )

@@ -6,7 +6,7 @@ import pandas as pd
 
 from swatchbook.evaluation.labelling import ALL, KEPT, MAJORITY, NEAREST
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, joined, number, percentage, points, words
+from swatchbook.report.wording import estimate, joined, number, percentage, points, words
 from swatchbook.studies.figures import SUFFIXES
 from swatchbook.studies.labeller.measure import NAMES_OF_SETS
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, joined, number, points, words
+from swatchbook.report.wording import estimate, joined, number, points, words
 from swatchbook.studies.documents import HOLDS, NOT, OPEN, PART, NotAskedError, Verdict, sign, verdicts
 
 GROUPS = ("texture", "fabric", "shape", "part", "style")

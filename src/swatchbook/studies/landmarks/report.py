@@ -7,8 +7,8 @@ import pandas as pd
 
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, number, points, words
 from swatchbook.report.verdicts import counted
+from swatchbook.report.wording import estimate, number, points, words
 from swatchbook.studies.documents import OPEN, read_numbers, sign
 from swatchbook.studies.landmarks.claims import ERROR, WORDS, Evidence
 from swatchbook.studies.landmarks.systems import SYSTEMS

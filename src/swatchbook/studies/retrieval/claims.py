@@ -12,7 +12,7 @@ from swatchbook.evaluation.likeness import METRIC, TASK
 from swatchbook.evaluation.resample import z_value
 from swatchbook.evaluation.retrieval import DIRECTIONS, EXACT
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, joined, number, points
+from swatchbook.report.wording import estimate, joined, number, points
 from swatchbook.studies.documents import (
     HOLDS,
     NOT,

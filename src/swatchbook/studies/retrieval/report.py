@@ -11,8 +11,8 @@ from swatchbook.evaluation.attributes import ATTRIBUTES, CATEGORY, TIERS
 from swatchbook.evaluation.retrieval import DIRECTIONS, EXACT
 from swatchbook.names import called
 from swatchbook.pipeline.stage import Trace
-from swatchbook.report.display import estimate, joined, number, words
 from swatchbook.report.verdicts import counted
+from swatchbook.report.wording import estimate, joined, number, words
 from swatchbook.studies.documents import NotAskedError
 from swatchbook.studies.retrieval.claims import Evidence, estimate_of
 from swatchbook.studies.retrieval.systems import SYSTEMS
