@@ -1,5 +1,6 @@
 """The benchmarks: they run and write what they promise; no time and no ratio is judged here."""
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import stats
+from scipy.io import savemat
 
 from swatchbook.data.images import examine, find
 from tests.conftest import ROOT
@@ -20,6 +22,8 @@ sys.path.append(str(ROOT / "benchmarks"))  # as for a script in that folder
 import costs
 import drawn_images
 import growth
+import labeller_ablation
+import labeller_outside
 import same_accuracy
 import scaling
 import search
@@ -367,3 +371,123 @@ def test_a_soak_finds_bytes_that_differ_and_commands_that_fail(tmp_path, monkeyp
     monkeypatch.setattr(soak, "jobs_in", lambda *_: [job("raise SystemExit('no luck')")])
     with pytest.raises(RuntimeError, match="toy failed: no luck"):
         soak.soak(tmp_path, 0.001, 1, seed=0)
+
+
+@pytest.fixture
+def collections(tmp_path, rng):
+    """Twelve pictures in the layout of each outside collection."""
+
+    def picture(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (48, 32, 3), dtype=np.uint8)).save(path)
+
+    folders = {name: tmp_path / name for name in ("dresses", "stanford", "products")}
+    for k in range(12):
+        picture(folders["dresses"] / "image" / f"{k}.jpg")
+        picture(folders["stanford"] / "images" / f"{k + 1:06d}.jpg")
+        picture(folders["products"] / "images" / f"{k}.jpg")
+    lines = [
+        f"{k} {(0, 1, 16)[k % 3]}" for k in range(12)
+    ]  # plain, floral, and a pattern of no class of ours
+    (folders["dresses"] / "valid.txt").write_text("\n".join(lines), encoding="utf-8")
+    labels = folders["stanford"] / "labels"
+    labels.mkdir()
+    given = {
+        "black": [2, 1, 2] * 4,
+        "cyan": [1, 2, 1] * 4,
+        "red": [1, 1, 2] * 4,
+        "pattern_solid": [2, np.nan, 1] * 4,
+    }
+    for classes in labeller_outside.STANFORD.values():
+        for name in classes:
+            column = np.array(given.get(name, [1] * 12), dtype=float)[:, None]
+            savemat(labels / f"{name}_GT.mat", {"GT": column})
+    rows = [
+        f"{k},{('Apparel', 'Footwear', 'Accessories')[k % 3]},{('Navy Blue', 'Teal')[k % 2]}"
+        for k in range(12)
+    ]
+    styles = "\n".join(["id,masterCategory,baseColour", *rows])
+    (folders["products"] / "styles.csv").write_text(styles, encoding="utf-8")
+    return folders
+
+
+def test_outside_collections_are_read_as_they_are_written(collections):
+    read = {name: getattr(labeller_outside, name)(folder) for name, folder in collections.items()}
+    assert read["dresses"]["pattern"].tolist() == ["solid", "floral"] * 4
+    # One colour of ours, or none: cyan is no class, and black with red are two.
+    assert read["stanford"]["color"].fillna("none").tolist() == ["black", "none", "none"] * 4
+    assert read["stanford"]["pattern"].fillna("none").tolist() == ["solid", "none", "none"] * 4
+    assert (
+        set(read["products"]["color"]) == {"navy"} and len(read["products"]) == 4
+    )  # worn, of a colour of ours
+
+
+def test_labellers_are_scored_on_outside_collections(collections, tmp_path):
+    out = tmp_path / "outside.csv"
+    given = [part for name, folder in collections.items() for part in (f"--{name}", str(folder))]
+    labeller_outside.main([*given, "--labellers", "drawn-only", "--out", str(out)])
+    table = pd.read_csv(out)
+    whole = table[(table["class"] == "all") & (table["metric"] == "accuracy")].set_index(
+        ["set", "labeller", "attribute"]
+    )
+    assert set(whole.index) == {
+        ("dresses", "drawn-only", "pattern"),
+        ("stanford", "drawn-only", "color"),
+        ("stanford", "drawn-only", "pattern"),
+        ("stanford", "nearest colour", "color"),
+        ("products", "drawn-only", "color"),
+        ("products", "nearest colour", "color"),
+    }
+    assert whole["n"].tolist() == [8, 4, 4, 4, 4, 4] and whole["value"].between(0, 1).all()
+
+
+def test_ablation_trains_each_variant_once_with_each_seed(tmp_path, monkeypatch):
+    """Two variants of two drawings and photographs that were made up, scored by stand-ins for the real sets."""
+    trained, real = [], labeller_ablation.train
+
+    def train(variant, seed, source, work, seen):
+        trained.append((variant, seed))
+        return real(variant, seed, source, work, seen)
+
+    def images(work, design, seed, source):
+        labels = pd.DataFrame(
+            {
+                "folder": "denim",
+                "color": ["blue", "navy"] * 4,
+                "pattern": "solid",
+                "texture": "smooth",
+                "material": None,
+            }
+        ).assign(photograph=[False, True] * 4)
+        return np.random.default_rng(0).integers(0, 255, (8, 256, 256, 3), dtype=np.uint8), labels
+
+    def scores(*_):
+        return pd.DataFrame(
+            {"attribute": "color", "class": "all", "prompts": "schema", "metric": ["accuracy", "ece"], "value": 0.5,
+             "low": 0.4, "high": 0.6, "n": 9}
+        )  # fmt: skip
+
+    monkeypatch.setattr(labeller_ablation, "train", train)
+    monkeypatch.setattr(labeller_ablation, "training_set", images)
+    monkeypatch.setattr(labeller_ablation, "drawn_quality", scores)
+    monkeypatch.setattr(labeller_ablation, "judged_quality", scores)
+    monkeypatch.setattr(labeller_ablation, "RECIPE", dataclasses.replace(labeller_ablation.RECIPE, batch=4))
+    out = tmp_path / "ablation.csv"
+    given = [
+        str(tmp_path),
+        "--work",
+        str(tmp_path / "work"),
+        "--out",
+        str(out),
+        "--seen",
+        "8",
+        "--seeds",
+        "1",
+    ]
+    given += ["--variants", "both, trunk frozen", "both, no garment map"]
+    for _ in range(2):
+        labeller_ablation.main(given)
+    assert trained == [("both, trunk frozen", 1), ("both, no garment map", 1)]
+    table = pd.read_csv(out)
+    assert len(table) == 4 and set(table["metric"]) == {"accuracy"}
+    assert table["photographs"].tolist() == ["judged", "drawn"] * 2

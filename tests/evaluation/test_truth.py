@@ -117,6 +117,17 @@ def test_a_full_census_gives_the_truth_exactly(rng):
     assert found == pytest.approx(accuracy(counts)[0], abs=1e-12)
 
 
+def test_an_abstention_is_known_to_be_wrong_and_widens_no_interval(rng):
+    """Where all errors of the labels are abstentions, whose number is counted, little is left to know."""
+    truth = rng.integers(0, 3, size=2000)
+    split = np.where(rng.random(2000) < 0.3, -1, truth)
+    human, silver = truth[:200], split[:200]
+    frame = truth_of(ABC, human, silver, human, split, truth, draws=2000)
+    ppi, design = (row(frame, "silver", name, "accuracy") for name in ("ppi", "design"))
+    assert ppi["low"] <= (split >= 0).mean() <= ppi["high"]
+    assert 0 < ppi["high"] - ppi["low"] < 0.4 * (design["high"] - design["low"])
+
+
 def test_forty_right_of_forty_do_not_make_the_labels_of_unjudged_classes_wrong():
     """Post-strata without a judged image borrow the rate of the others; taking them for wrong gives .95."""
     human = silver = np.arange(40) % 2

@@ -20,7 +20,7 @@ CARD = JUDGEMENTS.with_name("README.md")
 
 
 def test_every_judgement_is_a_class_of_the_schema_and_a_box_inside_the_photograph():
-    for number, n in ((1, 1892), (2, 150)):
+    for number, n in ((1, 2312), (2, 150)):
         rows = read_judgements(number)
         assert len(rows) == n and rows["image_id"].is_unique
         Schema.load("wardrobe").encode(rows)  # refuses whatever is no class
@@ -29,6 +29,9 @@ def test_every_judgement_is_a_class_of_the_schema_and_a_box_inside_the_photograp
         assert np.allclose(box * 20, (box * 20).round())
         assert set(rows["judge"]) == {"Claude, a vision-language model"}
         assert rows["sha256"].str.fullmatch("[0-9a-f]{64}").all()
+        forced = rows[rows["main_color"].notna()]
+        assert set(forced["main_color"]) <= set(Schema.load("wardrobe")["color"].classes)
+        assert forced["color"].isna().all() and set(forced["part"]) <= {"train"}
 
 
 def test_the_second_round_is_of_the_first_and_a_quarter_of_each_draw_is_for_validation():
@@ -39,7 +42,7 @@ def test_the_second_round_is_of_the_first_and_a_quarter_of_each_draw_is_for_vali
     assert drawn == {
         ("kind", "train"): 926,
         ("kind", "val"): 306,
-        ("labeller", "train"): 600,
+        ("labeller", "train"): 1020,
         ("labeller", "val"): 60,
     }
     # A photograph stands for N / n of its kind, so the weights of a kind add up to a whole number of photographs.

@@ -59,7 +59,7 @@ def drawn_quality(
     for prompts, held_out in (("schema", False), ("held out", True)):
         schema = drawn_schema(held_out=held_out)
         cosines = cosines_of(labeller, embeddings, schema)
-        parts.append(_scored(cosines, truth, schema, weights).assign(prompts=prompts))
+        parts.append(quality_table(cosines, truth, schema, weights).assign(prompts=prompts))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -84,7 +84,7 @@ def photograph_quality(
     patterns = {k: w for k, w in whole["pattern"].surface.items() if k in set(audit["pattern"].dropna())}
     schema = Schema("judged", (whole["color"], dataclasses.replace(whole["pattern"], surface=patterns)))
     weights = image_weights(len(audit), draws, rng)
-    table = _scored(cosines_of(labeller, embeddings, schema), audit, schema, weights)
+    table = quality_table(cosines_of(labeller, embeddings, schema), audit, schema, weights)
     return table.assign(prompts="schema")
 
 
@@ -104,7 +104,7 @@ def judged_quality(
     """
     judged, cosines = judged_cosines(labeller, source)
     weights = image_weights(len(judged), draws, rng)
-    return _scored(cosines, judged, Schema.load("wardrobe"), weights).assign(prompts="schema")
+    return quality_table(cosines, judged, Schema.load("wardrobe"), weights).assign(prompts="schema")
 
 
 def judged_cosines(labeller: Labeller, source: Path, parts: int = 5) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -168,9 +168,23 @@ def _widened(attribute: Attribute, templates: tuple[str, ...]) -> Attribute:
     return Attribute(attribute.name, surface, templates, "zero_shot", 0.0, attribute.prompts_by)
 
 
-def _scored(cosines: pd.DataFrame, truth: pd.DataFrame, schema: Schema, weights: np.ndarray) -> pd.DataFrame:
+def quality_table(
+    cosines: pd.DataFrame, truth: pd.DataFrame, schema: Schema, weights: np.ndarray
+) -> pd.DataFrame:
+    """Scores of labels without thresholds against the truth.
+
+    Args:
+        cosines: As from ``cosines_of``.
+        truth: A class, or null, in a column an attribute.
+        schema: Gives attributes and classes.
+        weights: Bootstrap weights of the images, shape (B, n).
+
+    Returns:
+        As ``drawn_quality``, without ``prompts``. Navy counts as blue as in `navy_as_blue`.
+    """
     silver = silver_table(cosines, schema, thresholds=dict.fromkeys(schema.names, 0.0))
-    silver["color"], _ = navy_as_blue(silver["color"], truth["color"])
+    if "color" in schema.names:
+        silver["color"], _ = navy_as_blue(silver["color"], truth["color"])
     codes = {"labeller": schema.encode(silver, "silver")}
     reference = schema.encode(truth, "truth")
     table = score_table(reference, codes, schema, weights)
