@@ -35,6 +35,7 @@ from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.labeller.training.train import model_card
 from swatchbook.labeller.zero_shot import Labeller, LabellerError, fixture_picture, write_fixture
 from swatchbook.models.augment import random_draws
+from swatchbook.models.finished import WEIGHTS as MODEL_WEIGHTS
 from swatchbook.models.step import Stepper
 from swatchbook.models.task import Batch
 
@@ -446,7 +447,7 @@ def test_a_few_broken_files_are_listed_and_many_stop_the_run(bundled, files, sch
 
 
 SMALL_DESIGN = Design(
-    images=32, photograph_share=0, tower="test_resnet", embed=16, width=32, layers=1, smoothing=0, tuning=0
+    images=32, photograph_share=0, seen_pixels=64, tower="test_resnet", embed=16, width=32, layers=1, tuning=1
 )
 SMALL_RECIPE = dataclasses.replace(
     RECIPE,
@@ -470,6 +471,9 @@ def test_training_learns_and_resumes_with_the_same_weights(tmp_path, monkeypatch
     history = pd.read_csv(tmp_path / "w1/model/history.csv")
     # The last epoch's loss is that of cosines times 100, the first's of cosines times 16.
     assert history["train_loss"].iloc[1] < 0.95 * history["train_loss"].iloc[0]
+    started = json.loads((tmp_path / "w1/tuned/config.json").read_text(encoding="utf-8"))["network"]["start"]
+    weights = (tmp_path / "w1/model" / MODEL_WEIGHTS).read_bytes()
+    assert started == hashlib.sha256(weights).hexdigest()  # it is tuned from there
     take, taken = Stepper.take, []
 
     def stopped(*given: object) -> dict:

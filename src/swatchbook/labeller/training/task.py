@@ -30,6 +30,8 @@ from swatchbook.labeller.training.recipe import Design, model_config, tuning_rec
 from swatchbook.labeller.training.tokenizer import write_tokenizer
 from swatchbook.models import checkpoint, training
 from swatchbook.models.backbones import WEIGHTS, create
+from swatchbook.models.finished import CONFIG as FINISHED
+from swatchbook.models.finished import read_config
 from swatchbook.models.recipe import Recipe
 from swatchbook.models.task import Batch, Tensors
 from swatchbook.models.tasks.contrastive import Contrastive, ImageText, export
@@ -83,7 +85,7 @@ class GarmentCaptions(Contrastive):
         trunk = network.model.visual.trunk
         ours = isinstance(trunk, GarmentTower)
         if self._start:
-            checkpoint.load_weights(self._start, checkpoint.read_config(self._start, self.name), network)
+            checkpoint.load_weights(self._start, read_config(self._start, self.name), network)
             network.info["start"] = sha256(self._start / WEIGHTS)
         elif ours:
             pretrained, network.info["trunk"] = create(PRETRAINED, pretrained=True)
@@ -239,9 +241,9 @@ def train(
     config = json.dumps(model_config(design), indent=2) + "\n"
     write_file(out / CONFIG, lambda path: path.write_text(config, encoding="utf-8"))
     write_tokenizer(corpus(np.random.default_rng([recipe.seed, 0])), out)
-    if not (model / checkpoint.CONFIG).is_file():
+    if not (model / FINISHED).is_file():
         training.train(GarmentCaptions(out, labels, design), images, recipe, model, device=device)
-    if design.tuning and not (tuned / checkpoint.CONFIG).is_file():
+    if design.tuning and not (tuned / FINISHED).is_file():
         task = GarmentCaptions(out, labels, design, start=model)
         training.train(task, images, tuning_recipe(design, recipe), tuned, device=device)
     export(tuned if design.tuning else model, out, scale=SCALE)
