@@ -80,6 +80,9 @@ calibration error of the confidences (15 bins). Prompts: the schema's, or senten
 
 {photographs}
 
+On collections whose labels others gave, and what drawings, photographs and the garment's map each bring: see
+`docs/results/labeller_outside.csv` and `labeller_ablation.csv` of the project.
+
 ## What it cannot do
 
 - It knows only what it was trained on: {classes}. Of anything else it will answer one of these.
@@ -216,7 +219,7 @@ def model_card(
             f"The validation quarter of the judged photographs (at most {n:,.0f} named), which a "
             "vision-language model judged, not a person; every one labelled. Nothing was trained on them; "
             "they chose the calibration, so each fifth of them was calibrated by the other four. They were "
-            f"looked at about ten times while the recipe was made.\n\n{_markdown(judged)}"
+            f"looked at about a dozen times while the recipe was made.\n\n{_markdown(judged)}"
         )
         taught, source = _BOTH, " --source CLONE"
     return _CARD.format(
