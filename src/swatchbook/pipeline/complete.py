@@ -80,7 +80,7 @@ def narrative_stages(run: Run, root: Path) -> tuple[Stage, ...]:
             f"notebook {path.stem}",
             (f"notebooks/{path.name}",),
             f"{HERE}:execute_notebook",
-            code=("pipeline", "report/display.py"),
+            code=("pipeline", "report/display.py", "report/wording.py"),
             arguments={"source": str(path)},
             outside=f"{HERE}:notebook_content",
             separate=True,

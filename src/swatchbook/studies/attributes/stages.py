@@ -27,7 +27,7 @@ TABLES = (
     "drawn/latent.py",
     "drawn/worlds.py",
     "names.py",
-    "report/display.py",
+    "report/wording.py",
     *(f"studies/attributes/{name}.py" for name in ("claims", "curation", "facts", "printed", "labels")),
 )
 TRAINING = (

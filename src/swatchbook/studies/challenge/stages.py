@@ -147,7 +147,7 @@ def _tables(config: Config) -> tuple[Stage, ...]:
 
 def _table(name: str, function: str, tables: tuple[str, ...]) -> Stage:
     written = tuple(f"tables/challenge_{table}.csv" for table in tables)
-    code = (*TABLES, "report/display.py", *(f"studies/challenge/{n}" for n in ("claims.yaml", CURVES)))
+    code = (*TABLES, "report/wording.py", *(f"studies/challenge/{n}" for n in ("claims.yaml", CURVES)))
     return Stage(name, written, f"{HERE}.{function}", code=code)
 
 

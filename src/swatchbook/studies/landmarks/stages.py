@@ -90,7 +90,7 @@ def _tables(config: Config) -> tuple[Stage, ...]:
             arguments={"trainings": trainings},
         ),
         table(
-            "claims", "claims:claim_table", ("claims",), "report/display.py", "studies/landmarks/claims.yaml"
+            "claims", "claims:claim_table", ("claims",), "report/wording.py", "studies/landmarks/claims.yaml"
         ),
     )
 

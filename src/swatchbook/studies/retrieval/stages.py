@@ -125,7 +125,7 @@ def _tables(config: Config) -> tuple[Stage, ...]:
             "claims",
             ("tables/retrieval_claims.csv",),
             f"{HERE}.claims:claim_table",
-            code=(*TABLES, "names.py", "report/display.py"),
+            code=(*TABLES, "names.py", "report/wording.py"),
         ),
     )
 
