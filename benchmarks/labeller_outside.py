@@ -17,6 +17,7 @@ Nothing here chose or taught a labeller; the project keeps none of these photogr
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ from swatchbook.labeller.nearest_colour import centre_colour, navy_as_blue, near
 from swatchbook.labeller.training.quality import cosines_of, quality_table
 from swatchbook.labeller.zero_shot import Labeller
 from swatchbook.pipeline.provenance import provenance
-from swatchbook.schema import Attribute, Schema
+from swatchbook.schema import Schema
 
 DRESSES = {
     "0": "solid", "1": "floral", "2": "striped", "3": "polka_dot", "5": "checkered_plaid",
@@ -90,14 +91,14 @@ def products(root: Path, n: int = 2000) -> pd.DataFrame:
     return kept.sample(min(n, len(kept)), random_state=1).reset_index(drop=True).assign(pattern=None)
 
 
-def asked_of(table: pd.DataFrame) -> Schema:
+def schema_of(table: pd.DataFrame) -> Schema:
     """Colour and pattern, with the classes that occur; an attribute without any is left out."""
     whole, kept = Schema.load("wardrobe"), []
     for a in (whole["color"], whole["pattern"]):
         present = set(table[a.name].dropna())
         surface = {label: words for label, words in a.surface.items() if label in present}
         if surface:
-            kept.append(Attribute(a.name, surface, a.templates, a.labelled_by, a.threshold, a.prompts_by))
+            kept.append(dataclasses.replace(a, surface=surface))
     return Schema("outside", tuple(kept))
 
 
@@ -128,7 +129,7 @@ def main(given: Sequence[str] | None = None) -> None:
             continue
         table = reader(getattr(asked, name))
         table = table[table[["color", "pattern"]].notna().any(axis=1)].reset_index(drop=True)
-        schema = asked_of(table)
+        schema = schema_of(table)
         weights = image_weights(len(table), 1000, np.random.default_rng(1))
         for labeller in asked.labellers:
             model = Labeller.load(labeller, device="cpu")

@@ -55,6 +55,12 @@ COLOURED = [
     ("color", name)
     for name in ("orange", "purple", "yellow", "brown", "beige", "green", "red", "pink", "navy", "grey")
 ]
+#: Command → classes sought, least confidence (None: the schema's), and whether all are to train on.
+ADDED = {
+    "more": (SOUGHT, None, False),
+    "patterned": (PATTERNED, 0.0, True),
+    "coloured": (COLOURED, 0.4, True),
+}
 SHARES = {"train": 0.75, "val": 0.25}
 CELL, HEAD, GRID = (
     (300, 400),
@@ -246,7 +252,7 @@ def main() -> None:
         if n is not None:
             asked.add_argument("--n", type=int, default=n)
             asked.add_argument("--seed", type=int, default=20261129)
-        if command in ("more", "patterned", "coloured"):
+        if command in ADDED:
             asked.add_argument("--labeller", default="bundled")
         if "root" in places and n is not None:
             asked.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
@@ -257,14 +263,11 @@ def main() -> None:
         print(agreement())
     else:
         sample = read_csv(given.sample, ("item", "image_id", "file"))
-        if given.command == "more":
+        if given.command in ADDED:
+            sought, least, to_train = ADDED[given.command]
             asked = (given.root, given.leave_out, sample, given.n, given.seed)
-            write_csv(more(*asked, labeller=given.labeller), given.out)
-        elif given.command in ("patterned", "coloured"):
-            asked = (given.root, given.leave_out, sample, given.n, given.seed)
-            sought, least = (PATTERNED, 0.0) if given.command == "patterned" else (COLOURED, 0.4)
             found = more(*asked, labeller=given.labeller, sought=sought, threshold=least)
-            write_csv(found.assign(part="train"), given.out)
+            write_csv(found.assign(part="train") if to_train else found, given.out)
         elif given.command == "again":
             write_csv(again(sample, given.n, given.seed), given.out)
         else:

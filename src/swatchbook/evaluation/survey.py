@@ -78,9 +78,8 @@ def centred_in_strata(values: np.ndarray, stratum: np.ndarray) -> np.ndarray:
         Särndal, Swensson & Wretman (1992), Model Assisted Survey Sampling, sections 3.7 and 5.5.
     """
     n = np.bincount(stratum)
-    order = np.argsort(stratum, kind="stable")
     sums = np.zeros((len(n), *values.shape[1:]))
-    sums[n > 0] = np.add.reduceat(values[order], (np.cumsum(n) - n)[n > 0])
+    np.add.at(sums, stratum, values)
     shape = (-1, *[1] * (values.ndim - 1))
     mean = sums * np.where(n > 1, 1 / np.maximum(n, 1), 0.0).reshape(shape)
     scale = np.sqrt(np.where(n > 1, n / np.maximum(n - 1, 1), 1.0)).reshape(shape)

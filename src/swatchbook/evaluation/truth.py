@@ -128,7 +128,7 @@ def truth_table(
                 )
                 made = list(score_rows(found, a.classes, WHOLE, BY_CLASS))
                 rows += [of_head | {"estimator": estimator} | row for row in made]
-            as_judged = found
+            as_judged = found  # by design
             post = PostStratified(judged, label, agrees, split, split_agrees, len(a), weight, stratum)
             found = _post_stratified(post, draws, rng, level, error)
             macro_f1 = made[1] if model == "silver" else None

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from swatchbook.pipeline.stage import Stage
 from swatchbook.studies.attributes.settings import Config
+from swatchbook.studies.common_stages import (
+    DATA,
+    LABELLER,
+    LABELLING,
+    PHOTOGRAPHS,
+    labeller_stage,
+    listed_photographs,
+)
 from swatchbook.studies.figures import figure
 
 HERE = "swatchbook.studies.attributes"
-LABELLING = "swatchbook.studies.labelling"
-PHOTOGRAPHS = "swatchbook.studies.photographs"
 # What the rooms of the functions rest on.
-DATA, DRAWN = ("data", "studies/labelling.py", "studies/source.py"), ("drawn",)
+DRAWN = ("drawn",)
 PIXELS = tuple(f"data/{name}.py" for name in ("pixels", "decoding", "images", "strict_csv"))
-LABELLER = (
-    "labeller",
-    "data",
-    "evaluation/intervals.py",
-    "evaluation/resample.py",
-    "studies/labelling.py",
-    "studies/source.py",
-)
 LABELS = ("studies/attributes/labels.py", *LABELLER)
 TABLES = (
     "data",
@@ -209,26 +207,6 @@ def _folder(config: Config) -> tuple[Stage, ...]:
     )
 
 
-def listed_photographs(audited: bool) -> tuple[Stage, ...]:
-    """The stages that list a person's photographs and, where there are any, read judgements of them."""
-    code = (*DATA, "audit")
-    photographs = Stage(
-        "photographs",
-        ("listing.parquet", "tables/quarantine.csv"),
-        f"{PHOTOGRAPHS}:list_photographs",
-        code=code,
-        outside=f"{PHOTOGRAPHS}:folder_content",
-    )
-    sheet = Stage(
-        "audit sheet",
-        ("judged.parquet", "tables/audit_answers.csv"),
-        f"{PHOTOGRAPHS}:read_audit",
-        code=code,
-        outside=f"{PHOTOGRAPHS}:audit_content",
-    )
-    return (photographs, sheet) if audited else (photographs,)
-
-
 def _trainings(config: Config) -> tuple[Stage, ...]:
     return tuple(
         Stage(
@@ -344,15 +322,4 @@ def _shown_of_models() -> tuple[Stage, ...]:
         ),
         figure("grid_by_pair", "grid", "figures_grids:grid_by_pair", pictures=pictures),
         figure("grid_occlusion", "occlusion", "figures_grids:grid_occlusion", pictures="grids/seen.npy"),
-    )
-
-
-def labeller_stage() -> Stage:
-    """The stage that describes the labeller."""
-    return Stage(
-        "labeller",
-        ("tables/labeller.csv",),
-        f"{LABELLING}:describe_labeller",
-        code=LABELLER,
-        outside=f"{LABELLING}:prompts_content",
     )

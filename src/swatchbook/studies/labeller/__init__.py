@@ -8,7 +8,7 @@ from swatchbook.pipeline.settings import section
 from swatchbook.pipeline.spec import Profile, Spec
 from swatchbook.pipeline.stage import Stage
 from swatchbook.schema import Schema
-from swatchbook.studies.attributes.stages import labeller_stage, listed_photographs
+from swatchbook.studies.common_stages import labeller_stage, listed_photographs
 from swatchbook.studies.figures import figure
 from swatchbook.studies.settings import Evaluation, Labelling, Quality, Seed
 
