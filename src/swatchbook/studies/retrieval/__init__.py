@@ -35,6 +35,8 @@ PIP: dict[str, object] = {
     "systems": ("ours", "ours_frozen", "ours_kept"),
     "side": 128,
     "limits.image_size": 128,
+    "limits.epochs": 12,
+    "limits.task_epochs": 6,
     "limits.text_blocks": 1,
     "limits.tokens": 64,
 }
