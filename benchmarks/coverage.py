@@ -57,6 +57,7 @@ class World(NamedTuple):
         wrong: What the labels' error rates are multiplied by.
         annotator: Share of judgements that are wrong.
         twice: Whether every image is judged twice.
+        coupled: Whether the attributes go together, with V of about .2 instead of .05.
     """
 
     n: int = 210
@@ -66,6 +67,7 @@ class World(NamedTuple):
     wrong: float = 1.0
     annotator: float = 0.0
     twice: bool = False
+    coupled: bool = False
 
 
 WORLDS = {
@@ -79,6 +81,9 @@ WORLDS = {
     "rare classes, Neyman, 210": World(rare=1.7, neyman=True),
     "nearly perfect labels, 210": World(wrong=0.08),
     "nearly perfect labels, 60": World(n=60, wrong=0.08),
+    "coupled attributes, 210": World(coupled=True),
+    "coupled attributes, Neyman, 60": World(n=60, neyman=True, coupled=True),
+    "coupled attributes, uneven fabrics, 210": World(uneven=True, coupled=True),
     "annotator errs in 3 %, judged once, 210": World(annotator=0.03),
     "annotator errs in 3 %, judged twice, 210": World(annotator=0.03, twice=True),
 }
@@ -115,7 +120,8 @@ def split(world: World, rng: np.random.Generator) -> tuple[np.ndarray, dict, dic
     truth, silver, models = {}, {}, {"imitator": {}, "other": {}}
     for name, margin in MARGINS.items():
         k, margin = len(margin), margin**world.rare / (margin**world.rare).sum()
-        of_kind = 0.6 * margin + 0.4 * rng.dirichlet(margin * 12 + 0.01, size=6)
+        own, spread = (0.9, 2) if world.coupled else (0.4, 12)
+        of_kind = (1 - own) * margin + own * rng.dirichlet(margin * spread + 0.01, size=6)
         true = draw(of_kind[kind], rng)
         of_class = np.clip((1 - HITS[name]) * rng.uniform(0.5, 1.6, size=k), 0, 0.8)[true]
         chance = np.clip(world.wrong * of_class * np.exp(0.7 * hard - 0.3), 0, 0.9)
@@ -229,7 +235,7 @@ def audits(world: World, replications: int, rng: np.random.Generator, tally: Tal
         _record(frame[frame["estimator"].isin(["post_stratified", "ppi", "design"])], known, s, tally, name)
         if world.annotator:
             continue
-        frame = rectified_table(humans[0], of["silver"], silver, s, **design, draws=DRAWS, rng=rng)
+        frame = rectified_table(humans[0], of["silver"], silver, s, **design)
         for row in frame.itertuples():
             a, b = row.a, row.b
             counts = table(truth[a], truth[b], (len(s[a]), len(s[b])))

@@ -17,7 +17,7 @@ from swatchbook.evaluation.association import (
     random_tables,
     verdict,
 )
-from swatchbook.evaluation.association_intervals import v_interval
+from swatchbook.evaluation.association_intervals import of_counts, v_ends, v_interval
 from swatchbook.evaluation.contingency import adjusted_residuals, chi2_shares, expected, npmi, rake
 from swatchbook.evaluation.independent_errors import (
     confusion_null,
@@ -189,6 +189,15 @@ def test_v_below_what_independence_makes_likely_is_not_known_to_be_zero():
     """Inverting the noncentral distribution alone gives [0, 0] for this table, whose plug-in V is 0."""
     low, high, _ = v_interval(np.outer([40, 30, 30], [0.5, 0.3, 0.2]))
     assert low == 0 and 0.05 < high < 0.3
+
+
+def test_near_zero_the_whole_error_lies_where_an_interval_can_miss():
+    """No upper end falls below the V of .02, so that ends with both tails would cover .975."""
+    rng, v = np.random.default_rng(12), 0.02
+    joint = world_of(v, (6, 5), rng).joint("a", "b").ravel()
+    low, high = v_ends(of_counts(rng.multinomial(600, joint, size=4000).reshape(-1, 6, 5)))
+    assert (high >= v).all()
+    assert ((low <= v) & (v <= high)).mean() == pytest.approx(0.95, abs=0.01)
 
 
 # Empty, collapsed and degenerate tables

@@ -123,7 +123,8 @@ def v_ends(known: Phi2, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
 
     The observed φ² has mean φ² + bias and variance null + slope · φ², and is taken as a gamma variable,
     which at φ² = 0 is the usual χ². The upper end takes the smaller bias, the lower end the larger one. An
-    observed φ² below all that independence makes likely does not shrink the interval to nothing.
+    observed φ² below all that independence makes likely does not shrink the interval to nothing. The upper
+    end so has a least value; a V below it can be missed by the lower end alone, which gets both tails there.
 
     Args:
         known: Of one table or of many.
@@ -134,15 +135,21 @@ def v_ends(known: Phi2, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
 
     Source:
         Inversion of the noncentral χ²: Smithson (2003), Confidence Intervals, chapter 4; by two moments as
-        in Patnaik (1949), Biometrika 36:202–232.
+        in Patnaik (1949), Biometrika 36:202–232. Tails that depend on the parameter, so that the interval
+        holds near a bound: Feldman & Cousins (1998), Phys. Rev. D 57:3873–3889.
     """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1; received {level}")
     tail = (1 - level) / 2
-    likely = _gamma_quantile(2 * tail, known.bias, known.null)
-    low = _solve(known.observed, known.bias, known, tail)
-    high = _solve(
-        np.maximum(known.observed, likely), np.minimum(known.bias, known.bias_here), known, 1 - tail
+    likely, lesser = (
+        _gamma_quantile(2 * tail, known.bias, known.null),
+        np.minimum(known.bias, known.bias_here),
+    )
+    high = _solve(np.maximum(known.observed, likely), lesser, known, 1 - tail)
+    least = _solve(np.where(np.isnan(known.observed), np.nan, likely), lesser, known, 1 - tail)
+    low = np.minimum(
+        _solve(known.observed, known.bias, known, 2 * tail),
+        np.maximum(least, _solve(known.observed, known.bias, known, tail)),
     )
     return tuple(np.sqrt(np.minimum(x / max(known.classes, 1), 1.0)) for x in (low, high))
 

@@ -1,24 +1,26 @@
-"""True Cramér's V of every pair: silver counts of the whole split, corrected by the judged images."""
+"""True Cramér's V of every pair: what people judged, and the machine's labels of the whole split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from swatchbook.evaluation.association import cramers_v
-from swatchbook.evaluation.association_intervals import gradient, v_interval
-from swatchbook.evaluation.resample import rao_wu_weights, table, tables, with_estimate, z_value
+from swatchbook.evaluation.association import classes_in_use
+from swatchbook.evaluation.association_intervals import Phi2, bias_here, gradient, v_ends
+from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.survey import centred_in_strata, check_design, kish_size
 from swatchbook.evaluation.weighted_scores import NO_HUMAN_LABEL
 from swatchbook.schema import Schema
 
 Codes = Mapping[str, np.ndarray]
 COLUMNS = ["model", "a", "b", "rows", "statistic", "value", "low", "high", "n", "interval"]
-#: Images judged in both attributes below which V of the truth is not estimable.
-FEWEST = {"v_rectified": 100, "v_direct": 30}
-_UNSEEN = 1.0  # errors of each attribute that the audit may have missed, see `_linear_sd`
+#: Judged images, as many of equal weight, below which V of the truth is not estimable.
+FEWEST = 30
+STATISTICS = ("v_rectified", "v_direct")
+_LEAST_MARGIN = 0.5  # of a class, as a share of what labels and judgements say of it; see `_margins`
 
 
 def rectified_table(
@@ -29,16 +31,15 @@ def rectified_table(
     *,
     stratum: np.ndarray,
     weight: np.ndarray,
-    draws: int,
-    rng: np.random.Generator,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """True Cramér's V of every pair: silver counts of the whole split, corrected by the audit.
+    """True Cramér's V of every pair: judged counts, made more precise by the silver counts of the split.
 
-    P = silver + Σ w̃ (human − silver), cell by cell, negative cells taken as 0. The cells' noise makes
-    φ² too large; by how much is estimated by the bootstrap (mean over replicates minus estimate) and
-    taken off. The interval takes the standard deviation of V² to first order. An attribute that is labelled
-    by a folder rule and was not judged has the rule for truth.
+    P = human + λ (split − silver), cell by cell: what the judged images say, and, of what the silver labels
+    say of all images beyond what they say of the judged ones, the share λ in [0, 1] that leaves the least
+    noise. How much noise raises φ² and how much φ² varies follow from the covariance of the cells under the
+    design, and the interval from these as in `v_ends`. An attribute that is labelled by a folder rule and was
+    not judged has the rule for truth.
 
     Args:
         human: As in `truth_table`.
@@ -47,17 +48,18 @@ def rectified_table(
         schema: As in `truth_table`.
         stratum: As in `truth_table`.
         weight: As in `truth_table`.
-        draws: Number of Rao–Wu replicates B.
-        rng: Source of randomness.
         level: Confidence level of the intervals.
 
     Returns:
         Columns `COLUMNS`, model "truth", rows "audit". Statistics: ``v_rectified``, and as a
-        cross-check ``v_direct``, the bias-corrected V of the judged images alone (design weights,
-        Kish's effective size, `v_interval`). ``n`` is the number of images judged in both attributes.
+        cross-check ``v_direct``, which is that of λ = 0: the judged images alone. ``n`` is the number of
+        images judged in both attributes.
+
+    Source:
+        The sum with λ: Angelopoulos, Duchi & Zrnic (2023), PPI++, arXiv 2311.01453. Mean and variance of χ²
+        under a design, by the eigenvalues of the cells' covariance: Rao & Scott (1981), JASA 76:221–230.
     """
     stratum, weight = check_design(stratum, weight, {"human": human, "silver": silver}, schema)
-    design = with_estimate(weight, rao_wu_weights(stratum, draws, rng))
     truth = {
         a.name: silver[a.name]
         if a.labelled_by == "folder" and not (human[a.name] >= 0).any()
@@ -68,104 +70,152 @@ def rectified_table(
     for a, b in schema.pairs:
         shape = (len(schema[a]), len(schema[b]))
         judged = (truth[a] >= 0) & (truth[b] >= 0)
-        of_pair = {"model": "truth", "a": a, "b": b, "rows": "audit", "n": int(judged.sum())}
-        made = _pair_rows(
+        n, size = int(judged.sum()), len(split_silver[a])
+        sample = Sample(
             (truth[a][judged], truth[b][judged]),
             (silver[a][judged], silver[b][judged]),
-            table(split_silver[a], split_silver[b], shape),
-            len(split_silver[a]),
-            design[:, judged],
             np.unique(stratum[judged], return_inverse=True)[1],
-            level,
+            weight[judged] * (size / max(weight[judged].sum(), 1e-300)),
+            table(split_silver[a], split_silver[b], shape),
         )
-        rows += [of_pair | row for row in made]
+        for statistic in STATISTICS:
+            row = {"model": "truth", "a": a, "b": b, "rows": "audit", "statistic": statistic, "n": n}
+            rows.append(row | _estimate(sample, tuned=statistic == "v_rectified", level=level))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _pair_rows(
-    truth: tuple[np.ndarray, np.ndarray],
-    silver: tuple[np.ndarray, np.ndarray],
-    split: np.ndarray,
-    size: int,
-    design: np.ndarray,
-    stratum: np.ndarray,
-    level: float,
-) -> Iterator[dict]:
-    n = design.shape[1]
-    for statistic, fewest in FEWEST.items():
-        if n < fewest or min(split.shape) < 2:
-            few = f"not estimable: fewer than {fewest} judged images" if n else NO_HUMAN_LABEL
-            why = few if n < fewest else "not estimable: one class"
-            yield {"statistic": statistic, "interval": why} | dict.fromkeys(("value", "low", "high"), np.nan)
-    if n < FEWEST["v_direct"] or min(split.shape) < 2:
-        return
-    kept = design[design.sum(1) > 0]
-    design = kept * (size / kept.sum(1, keepdims=True))
-    human = tables(*truth, split.shape, design)
-    if n >= FEWEST["v_rectified"]:
-        yield _rectified_row(split, human, truth, silver, stratum, design, level)
-    effective = float(kish_size(design[0]))
-    scaled = human[0] * (effective / human[0].sum())
-    value = float(cramers_v(scaled, size=effective))
-    low, high, rule = v_interval(scaled, level, size=effective)
-    yield {
-        "statistic": "v_direct",
+class Sample(NamedTuple):
+    """Images that were judged in both attributes of a pair, out of a split.
+
+    Attributes:
+        human: Judged codes of both attributes, shape (n,) each.
+        silver: Silver codes of both, −1 for none.
+        stratum: Stratum of each image, 0…H−1.
+        weight: How many images each stands for; they sum to those of the split.
+        split: Silver counts of the whole split, shape (K_a, K_b).
+    """
+
+    human: tuple[np.ndarray, np.ndarray]
+    silver: tuple[np.ndarray, np.ndarray]
+    stratum: np.ndarray
+    weight: np.ndarray
+    split: np.ndarray
+
+
+def _estimate(sample: Sample, *, tuned: bool, level: float) -> dict[str, object]:
+    """Value, ends and the rule of one row, or why there are none."""
+    n, shape = len(sample.weight), sample.split.shape
+    seen = [np.unique(codes) for codes in sample.human]
+    reasons = {
+        NO_HUMAN_LABEL: n == 0,
+        f"not estimable: fewer than {FEWEST} judged images": n < FEWEST,
+        f"not estimable: fewer than {FEWEST} judged images, counted as many of equal weight": n
+        and kish_size(sample.weight) < FEWEST,
+        "not estimable: one class": min(shape) < 2,
+        "not estimable: one class judged": min(len(x) for x in seen) < 2,
+    }
+    for why, holds in reasons.items():
+        if holds:
+            return {"interval": why} | dict.fromkeys(("value", "low", "high"), np.nan)
+    known, noise, share = phi2_of(sample, tuned=tuned)
+    value = float(np.sqrt(np.clip((known.observed - noise) / known.classes, 0, 1)))
+    low, high = (float(x) for x in v_ends(known, level))
+    how = f", silver counts with λ = {share:.2f}" if tuned else ""
+    return {
         "value": value,
         "low": min(low, value),
         "high": max(high, value),
-        "interval": f"{rule} at Kish's effective size",
+        "interval": f"{level:.0%} by inversion of φ², Rao–Scott by strata{how}",
     }
 
 
-def _rectified_row(
-    split: np.ndarray,
-    human: np.ndarray,
-    truth: tuple[np.ndarray, np.ndarray],
-    silver: tuple[np.ndarray, np.ndarray],
-    stratum: np.ndarray,
-    design: np.ndarray,
-    level: float,
-) -> dict:
-    rectified = np.maximum(split + human - tables(*silver, split.shape, design), 0)
-    squared = cramers_v(rectified, correct=False) ** 2
-    centre = min(max(2 * squared[0] - squared[1:].mean(), 0.0), 1.0)
-    reach = z_value(level) * _linear_sd(rectified[0], truth, silver, stratum, design[0])
-    v, low, high = np.sqrt(np.clip([centre, centre - reach, centre + reach], 0, 1))
-    return {
-        "statistic": "v_rectified",
-        "value": float(v),
-        "low": float(low),
-        "high": float(high),
-        "interval": f"root of V² ± z SD, linearised by strata; bias by Rao–Wu bootstrap, B={len(design) - 1}",
-    }
+def phi2_of(sample: Sample, *, tuned: bool) -> tuple[Phi2, float, float]:
+    """φ² of a sample of a split, its noise, and λ; see `rectified_table`.
 
+    The noise is the sum over cells of the variance of p_ij − p_i p_j, over p_i p_j; the variance of φ² under
+    independence is twice the sum of the squared covariances. Both come from the images' influences,
+    the latter from pairs of different images alone, as an image's product with itself says nothing of
+    it. Errors that no judged image shows may exist all the same: one of each attribute, to a class drawn by
+    the margin, is added, so that labels that were never found wrong are not taken for the truth.
 
-def _linear_sd(
-    counts: np.ndarray,
-    truth: tuple[np.ndarray, np.ndarray],
-    silver: tuple[np.ndarray, np.ndarray],
-    stratum: np.ndarray,
-    weight: np.ndarray,
-) -> float:
-    """Standard deviation of V² of a rectified table, to first order in what the audit changes.
+    Args:
+        sample: At least two images.
+        tuned: Whether the silver counts are used.
 
-    Each judged image moves its silver cell's share to its true one; V² changes by the difference of the
-    two cells' derivatives, and the variance of a stratified total follows. Replicates of the bootstrap would
-    pile up where cells are taken as 0. Errors that no judged image shows may exist all the same: one of each
-    attribute, to a class drawn by the margin, adds its square, so that labels that were never found wrong are
-    not taken for the truth.
+    Returns:
+        What is known of φ², its noise without errors that were not seen, and λ.
 
     Source:
-        Linearisation: Deville (1999), Survey Methodology 25:193–203. Pseudo-items for unseen events:
-        Agresti & Coull (1998), Am. Stat. 52:119–126.
+        Linearisation: Deville (1999), Survey Methodology 25:193–203. Pseudo-items for unseen events: Agresti
+        & Coull (1998), Am. Stat. 52:119–126. Finite population: Cochran (1977), Sampling Techniques, 5.3.
     """
-    share, slope = counts / counts.sum(), gradient(counts)
-    moved = weight * (slope[truth] - slope[silver]) * ((silver[0] >= 0) & (silver[1] >= 0))
-    moved += weight * slope[truth] * ((silver[0] < 0) | (silver[1] < 0))
+    weight, split, shape = sample.weight, sample.split, sample.split.shape
+    human, labelled = table(*sample.human, shape, weight), table(*sample.silver, shape, weight)
+    # An image counts as far as others in its stratum were left out: what is wholly judged is known.
+    reach = (weight / weight.sum() * np.sqrt(np.maximum(1 - 1 / weight, 0)))[:, None]
+
+    def influences(share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        counts = human + share * (split - labelled)
+        rows, columns = _margins(counts, human + share * split)
+        alone = np.outer(rows, columns)
+        root = np.sqrt(np.divide(1.0, alone, out=np.zeros(shape), where=alone > 0))
+        given = [_influence(codes, rows, columns, root) * reach for codes in (sample.human, sample.silver)]
+        return counts, root, *given
+
+    share = 0.0
+    if tuned:
+        *_, of_human, of_silver = influences(1.0)
+        x, y = (centred_in_strata(z, sample.stratum) for z in (of_human, of_silver))
+        share = float(np.clip((x * y).sum() / max((y**2).sum(), 1e-300), 0, 1))
+    counts, root, of_human, of_silver = influences(share)
+    moved = of_human - share * of_silver
+    noise = float((centred_in_strata(moved, sample.stratum) ** 2).sum())
+    square = moved.T @ moved if moved.shape[1] < len(moved) else moved @ moved.T
+    apart = max(float((square**2).sum() - ((moved**2).sum(1) ** 2).sum()), 0.0)
+    null = 2 * apart * (noise / max((moved**2).sum(), 1e-300)) ** 2
+    p = counts / counts.sum()
+    observed = float((((p - np.outer(p.sum(1), p.sum(0))) * root) ** 2).sum())
+    kept = np.maximum(counts, 0)
+    slopes = gradient(kept)
+    at_silver = np.where((sample.silver[0] >= 0) & (sample.silver[1] >= 0), slopes[sample.silver], 0.0)
+    linear = reach[:, 0] * (slopes[sample.human] - share * at_silver)
+    spread = float((centred_in_strata(linear, sample.stratum) ** 2).sum())
+    freedom = float(np.prod([k - 1 for k in classes_in_use(kept)]))
+    unseen = share**2 * float((reach**2).mean())
+    spread += unseen * _spread_of_an_error(kept, slopes)
+    hidden = 4 * freedom * unseen
+    null = 2 * (np.sqrt(null / 2) + hidden / np.sqrt(max(freedom, 1))) ** 2
+    size = freedom / max(noise, 1e-300)
+    lesser = min(float(bias_here(kept, max(observed, 1e-9), noise, size)), noise)
+    slope = spread / observed if observed > 1e-9 else 4 / size
+    known = (np.asarray(x) for x in (observed, noise + hidden, lesser, null, slope))
+    return Phi2(*known, min(shape) - 1), noise, share
+
+
+def _margins(counts: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the classes of either attribute, that of a rare one not below half of what was seen of it."""
+    margins = []
+    for axis in (1, 0):
+        m, seen = (x.sum(axis) / x.sum() for x in (counts, base))
+        m = np.maximum(m, _LEAST_MARGIN * seen)
+        margins.append(m / m.sum())
+    return margins[0], margins[1]
+
+
+def _influence(
+    codes: tuple[np.ndarray, np.ndarray], rows: np.ndarray, columns: np.ndarray, root: np.ndarray
+) -> np.ndarray:
+    """What an image adds to p_ij − p_i p_j, over √(p_i p_j), shape (n, K_a · K_b); 0 without both labels."""
+    both = (codes[0] >= 0) & (codes[1] >= 0)
+    of_a, of_b = ((x[:, None] == np.arange(len(m))) - m for x, m in zip(codes, (rows, columns), strict=True))
+    return ((of_a[:, :, None] * of_b[:, None, :] * root) * both[:, None, None]).reshape(len(both), -1)
+
+
+def _spread_of_an_error(counts: np.ndarray, slopes: np.ndarray) -> float:
+    """Mean square by which an error moves φ², one in each attribute, to a class drawn by the margin."""
+    share = counts / counts.sum()
     rows, columns = share.sum(1), share.sum(0)
-    second = (share * slope**2).sum()
-    of_a = second - 2 * ((share * slope).sum(0) * (rows @ slope)).sum() + columns @ (rows @ slope**2)
-    of_b = second - 2 * ((share * slope).sum(1) * (slope @ columns)).sum() + rows @ (slope**2 @ columns)
-    unseen = _UNSEEN * (weight**2).mean() * max(of_a + of_b, 0.0)
-    variance = (centred_in_strata(moved, stratum) ** 2).sum() + unseen
-    return float(np.sqrt(variance) / weight.sum() / (min(counts.shape) - 1))
+    second = (share * slopes**2).sum()
+    of_a = second - 2 * ((share * slopes).sum(0) * (rows @ slopes)).sum() + columns @ (rows @ slopes**2)
+    of_b = second - 2 * ((share * slopes).sum(1) * (slopes @ columns)).sum() + rows @ (slopes**2 @ columns)
+    return max(float(of_a + of_b), 0.0)

@@ -182,11 +182,7 @@ def truth(trace: Trace, judge: str) -> None:
     """Both models and the silver labels against what the judge saw, and V of the truth."""
     labels, schema = test_labels(trace), trace.schema
     judged = audited(trace, labels.test)
-    shared = {
-        **judged.design,
-        "draws": trace.setting("evaluation.bootstrap"),
-        "level": trace.setting("evaluation.level"),
-    }
+    shared = {**judged.design, "level": trace.setting("evaluation.level")}
     predictions = {model: judged.of(codes) for model, codes in labels.predictions.items()}
     table = truth_table(
         judged.human,
@@ -194,6 +190,7 @@ def truth(trace: Trace, judge: str) -> None:
         predictions,
         {"silver": labels.silver, **labels.predictions},
         schema,
+        draws=trace.setting("evaluation.bootstrap"),
         rng=trace.rng("truth"),
         **shared,
     )
@@ -204,9 +201,7 @@ def truth(trace: Trace, judge: str) -> None:
     trace.write_table("tables/truth.csv", with_printed(table, printed(trace), "truth"))
     columns = three_columns(table, list(labels.predictions), judge)
     trace.write_table("tables/three_columns.csv", columns)
-    rectified = rectified_table(
-        judged.human, judged.of(labels.silver), labels.silver, schema, rng=trace.rng("rectified"), **shared
-    )
+    rectified = rectified_table(judged.human, judged.of(labels.silver), labels.silver, schema, **shared)
     trace.write_table("tables/rectified.csv", rectified)
 
 
@@ -215,10 +210,9 @@ def unaudited(trace: Trace) -> None:
     labels, schema = test_labels(trace), trace.schema
     nobody = {name: np.empty(0, dtype=np.int16) for name in schema.names}
     design = {"stratum": np.empty(0, dtype=object), "weight": np.empty(0)}
-    table = rectified_table(
-        nobody, nobody, labels.silver, schema, **design, draws=20, rng=trace.rng("rectified")
+    trace.write_table(
+        "tables/rectified.csv", rectified_table(nobody, nobody, labels.silver, schema, **design)
     )
-    trace.write_table("tables/rectified.csv", table)
 
 
 def coupling(trace: Trace) -> None:
