@@ -1,19 +1,22 @@
-"""Two operating points of one classifier: logit adjustment, its strengths chosen on a held-out part."""
+"""Operating points of one classifier: logit adjustment, its strengths chosen on a held-out part."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from swatchbook.evaluation.challenge import HOW, challenge_statistics
 from swatchbook.evaluation.replicates import NUMBERS, Replicates, tidy
+from swatchbook.evaluation.resample import table
 from swatchbook.evaluation.scores import Codes
 from swatchbook.schema import Schema
 
 WHOLE, OF_GROUP = ("overall_accuracy", "aca"), ("accuracy", "recall")
 STRENGTHS = tuple(k / 10 for k in range(16))
+#: Around a classifier that was trained with an adjustment of ½: from none of it to all of it and half more.
+AROUND = (0.0, *(sign * k / 10 for k in range(1, 11) for sign in (1, -1) if sign * k >= -5))
 POINTS = ["group", "strength", "chosen", "metric", *NUMBERS]
 
 
@@ -38,9 +41,42 @@ def adjusted(
     """
     own = strength if isinstance(strength, Mapping) else dict.fromkeys(probabilities, strength)
     return {
-        name: (np.log(np.maximum(p, 1e-12)) - own[name] * np.log(frequencies[name])).argmax(1)
-        for name, p in probabilities.items()
+        name: adjusted_logits(p, frequencies[name], own[name]).argmax(1) for name, p in probabilities.items()
     }
+
+
+def adjusted_logits(probabilities: np.ndarray, frequencies: np.ndarray, strength: float) -> np.ndarray:
+    """Scores of classes, shape (n, K): log p − τ·log(frequency); see `adjusted`."""
+    return np.log(np.maximum(probabilities, 1e-12)) - strength * np.log(frequencies)
+
+
+def best_strengths(
+    truth: Codes,
+    probabilities: Mapping[str, np.ndarray],
+    frequencies: Mapping[str, np.ndarray],
+    scores: Mapping[str, Callable[[np.ndarray], float]],
+) -> dict[str, tuple[float, float]]:
+    """The strength of `AROUND` with which each attribute's answers score best.
+
+    Args:
+        truth: Attribute → codes of images that no strength is reported on, shape (n,).
+        probabilities: As for `adjusted`.
+        frequencies: As for `adjusted`.
+        scores: Attribute → what is maximised of the table of counts, truth by answer.
+
+    Returns:
+        Attribute → strength, and the score it reaches; of equals the one nearest 0.
+    """
+    found = {}
+    for name, p in probabilities.items():
+        k, own = p.shape[1], {name: p}
+        reached = [
+            float(scores[name](table(truth[name], adjusted(own, frequencies, s)[name], (k, k))))
+            for s in AROUND
+        ]
+        best = int(np.argmax(reached))
+        found[name] = (AROUND[best], reached[best])
+    return found
 
 
 def operating_points(

@@ -54,6 +54,10 @@ RESULTS = {
     ),
     "retrieval_problems": ("tables/retrieval_problems.csv", "What was left out, and why."),
     "retrieval_systems": ("tables/retrieval_systems.csv", "What was trained, on what, for how long."),
+    "retrieval_strengths": (
+        "tables/retrieval_strengths.csv",
+        "Logit adjustment of each attribute's answers, chosen on the validation images.",
+    ),
     "retrieval_history": ("tables/retrieval_history.csv", "Every training, epoch by epoch."),
     "retrieval_ranks": ("tables/retrieval_ranks.csv", "The rank of each query's own pair."),
     "retrieval_scores": ("tables/retrieval_scores.csv", "Retrieval, category and attributes of every model."),

@@ -109,7 +109,7 @@ def _tables(config: Config) -> tuple[Stage, ...]:
         *(() if config.source else (known,)),
         Stage(
             "trainings",
-            ("tables/retrieval_history.csv", "tables/retrieval_systems.csv"),
+            tuple(f"tables/retrieval_{name}.csv" for name in ("history", "systems", "strengths")),
             f"{HERE}.tables:follow",
             code=TABLES,
             arguments=names,

@@ -14,9 +14,10 @@ from swatchbook.data.readers.multimodal import multi_hot
 from swatchbook.evaluation import attributes, retrieval
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.likeness import likeness_statistics
+from swatchbook.evaluation.operating_points import adjusted_logits, best_strengths
 from swatchbook.evaluation.replicates import Statistics, beside_others, with_ones
 from swatchbook.evaluation.resample import image_weights
-from swatchbook.evaluation.scores import Codes
+from swatchbook.evaluation.scores import Codes, accuracy, macro_f1
 from swatchbook.models.probe import PROBES
 from swatchbook.pipeline.stage import Trace
 from swatchbook.schema import Schema
@@ -50,6 +51,7 @@ class Answers:
         schema: Gives the attributes.
         embeddings: (model, stage) → images and texts, shape (n, D) each.
         probabilities: (model, stage) → table of probabilities, a row an image.
+        strengths: (model, stage) → attribute → strength of the logit adjustment that decides its answers.
         pool: Images among which is searched; the part is cut into pools of that size.
         weights: How often each image counts, shape (1 + B, n).
     """
@@ -59,6 +61,7 @@ class Answers:
     schema: Schema
     embeddings: Mapping[Model, tuple[np.ndarray, np.ndarray]]
     probabilities: Mapping[Model, pd.DataFrame]
+    strengths: Mapping[Model, Mapping[str, float]]
     pool: int
     weights: np.ndarray
 
@@ -80,19 +83,23 @@ class Answers:
                 )
         return pd.concat(parts, ignore_index=True)
 
-    def codes_of(self, table: pd.DataFrame, schema: Schema) -> Codes:
-        """Attribute → the most probable class."""
-        return {a.name: _scores(table, a.name, a.classes).argmax(1) for a in schema}
+    def scores_of(self, model: Model, attribute: str) -> np.ndarray:
+        """Scores of an attribute's classes, shape (n, K): their log-probabilities, adjusted."""
+        p = _scores(self.probabilities[model], attribute, self.schema[attribute].classes)
+        strength = self.strengths.get(model, {}).get(attribute, 0.0)
+        return adjusted_logits(p, frequencies(self.train, self.schema)[attribute], strength)
+
+    def codes_of(self, model: Model, schema: Schema) -> Codes:
+        """Attribute → the class with the highest score."""
+        return {a.name: self.scores_of(model, a.name).argmax(1) for a in schema}
 
     def tasks(self, support: Codes | None) -> Statistics:
         """Category, attributes and the three tiers of every model that reads them, and of the majority."""
         readers = dict(self.probabilities)
         asked = {m: t for m, t in readers.items() if m[0] not in PROBES}
-        seen = self.schema.encode(self.train, "manifest.parquet")
-        frequent = {a.name: np.bincount(seen[a.name], minlength=len(a)) for a in self.schema}
-        category, n = self.schema["category"], len(self.manifest)
-        scores = {m: _scores(t, "category", category.classes) for m, t in readers.items()}
-        scores[MAJORITY] = np.broadcast_to(frequent["category"], (n, len(category)))
+        frequent, n = frequencies(self.train, self.schema), len(self.manifest)
+        scores = {m: self.scores_of(m, "category") for m in readers}
+        scores[MAJORITY] = np.broadcast_to(frequent["category"], (n, len(frequent["category"])))
         found = {**attributes.category_statistics(self.truth["category"], scores, self.weights)}
         for version, task in VERSIONS.items():
             truth, places = multi_hot(self.manifest, version)
@@ -100,12 +107,12 @@ class Answers:
             train = multi_hot(self.train, version)[0]
             found |= attributes.attribute_statistics(truth, given, train, self.weights, task=task)
         constant = {name: np.full(n, counts.argmax()) for name, counts in frequent.items()}
-        answers = {m: self.codes_of(t, self.schema) for m, t in asked.items()} | {MAJORITY: constant}
+        answers = {m: self.codes_of(m, self.schema) for m in asked} | {MAJORITY: constant}
         found |= attributes.three_tier_statistics(
             self.truth, answers, self.schema, self.weights, support=support
         )
         narrow = probed(self.schema)
-        answers |= {m: self.codes_of(t, narrow) for m, t in readers.items() if m[0] in PROBES}
+        answers |= {m: self.codes_of(m, narrow) for m in readers if m[0] in PROBES}
         for what in ("fabric", "pattern"):
             some = Schema(what, tuple(self.schema[f"{garment}_{what}"] for garment in GARMENTS))
             tiers = attributes.three_tier_statistics(self.truth, answers, some, self.weights, support=support)
@@ -129,6 +136,13 @@ class Answers:
         return retrieval.reference_statistics(self.manifest["caption"].tolist(), labels, self.weights)
 
 
+def frequencies(train: pd.DataFrame, schema: Schema) -> dict[str, np.ndarray]:
+    """Attribute → share of each class in the training part; one that is not there counts as half an item."""
+    seen = schema.encode(train, "manifest.parquet")
+    counts = {a.name: np.bincount(seen[a.name][seen[a.name] >= 0], minlength=len(a)) for a in schema}
+    return {name: np.maximum(n, 0.5) / np.maximum(n, 0.5).sum() for name, n in counts.items()}
+
+
 def _scores(table: pd.DataFrame, attribute: str, classes: Sequence[str]) -> np.ndarray:
     return table[[f"{attribute}:{label}" for label in classes]].to_numpy(float)
 
@@ -147,7 +161,7 @@ def answers_of(trace: Trace, names: Sequence[str], split: str, part: str) -> Ans
     if part == KNOWN and len(rows) >= pool:
         rows = rows[: len(rows) // pool * pool]
     about = manifest.iloc[rows].reset_index(drop=True)
-    embeddings, probabilities = {}, {}
+    embeddings, probabilities, strengths = {}, {}, {}
     for name in names:
         system = SYSTEMS[name]
         if system.split != split:
@@ -157,6 +171,7 @@ def answers_of(trace: Trace, names: Sequence[str], split: str, part: str) -> Ans
             embeddings[system.key] = kept["image"][place], kept["text"][place]
         if system.heads:
             probabilities[system.key] = _predicted(trace, name, about)
+            strengths[system.key] = {a: s for a, (s, _) in strengths_of(trace, name).items()}
     if split == ITEM and probabilities:
         probabilities |= {(name, "frozen features"): _predicted(trace, name, about) for name in PROBES}
     weights = image_weights(
@@ -171,8 +186,25 @@ def answers_of(trace: Trace, names: Sequence[str], split: str, part: str) -> Ans
         trace.schema,
         embeddings,
         probabilities,
+        strengths,
         min(pool, len(about)),
         with_ones(weights),
+    )
+
+
+def strengths_of(trace: Trace, name: str) -> dict[str, tuple[float, float]]:
+    """Of a system: attribute → strength of its logit adjustment, and its score on the validation images.
+
+    The category's is chosen by accuracy, by which it is reported, the others' by macro-F1.
+    """
+    manifest, split, schema = trace.table("manifest.parquet"), SYSTEMS[name].split, trace.schema
+    held, train = (manifest.iloc[rows_of(manifest, split, part)] for part in ("val", "train"))
+    predicted = _predicted(trace, name, held)
+    return best_strengths(
+        schema.encode(held, "manifest.parquet"),
+        {a.name: _scores(predicted, a.name, a.classes) for a in schema},
+        frequencies(train, schema),
+        {a.name: accuracy if a.name == "category" else macro_f1 for a in schema},
     )
 
 
@@ -313,3 +345,11 @@ def follow(trace: Trace, names: list[str]) -> None:
             }
         )
     trace.write_table("tables/retrieval_systems.csv", pd.DataFrame(rows))
+    points = [
+        (*SYSTEMS[name].key, attribute, strength, reached)
+        for name in names
+        if SYSTEMS[name].heads
+        for attribute, (strength, reached) in strengths_of(trace, name).items()
+    ]
+    columns = ["model", "stage", "attribute", "strength", "validation"]
+    trace.write_table("tables/retrieval_strengths.csv", pd.DataFrame(points, columns=columns))
