@@ -95,10 +95,15 @@ def audit_table(
             "occurs": None if every is None else np.bincount(every[every >= 0], minlength=len(a)) > 0,
             "error": error,
         }
-        for weighting, base in (("none", np.ones_like(weight)), ("design", weight)):
-            ways = {"wrong": judged, "left_out": np.where(label >= 0, judged, -1)}
-            for abstained, scored in ways.items():
-                estimates = head_estimates(scored, label, len(a), weight=base, **given)
+        bases = {"none": np.ones_like(weight), "design": weight}
+        scored = {"wrong": judged, "left_out": np.where(label >= 0, judged, -1)}
+        found = {
+            abstained: head_estimates(codes, label, len(a), weights=tuple(bases.values()), **given)
+            for abstained, codes in scored.items()
+        }
+        for number, (weighting, base) in enumerate(bases.items()):
+            for abstained, by_weight in found.items():
+                estimates = by_weight[number]
                 of_head = {"attribute": a.name, "abstained": abstained, "weighting": weighting}
                 made = score_rows(estimates, a.classes, tuple(WHOLE_HEAD), tuple(BY_CLASS))
                 rows += [of_head | row for row in made]
@@ -127,9 +132,9 @@ def _coverage(
     if not seen.any():
         return row | share_row(0, 0, level, NO_HUMAN_LABEL)
     labelled = np.where(seen & (label >= 0), 0, np.where(seen, 1, -1))
-    design = {"stratum": stratum, "weight": weight, "level": level}
+    design = {"stratum": stratum, "weights": (weight,), "level": level}
     one = np.where(seen, 0, -1)
-    estimates = head_estimates(one, labelled, 2, **design, whole=("accuracy",), by_class=())
+    (estimates,) = head_estimates(one, labelled, 2, **design, whole=("accuracy",), by_class=())
     return row | next(score_rows(estimates, (), ("accuracy",), ())) | row
 
 

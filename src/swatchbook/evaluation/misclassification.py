@@ -113,8 +113,9 @@ def without_errors(counts: np.ndarray, error: float | np.ndarray) -> np.ndarray:
     Single cells may fall below 0: to cut them there would undo the correction of sums and scores.
 
     Args:
-        counts: Judged × labelled counts, shape (K + 1, K + 1); the last class is "no label" and never judged.
-        error: Share of errors ε, below (K − 1) / K, shape (…).
+        counts: Judged × labelled counts, shape (…, K + 1, K + 1); the last class is "no label" and never
+            judged.
+        error: Share of errors ε, below (K − 1) / K, of a shape that goes with (…).
 
     Returns:
         Shape (…, K + 1, K + 1).
@@ -122,9 +123,9 @@ def without_errors(counts: np.ndarray, error: float | np.ndarray) -> np.ndarray:
     Source:
         Rogan & Gladen (1978), Am. J. Epidemiol. 107:71–76, for K classes.
     """
-    k = len(counts) - 1
+    k = counts.shape[-1] - 1
     spread = np.asarray(error, dtype=float)[..., None, None] / max(k - 1, 1)
-    corrected = (counts - spread * counts.sum(0)) / (1 - k * spread)
+    corrected = (counts - spread * counts.sum(-2, keepdims=True)) / (1 - k * spread)
     corrected[..., k, :] = 0.0
     return corrected
 

@@ -7,6 +7,7 @@ line gives the estimate (one table) and its bootstrap (B tables).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,38 +19,60 @@ Codes = Mapping[str, np.ndarray]
 COLUMNS = ["model", "head", "class", "metric", "value", "low", "high", "n", "interval", "reference"]
 
 
-def f1(counts: np.ndarray) -> np.ndarray:
+class Sums(NamedTuple):
+    """What the scores take from tables, shape (…, K) each; in the place of the tables in every score.
+
+    Attributes:
+        hits: The diagonal.
+        support: Items of each reference class.
+        predicted: Items of each predicted class.
+    """
+
+    hits: np.ndarray
+    support: np.ndarray
+    predicted: np.ndarray
+
+
+def sums_of(counts: np.ndarray | Sums) -> Sums:
+    """The `Sums` of tables, shape (…, K, K): once for several scores."""
+    if isinstance(counts, Sums):
+        return counts
+    counts = np.asarray(counts, dtype=float)
+    return Sums(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2))
+
+
+def f1(counts: np.ndarray | Sums) -> np.ndarray:
     """F1 of each class, 2·C_kk / (C_k· + C_·k); NaN where the reference holds no item of the class.
 
     Args:
-        counts: Reference × predicted counts, shape (…, K, K), weighted or not.
+        counts: Reference × predicted counts, shape (…, K, K), weighted or not, or their sums.
 
     Returns:
         Shape (…, K), values in [0, 1].
     """
-    diagonal, support, predicted = _sums(counts)
+    diagonal, support, predicted = sums_of(counts)
     return _divide(2 * diagonal, np.where(support > 0, support + predicted, 0))
 
 
-def precision(counts: np.ndarray) -> np.ndarray:
+def precision(counts: np.ndarray | Sums) -> np.ndarray:
     """Share of each predicted class that is right, shape (…, K); NaN where a class is never predicted."""
-    diagonal, _, predicted = _sums(counts)
+    diagonal, _, predicted = sums_of(counts)
     return _divide(diagonal, predicted)
 
 
-def recall(counts: np.ndarray) -> np.ndarray:
+def recall(counts: np.ndarray | Sums) -> np.ndarray:
     """Share of each reference class that is found, shape (…, K); NaN where a class has no item."""
-    diagonal, support, _ = _sums(counts)
+    diagonal, support, _ = sums_of(counts)
     return _divide(diagonal, support)
 
 
-def accuracy(counts: np.ndarray) -> np.ndarray:
+def accuracy(counts: np.ndarray | Sums) -> np.ndarray:
     """Share of items on the diagonal, shape (…); NaN for an empty table."""
-    diagonal, support, _ = _sums(counts)
+    diagonal, support, _ = sums_of(counts)
     return _divide(diagonal.sum(-1), support.sum(-1))
 
 
-def macro_f1(counts: np.ndarray) -> np.ndarray:
+def macro_f1(counts: np.ndarray | Sums) -> np.ndarray:
     """Mean of the class F1s over the classes that the reference holds, shape (…); NaN if it holds none.
 
     Source:
@@ -60,19 +83,14 @@ def macro_f1(counts: np.ndarray) -> np.ndarray:
     return _divide(np.where(defined, scores, 0).sum(-1), defined.sum(-1))
 
 
-def weighted_f1(counts: np.ndarray) -> np.ndarray:
+def weighted_f1(counts: np.ndarray | Sums) -> np.ndarray:
     """Mean of the class F1s weighted by the reference's class counts, shape (…)."""
-    support = _sums(counts)[1]
+    support = sums_of(counts)[1]
     return _divide(np.where(support > 0, f1(counts) * support, 0).sum(-1), support.sum(-1))
 
 
 WHOLE_HEAD = {"accuracy": accuracy, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
 BY_CLASS = {"f1": f1, "precision": precision, "recall": recall}
-
-
-def _sums(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    counts = np.asarray(counts, dtype=float)
-    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:

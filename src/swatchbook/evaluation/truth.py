@@ -121,11 +121,12 @@ def truth_table(
             error = errors[a.name]
             of_head = {"model": model, "head": a.name}
             given = {"whole": WHOLE, "by_class": BY_CLASS, "level": level, "error": error}
-            occurs = np.bincount(split[split >= 0], minlength=len(a)) > 0
-            for estimator, base in (("direct", np.ones_like(weight)), ("design", weight)):
-                found = head_estimates(
-                    judged, label, len(a), stratum=stratum, weight=base, occurs=occurs, **given
-                )
+            given["occurs"] = np.bincount(split[split >= 0], minlength=len(a)) > 0
+            bases = {"direct": np.ones_like(weight), "design": weight}
+            both = head_estimates(
+                judged, label, len(a), stratum=stratum, weights=tuple(bases.values()), **given
+            )
+            for estimator, found in zip(bases, both, strict=True):
                 made = list(score_rows(found, a.classes, WHOLE, BY_CLASS))
                 rows += [of_head | {"estimator": estimator} | row for row in made]
             as_judged = found  # by design
@@ -141,7 +142,9 @@ def truth_table(
             if model == "silver":
                 if error is not None:  # agreement is with what was said, errors and all
                     given |= {"whole": ("accuracy",), "by_class": (), "error": None}
-                    as_judged = head_estimates(judged, label, len(a), stratum=stratum, weight=weight, **given)
+                    (as_judged,) = head_estimates(
+                        judged, label, len(a), stratum=stratum, weights=(weight,), **given
+                    )
                 agreement[a.name] = (float(as_judged.low[0]), float(as_judged.high[0]))
             else:
                 bound = _bound(*agreement[a.name], float(split_agrees.mean()), level)

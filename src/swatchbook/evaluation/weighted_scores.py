@@ -6,7 +6,7 @@ estimable" and never a number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +19,8 @@ from swatchbook.evaluation.misclassification import (
     words,
 )
 from swatchbook.evaluation.resample import tables
-from swatchbook.evaluation.scores import BY_CLASS, WHOLE_HEAD
-from swatchbook.evaluation.survey import ErrorRate, error_rate, inverse, ratio_influence
+from swatchbook.evaluation.scores import BY_CLASS, WHOLE_HEAD, sums_of
+from swatchbook.evaluation.survey import error_rate, inverse, ratio_influence
 
 FEWEST = 4
 MISSING_CLASSES = 0.25  # share of the classes that macro-F1 may lack judged images of
@@ -69,8 +69,9 @@ def abstention_tables(reference: np.ndarray, label: np.ndarray, k: int, weights:
 
 def stacked_scores(counts: np.ndarray, whole: tuple[str, ...], by_class: tuple[str, ...]) -> np.ndarray:
     """Scores of tables from `abstention_tables`, shape (…, S): the head's, then those of each class."""
-    heads = [WHOLE_HEAD[name](counts)[..., None] for name in whole]
-    return np.concatenate([*heads, *(BY_CLASS[name](counts)[..., :-1] for name in by_class)], axis=-1)
+    sums = sums_of(counts)
+    heads = [WHOLE_HEAD[name](sums)[..., None] for name in whole]
+    return np.concatenate([*heads, *(BY_CLASS[name](sums)[..., :-1] for name in by_class)], axis=-1)
 
 
 def head_estimates(
@@ -79,14 +80,14 @@ def head_estimates(
     k: int,
     *,
     stratum: np.ndarray,
-    weight: np.ndarray,
+    weights: Sequence[np.ndarray],
     level: float,
     whole: tuple[str, ...] = tuple(WHOLE_HEAD),
     by_class: tuple[str, ...] = tuple(BY_CLASS),
     occurs: np.ndarray | None = None,
     error: ErrorShare | None = None,
-) -> Estimates:
-    """Scores of labels against a person's, by the weights of a stratified sample.
+) -> list[Estimates]:
+    """Scores of labels against a person's, by each of several weightings of a stratified sample.
 
     Accuracy, recall and precision are shares, and F1 = 2j / (1 + j) with j the share of hits among the
     images that either side gives the class. Macro-F1 and weighted F1 lose by each error what it takes from
@@ -98,7 +99,7 @@ def head_estimates(
         label: The labeller's codes, −1 an abstention; shape (n,).
         k: Number of classes K.
         stratum: Stratum of each image, 0…H−1, shape (n,).
-        weight: What each image stands for, shape (n,).
+        weights: What each image stands for, above 0, W times of shape (n,).
         level: Confidence level in (0, 1).
         whole: Which of accuracy, macro_f1 and weighted_f1 are wanted.
         by_class: Which of f1, precision and recall are wanted.
@@ -106,55 +107,67 @@ def head_estimates(
         error: The annotator's share of errors, if it is known.
 
     Returns:
-        The scores in the order of `stacked_scores`. ``n`` is the number of judged images for a head, the
-        class's own for F1 and recall, those so labelled for precision.
+        W times the scores in the order of `stacked_scores`. ``n`` is the number of judged images for a head,
+        the class's own for F1 and recall, those so labelled for precision.
     """
     kept = np.flatnonzero(judged >= 0)
     if not kept.size:
         size = len(whole) + k * len(by_class)
         nothing = np.full(size, np.nan)
         parts = (nothing, nothing, nothing, np.full((size, len(WHAT_IF_COLUMNS)), np.nan))
-        return estimates(parts, np.zeros(size, dtype=int), "", whole, (0, 1))
+        return [estimates(parts, np.zeros(size, dtype=int), "", whole, (0, 1)) for _ in weights]
     t, s = judged[kept], np.where(label[kept] < 0, k, label[kept])
-    w, h = weight[kept], stratum[kept]
-    counts = tables(judged, np.where(label < 0, k, label), (k + 1, k + 1), np.stack([weight, weight > 0]))
-    table, plain = counts
+    every = np.stack([*weights, np.ones(len(judged))])
+    counts = tables(judged, np.where(label < 0, k, label), (k + 1, k + 1), every)
+    counts, plain = counts[:-1], counts[-1]
     support, predicted = plain.sum(1)[:k].astype(int), plain.sum(0)[:k].astype(int)
-    rate, missing = _error_rates(table, t, s, w, h, k, whole, by_class, _possible(support, predicted, occurs))
+    possible = _possible(support, predicted, occurs)
+    given = [_potential(table, t, s, w[kept], k, whole, by_class) for table, w in zip(counts, weights)]
+    missing = int((possible & (support == 0)).sum()), max(int(possible.sum()), 1)
+    covered, unseen = np.ones(len(whole) + k * len(by_class)), np.zeros(len(whole) + k * len(by_class))
+    if "macro_f1" in whole:
+        i, (lacking, classes) = whole.index("macro_f1"), missing
+        covered[i], unseen[i] = 1 - lacking / classes, lacking / classes**2
+    potential, influence = (np.concatenate(parts, axis=1) for parts in zip(*given, strict=True))
+    ways = len(given)
+    rate = error_rate(
+        potential, (t != s).astype(float), stratum[kept], influence,
+        covered=np.tile(covered, ways), unseen=np.tile(unseen, ways),
+    )  # fmt: skip
     is_f1 = np.repeat([False, *(name == "f1" for name in by_class)], [len(whole), *[k] * len(by_class)])
     low, high = (1 - end for end in rate.interval(level)[::-1])
-    low, high = (np.where(is_f1, 2 * end / (1 + end), end) for end in (low, high))
+    low, high = (np.where(np.tile(is_f1, ways), 2 * end / (1 + end), end) for end in (low, high))
 
-    value = stacked_scores(table, whole, by_class)
+    value = stacked_scores(counts, whole, by_class).ravel()
     low, high = np.minimum(low, value), np.maximum(high, value)
-    parts = corrected(
-        value, low, high, k, lambda e: stacked_scores(without_errors(table, e), whole, by_class), error
-    )
+
+    def at(error: np.ndarray) -> np.ndarray:
+        scores = stacked_scores(without_errors(counts, error[:, None]), whole, by_class)
+        return scores.reshape(len(error), -1)
+
+    parts = corrected(value, low, high, k, at, error)
     behind = [predicted if name == "precision" else support for name in by_class]
-    n = np.concatenate([[len(kept)] * len(whole), *behind])
+    n = np.concatenate([[len(kept)] * len(whole), *behind]).astype(int)
     how = f"{level:.0%} Wilson at the effective size; {words(error)}"
-    return estimates(parts, n.astype(int), how, whole, missing)
+    return [estimates(part, n, how, whole, missing) for part in zip(*(np.split(x, ways) for x in parts))]
 
 
 def _possible(support: np.ndarray, predicted: np.ndarray, occurs: np.ndarray | None) -> np.ndarray:
     return (support > 0) | ((predicted > 0) if occurs is None else occurs)
 
 
-def _error_rates(
+def _potential(
     table: np.ndarray,
     t: np.ndarray,
     s: np.ndarray,
     w: np.ndarray,
-    h: np.ndarray,
     k: int,
     whole: tuple[str, ...],
     by_class: tuple[str, ...],
-    possible: np.ndarray,
-) -> tuple[ErrorRate, tuple[int, int]]:
-    """The error rates behind the scores, and (classes without a judged image, classes that may occur)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each image would take from each score if it were wrong, and its influence, shape (n, S) each."""
     truth, labelled, hits = table.sum(1)[:k], table.sum(0)[:k], np.diagonal(table)[:k]
     held = truth > 0
-    lacking, classes = int((possible & ~held).sum()), max(int(possible.sum()), 1)
     size = np.where(held, truth + labelled, 0.0)
     one = inverse(size)
     share = {
@@ -175,12 +188,7 @@ def _error_rates(
             if name == "weighted_f1":
                 lost += truth @ f1[:k] / truth.sum() - f1[t]
             influence[:, i] = w * lost / (held.sum() if name == "macro_f1" else truth.sum())
-    covered, unseen = np.ones(potential.shape[1]), np.zeros(potential.shape[1])
-    if "macro_f1" in whole:
-        i = whole.index("macro_f1")
-        covered[i], unseen[i] = 1 - lacking / classes, lacking / classes**2
-    rates = error_rate(potential, wrong, h, influence, covered=covered, unseen=unseen)
-    return rates, (lacking, classes)
+    return potential, influence
 
 
 def estimates(
