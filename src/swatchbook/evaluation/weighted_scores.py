@@ -122,7 +122,9 @@ def head_estimates(
     counts, plain = counts[:-1], counts[-1]
     support, predicted = plain.sum(1)[:k].astype(int), plain.sum(0)[:k].astype(int)
     possible = _possible(support, predicted, occurs)
-    given = [_potential(table, t, s, w[kept], k, whole, by_class) for table, w in zip(counts, weights)]
+    given = [
+        _potential(table, t, s, w[kept], k, whole, by_class) for table, w in zip(counts, weights, strict=True)
+    ]
     missing = int((possible & (support == 0)).sum()), max(int(possible.sum()), 1)
     covered, unseen = np.ones(len(whole) + k * len(by_class)), np.zeros(len(whole) + k * len(by_class))
     if "macro_f1" in whole:
@@ -149,7 +151,8 @@ def head_estimates(
     behind = [predicted if name == "precision" else support for name in by_class]
     n = np.concatenate([[len(kept)] * len(whole), *behind]).astype(int)
     how = f"{level:.0%} Wilson at the effective size; {words(error)}"
-    return [estimates(part, n, how, whole, missing) for part in zip(*(np.split(x, ways) for x in parts))]
+    by_weights = zip(*(np.split(x, ways) for x in parts), strict=True)
+    return [estimates(part, n, how, whole, missing) for part in by_weights]
 
 
 def _possible(support: np.ndarray, predicted: np.ndarray, occurs: np.ndarray | None) -> np.ndarray:
