@@ -148,7 +148,8 @@ class PostStratified:
         """`Levels` of scores that lose by an error what it takes from the two classes concerned.
 
         A post-stratum rests on its own judged images and, for the share that the pooled rate has in it, on
-        all of its level; how far its own rate may lie from the pooled one adds to the variance.
+        all of its level; how far its own rate may lie from the pooled one adds to the variance. Rare classes
+        are often harder in the same way, so that the post-strata that nobody judged lie apart together.
 
         Args:
             share: What an error takes of each score as (true or predicted) class, shape (S, K + 1).
@@ -168,7 +169,8 @@ class PostStratified:
         own = part[:, self.level, here] * self.weight / self.size[self.level, here]
         lent = (part * borrowed).sum(-1)[:, self.level] * self.weight * inverse(level_weight)[self.level]
         items = ((own + lent) ** 2) @ self.in_level
-        apart = (part**2 * borrowed**2).sum(-1) / (POOLED + 1)
+        whole, unseen = part * borrowed, self.judged[:, :k] == 0
+        apart = ((whole**2 * ~unseen).sum(-1) + (whole * unseen).sum(-1) ** 2) / (POOLED + 1)
         alone = np.where(level_weight > 0, 0.0, (part**2).sum(-1))
         return Levels(value, weight, rate, inverse(items + apart + alone))
 
