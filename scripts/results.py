@@ -53,13 +53,13 @@ def landmarks(store: Store, _: str) -> Tables:
 
 
 def retrieval(store: Store, seed: str) -> Tables:
-    """Scores, the rank of each query's own pair, differences and what was trained."""
+    """Scores, the rank of each query's own pair, differences, what was trained, strengths of adjustment."""
     systems = store.read_table("tables/retrieval_systems.csv").set_index(["model", "stage"])
     scores = store.read_table("tables/retrieval_scores.csv")
     keys = pd.MultiIndex.from_frame(scores[["model", "stage"]])
     scores = scores.assign(seeds=seed, hours=systems["hours"].reindex(keys).round(2).to_numpy())
     ranks = store.read_table("tables/retrieval_ranks.csv")[RANKS]
-    others = _others(store, "retrieval", ("differences", "systems"))
+    others = _others(store, "retrieval", ("differences", "systems", "strengths"))
     return {"retrieval": scores, "retrieval_ranks": ranks, **others}
 
 
