@@ -149,47 +149,56 @@ def phi2_of(sample: Sample, *, tuned: bool) -> tuple[Phi2, float, float]:
         Linearisation: Deville (1999), Survey Methodology 25:193–203. Pseudo-items for unseen events: Agresti
         & Coull (1998), Am. Stat. 52:119–126. Finite population: Cochran (1977), Sampling Techniques, 5.3.
     """
-    weight, split, shape = sample.weight, sample.split, sample.split.shape
-    human, labelled = table(*sample.human, shape, weight), table(*sample.silver, shape, weight)
-    # An image counts as far as others in its stratum were left out: what is wholly judged is known.
-    reach = (weight / weight.sum() * np.sqrt(np.maximum(1 - 1 / weight, 0)))[:, None]
-
-    def influences(share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        counts = human + share * (split - labelled)
-        rows, columns = _margins(counts, human + share * split)
-        alone = np.outer(rows, columns)
-        root = np.sqrt(np.divide(1.0, alone, out=np.zeros(shape), where=alone > 0))
-        given = [_influence(codes, rows, columns, root) * reach for codes in (sample.human, sample.silver)]
-        return counts, root, *given
-
     share = 0.0
     if tuned:
-        *_, of_human, of_silver = influences(1.0)
+        *_, of_human, of_silver = _influences(sample, 1.0)
         x, y = (centred_in_strata(z, sample.stratum) for z in (of_human, of_silver))
         share = float(np.clip((x * y).sum() / max((y**2).sum(), 1e-300), 0, 1))
-    counts, root, of_human, of_silver = influences(share)
-    moved = of_human - share * of_silver
-    noise = float((centred_in_strata(moved, sample.stratum) ** 2).sum())
-    square = moved.T @ moved if moved.shape[1] < len(moved) else moved @ moved.T
-    apart = max(float((square**2).sum() - ((moved**2).sum(1) ** 2).sum()), 0.0)
-    null = 2 * apart * (noise / max((moved**2).sum(), 1e-300)) ** 2
+    counts, root, of_human, of_silver = _influences(sample, share)
+    noise, null = _noise(of_human - share * of_silver, sample.stratum)
     p = counts / counts.sum()
     observed = float((((p - np.outer(p.sum(1), p.sum(0))) * root) ** 2).sum())
-    kept = np.maximum(counts, 0)
-    slopes = gradient(kept)
+
+    kept, reach = np.maximum(counts, 0), _reach(sample.weight)
+    slopes, unseen = gradient(kept), share**2 * float((reach**2).mean())
     at_silver = np.where((sample.silver[0] >= 0) & (sample.silver[1] >= 0), slopes[sample.silver], 0.0)
-    linear = reach[:, 0] * (slopes[sample.human] - share * at_silver)
-    spread = float((centred_in_strata(linear, sample.stratum) ** 2).sum())
+    linear = centred_in_strata(reach * (slopes[sample.human] - share * at_silver), sample.stratum)
+    spread = float((linear**2).sum()) + unseen * _spread_of_an_error(kept, slopes)
     freedom = float(np.prod([k - 1 for k in classes_in_use(kept)]))
-    unseen = share**2 * float((reach**2).mean())
-    spread += unseen * _spread_of_an_error(kept, slopes)
     hidden = 4 * freedom * unseen
     null = 2 * (np.sqrt(null / 2) + hidden / np.sqrt(max(freedom, 1))) ** 2
     size = freedom / max(noise, 1e-300)
     lesser = min(float(bias_here(kept, max(observed, 1e-9), noise, size)), noise)
     slope = spread / observed if observed > 1e-9 else 4 / size
     known = (np.asarray(x) for x in (observed, noise + hidden, lesser, null, slope))
-    return Phi2(*known, min(shape) - 1), noise, share
+    return Phi2(*known, min(sample.split.shape) - 1), noise, share
+
+
+def _reach(weight: np.ndarray) -> np.ndarray:
+    """What each image adds to a share, as far as others in its stratum were left out, shape (n,)."""
+    return weight / weight.sum() * np.sqrt(np.maximum(1 - 1 / weight, 0))
+
+
+def _influences(sample: Sample, share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The counts with λ = `share`, 1 / √(p_i p_j), and what each image adds as judged and as silver has it."""
+    shape = sample.split.shape
+    human, silver = (table(*codes, shape, sample.weight) for codes in (sample.human, sample.silver))
+    counts = human + share * (sample.split - silver)
+    rows, columns = _margins(counts, human + share * sample.split)
+    alone = np.outer(rows, columns)
+    root = np.sqrt(np.divide(1.0, alone, out=np.zeros(shape), where=alone > 0))
+    reach = _reach(sample.weight)[:, None]
+    given = [_influence(codes, rows, columns, root) * reach for codes in (sample.human, sample.silver)]
+    return counts, root, given[0], given[1]
+
+
+def _noise(moved: np.ndarray, stratum: np.ndarray) -> tuple[float, float]:
+    """Mean of φ² under independence, and its variance, from what each image adds, shape (n, cells)."""
+    noise = float((centred_in_strata(moved, stratum) ** 2).sum())
+    square = moved.T @ moved if moved.shape[1] < len(moved) else moved @ moved.T
+    own = (moved**2).sum(1)
+    apart = max(float((square**2).sum() - (own**2).sum()), 0.0)
+    return noise, 2 * apart * (noise / max(own.sum(), 1e-300)) ** 2
 
 
 def _margins(counts: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
