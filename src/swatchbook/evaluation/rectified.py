@@ -180,7 +180,7 @@ def _reach(weight: np.ndarray) -> np.ndarray:
 
 
 def _influences(sample: Sample, share: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The counts with λ = `share`, 1 / √(p_i p_j), and what each image adds as judged and as silver has it."""
+    """The counts with λ = `share`, 1 / √(p_i p_j), and what each image adds, judged and silver."""
     shape = sample.split.shape
     human, silver = (table(*codes, shape, sample.weight) for codes in (sample.human, sample.silver))
     counts = human + share * (sample.split - silver)
