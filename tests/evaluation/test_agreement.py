@@ -101,6 +101,12 @@ def test_perfect_agreement_is_not_known_for_certain(rng):
     assert (frame.loc[["ac1", "alpha"], "low"].between(0.6, 0.9)).all()
 
 
+def test_a_class_that_hangs_on_one_image_leaves_no_end_open(rng):
+    """Without that image kappa and alpha are not defined, and so no jackknife would be."""
+    frame = agreement(sheet(one="a" * 29 + "b", two="a" * 29 + "b"), rng)
+    assert len(frame) == 4 and np.isfinite(frame[["value", "low", "high"]]).all(axis=None)
+
+
 @pytest.mark.parametrize("n", [60, 210])
 def test_intervals_of_near_perfect_agreement_have_ends_and_cover_the_truth(n):
     """Annotators of skewed classes who agree in .985: resampling leaves 43 % of lower ends open at 60."""

@@ -17,7 +17,13 @@ from swatchbook.evaluation.association import (
     random_tables,
     verdict,
 )
-from swatchbook.evaluation.association_intervals import of_counts, v_ends, v_interval
+from swatchbook.evaluation.association_intervals import (
+    Phi2,
+    difference_ends,
+    of_counts,
+    v_ends,
+    v_interval,
+)
 from swatchbook.evaluation.contingency import adjusted_residuals, chi2_shares, expected, npmi, rake
 from swatchbook.evaluation.independent_errors import (
     confusion_null,
@@ -198,6 +204,17 @@ def test_near_zero_the_whole_error_lies_where_an_interval_can_miss():
     low, high = v_ends(of_counts(rng.multinomial(600, joint, size=4000).reshape(-1, 6, 5)))
     assert (high >= v).all()
     assert ((low <= v) & (v <= high)).mean() == pytest.approx(0.95, abs=0.01)
+
+
+def test_equivalence_to_a_v_of_zero_is_not_said_too_often():
+    """Noise cannot be fitted by a V below 0: at the usual quantile .09 of these would call .03 too little."""
+    rng, n, delta = np.random.default_rng(13), 20_000, 0.03
+    null, slope, classes = 2 * 20 / 3743**2, 4 / 3743, 4  # 3,743 images of 6 × 5 classes
+    spread = np.sqrt(null + slope * classes * delta**2), np.sqrt(null)
+    found = (classes * delta**2 + spread[0] * rng.normal(size=n), spread[1] * rng.normal(size=n))
+    known = (Phi2(x, *np.full((4, n), [[0], [0], [null], [slope]]), classes) for x in found)
+    _, high = difference_ends(*known, np.zeros(n), np.zeros(n), 0.9)
+    assert 0.02 <= (high < delta).mean() <= 0.05
 
 
 # Empty, collapsed and degenerate tables

@@ -164,6 +164,18 @@ def test_a_class_nobody_judged_is_not_estimable_and_not_zero():
     assert macro["value"] == pytest.approx((1 + 2 / 3 + 1 + 1) / 4) and "4 of 5 classes" in macro["interval"]
 
 
+def test_nothing_is_known_of_a_class_that_nobody_judged_and_that_may_occur():
+    """Sixty of sixty right in three classes of four: the fourth may still be all wrong."""
+    classes, right = schema_of(*"abcd"), np.arange(60) % 3
+    split = {"head": np.concatenate([right, [3] * 5])}
+    known = row(audit(classes, right, right), "macro_f1")
+    open_ = row(audit(classes, right, right, population=split), "macro_f1")
+    assert known["low"] > 0.9
+    # A quarter of the mean rests on no image: Wilson at one over (¾)² / 60 + (¼)².
+    size = 1 / (0.75**2 / 60 + 0.25**2)
+    assert open_["low"] == pytest.approx(proportion_confint(size, size, method="wilson")[0], abs=1e-9)
+
+
 def test_macro_f1_is_not_estimable_where_too_many_classes_lack_a_judged_image():
     """A mean over the classes that happened to be judged says nothing of the others."""
     macro = row(audit(ABC, [0, 0, 1, 1] * 5, [0, 0, 1, 2] * 5), "macro_f1")

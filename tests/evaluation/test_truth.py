@@ -327,6 +327,41 @@ def test_parts_that_do_not_fit_are_refused():
         )
 
 
+def test_rare_classes_that_nobody_judged_may_all_be_harder_than_the_rest():
+    """Labels are right in .93 of the images of four classes and in .35 of four rare ones, mostly not judged."""
+    eight, covered = schema_of_size(8), []
+    truth = np.repeat(np.arange(8), [500, 400, 300, 200, 8, 8, 8, 8])
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        silver, other = (
+            np.where(
+                rng.random(len(truth)) < np.where(truth < 4, 0.93, 0.35),
+                truth,
+                rng.choice(8, len(truth), p=np.repeat([0.22, 0.03], 4)),
+            )
+            for _ in range(2)
+        )
+        model = np.where(rng.random(len(truth)) < 0.6, silver, other)
+        at = rng.choice(len(truth), 90, replace=False)
+        frame = truth_table(
+            {"head": truth[at]},
+            {"head": silver[at]},
+            {"model": {"head": model[at]}},
+            {"silver": {"head": silver}, "model": {"head": model}},
+            eight,
+            stratum=np.zeros(90),
+            weight=np.full(90, len(truth) / 90),
+            draws=300,
+            rng=rng,
+        )
+        (row,) = frame.query(
+            "model == 'model' and estimator == 'post_stratified' and statistic == 'macro_f1'"
+        ).itertuples()
+        if not np.isnan(row.low):
+            covered.append(row.low <= macro_f1(table(truth, model, (8, 8))) <= row.high)
+    assert len(covered) > 20 and np.mean(covered) > 0.85  # .71 if each of them errs for itself
+
+
 PAIR = {"pattern": 6, "texture": 5}
 
 
@@ -394,6 +429,18 @@ def test_v_of_strata_that_stand_for_unlike_numbers_is_right_and_silver_counts_sh
     assert (np.abs(np.mean(errors, axis=0)) < 0.025).all()
     assert np.mean(widths, axis=0)[0] < 0.95 * np.mean(widths, axis=0)[1]
     assert (np.mean(covered, axis=0) >= 0.91).all()
+
+
+def test_v_of_a_split_that_was_judged_as_a_whole_is_known(schema):
+    rng = np.random.default_rng(5)
+    both = replace(schema, attributes=(schema["pattern"], schema["texture"]))
+    truth = {name: rng.integers(0, k, 300) for name, k in PAIR.items()}
+    silver = {name: noisy(truth[name], 0.7, k, rng) for name, k in PAIR.items()}
+    frame = rectified_table(truth, silver, silver, both, stratum=np.zeros(300), weight=np.ones(300))
+    v = cramers_v(table(truth["pattern"], truth["texture"], (6, 5)), correct=False)
+    direct = frame.set_index("statistic").loc["v_direct"]
+    assert list(direct[["value", "low", "high"]]) == pytest.approx([v] * 3, abs=1e-9)
+    assert frame["interval"].str.startswith("counted").all()
 
 
 def test_few_heavy_images_do_not_tell_v_of_the_truth(schema):

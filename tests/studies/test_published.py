@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
@@ -164,6 +165,24 @@ def test_gaps_audit_and_coupling_are_those_printed(run_dir):
     assert round(pair.loc[("reference", "identical", "v"), "value"], 3) == 0.318
     assert round(pair.loc[("dinov2", "all", "v"), "value"], 3) == 0.353
     assert pair.loc[("dinov2", "identical", "delta_v_corrected"), "verdict"] == "inconclusive"
+
+
+def test_models_are_compared_by_what_each_judged_image_stands_for(run_dir):
+    """Ten images of each fabric were judged, whether the split has 57 or 200 of it."""
+    audit = pd.read_csv(run_dir / "audit.csv")
+    right = [
+        pd.read_parquet(run_dir / "predictions" / f"{model}.parquet")
+        .set_index("image_id")
+        .loc[audit["image_id"], "color"]
+        .to_numpy()
+        == audit["color"].to_numpy()
+        for model in ("dinov2", "resnet50")
+    ]
+    ahead = np.average(right[0].astype(float) - right[1], weights=audit["weight"])
+    found = table(run_dir, "comparison").query(
+        "reference == 'audit' and head == 'color' and statistic == 'delta_accuracy'"
+    )
+    assert found["value"].tolist() == pytest.approx([ahead], abs=1e-9)
 
 
 def test_each_claim_has_a_verdict_and_a_sentence_with_numbers(run_dir):

@@ -119,6 +119,13 @@ def _estimate(sample: Sample, *, tuned: bool, level: float) -> dict[str, object]
             return {"interval": why} | dict.fromkeys(("value", "low", "high"), np.nan)
     known, noise, share = phi2_of(sample, tuned=tuned)
     value = float(np.sqrt(np.clip((known.observed - noise) / known.classes, 0, 1)))
+    if not known.null and not known.slope:
+        return {
+            "value": value,
+            "low": value,
+            "high": value,
+            "interval": "counted: all of the split is judged",
+        }
     low, high = (float(x) for x in v_ends(known, level))
     how = f", silver counts with λ = {share:.2f}" if tuned else ""
     return {
