@@ -103,7 +103,7 @@ def test_perfect_agreement_is_not_known_for_certain(rng):
 
 def test_a_class_that_hangs_on_one_image_leaves_no_end_open(rng):
     """Without that image kappa and alpha are not defined, and so no jackknife would be."""
-    frame = agreement(sheet(one="a" * 29 + "b", two="a" * 29 + "b"), rng)
+    frame = agreement(sheet(one="a" * 30, two="a" * 29 + "b"), rng)
     assert len(frame) == 4 and np.isfinite(frame[["value", "low", "high"]]).all(axis=None)
 
 
