@@ -328,14 +328,14 @@ def test_parts_that_do_not_fit_are_refused():
 
 
 def test_rare_classes_that_nobody_judged_may_all_be_harder_than_the_rest():
-    """Labels are right in .93 of the images of four classes and in .35 of four rare ones, mostly not judged."""
+    """Labels are right in .93 of the images of four classes and in .6 of four rare ones, mostly not judged."""
     eight, covered = schema_of_size(8), []
     truth = np.repeat(np.arange(8), [500, 400, 300, 200, 8, 8, 8, 8])
-    for seed in range(60):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
         silver, other = (
             np.where(
-                rng.random(len(truth)) < np.where(truth < 4, 0.93, 0.35),
+                rng.random(len(truth)) < np.where(truth < 4, 0.93, 0.6),
                 truth,
                 rng.choice(8, len(truth), p=np.repeat([0.22, 0.03], 4)),
             )
@@ -359,7 +359,7 @@ def test_rare_classes_that_nobody_judged_may_all_be_harder_than_the_rest():
         ).itertuples()
         if not np.isnan(row.low):
             covered.append(row.low <= macro_f1(table(truth, model, (8, 8))) <= row.high)
-    assert len(covered) > 20 and np.mean(covered) > 0.85  # .71 if each of them errs for itself
+    assert len(covered) > 40 and np.mean(covered) > 0.85  # .78 if each of them erred for itself
 
 
 PAIR = {"pattern": 6, "texture": 5}

@@ -279,7 +279,8 @@ def test_class_embeddings_are_those_of_open_clip(bundled, schema):
 
 def test_a_picture_is_encoded_alike_from_a_file_and_from_memory(bundled, tmp_path):
     fixture_picture().save(tmp_path / "a.png")
-    both = bundled.encode([tmp_path / "a.png", fixture_picture(), str(tmp_path / "a.png")], batch=3)
+    # One by one: the last bit may depend on the place in a batch.
+    both = bundled.encode([tmp_path / "a.png", fixture_picture(), str(tmp_path / "a.png")], batch=1)
     assert both.dtype == np.float32 and both.shape == (3, 128)
     np.testing.assert_array_equal(both[0], both[1])
     np.testing.assert_array_equal(both[0], both[2])
