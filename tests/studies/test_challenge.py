@@ -17,8 +17,17 @@ from swatchbook.evaluation.challenge import (
 )
 from swatchbook.evaluation.history import history_table
 from swatchbook.evaluation.intervals import wilson
-from swatchbook.evaluation.operating_points import STRENGTHS, adjusted, chosen_strengths, operating_points
+from swatchbook.evaluation.operating_points import (
+    AROUND,
+    STRENGTHS,
+    adjusted,
+    best_strengths,
+    chosen_strengths,
+    operating_points,
+)
 from swatchbook.evaluation.replicates import Replicates
+from swatchbook.evaluation.resample import table as table_of
+from swatchbook.evaluation.scores import macro_f1
 from swatchbook.models import backbones
 from swatchbook.models.inference import features_of
 from swatchbook.pipeline import ConfigError
@@ -251,6 +260,19 @@ def test_adjustment_takes_the_log_frequency_off(schema: Schema) -> None:
     # log .6 − log .8 = −.288 < log .4 − log .2 = .693; log .9 − log .8 = .118 > log .1 − log .2 = −.693
     assert adjusted({"a": p}, {"a": frequency}, 1.0)["a"].tolist() == [1, 0]
     assert adjusted({"a": p}, {"a": frequency}, 0.0)["a"].tolist() == [0, 0]
+
+
+def test_the_best_strength_reaches_the_best_score_and_of_equals_is_the_smallest(schema: Schema) -> None:
+    truth, p, frequency = _random_answers(schema, 300)
+    found = best_strengths(truth, p, frequency, dict.fromkeys(schema.names, macro_f1))
+    for a in schema:
+        reached = {
+            s: macro_f1(table_of(truth[a.name], adjusted(p, frequency, s)[a.name], (len(a), len(a))))
+            for s in AROUND
+        }
+        strength, score = found[a.name]
+        assert score == max(reached.values()) == reached[strength]
+        assert abs(strength) == min(abs(s) for s, value in reached.items() if value == score)
 
 
 def _random_answers(schema: Schema, n: int, seed: int = 3) -> tuple[dict, dict, dict]:

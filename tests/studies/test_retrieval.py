@@ -114,6 +114,24 @@ def test_one_folder_gives_the_embeddings_and_the_predictions_again(study: Study)
     np.testing.assert_allclose(own, predicted[columns], atol=1e-4)
 
 
+def test_categories_are_answered_at_the_strength_that_validation_images_choose(study: Study) -> None:
+    chosen = study.retrieval_strengths.set_index(["model", "stage", "attribute"])
+    strength = chosen.loc[("ours", "tasks and pairs", "category"), "strength"]
+    manifest, schema = study.manifest.set_index("image_id"), study.schema
+    predicted = study.store.read_table("predictions/ours_kept.parquet").set_index("image_id")
+    classes = list(schema["category"].classes)
+    seen = manifest.loc[manifest["split"] == "train", "category"].value_counts().reindex(classes).fillna(0)
+    taken = strength * np.log(np.maximum(seen, 0.5) / np.maximum(seen, 0.5).sum())
+    scores = np.log(predicted[[f"category:{c}" for c in classes]].to_numpy(float)) - taken.to_numpy()
+    right = np.array(classes)[scores.argmax(1)] == manifest.loc[predicted.index, "category"]
+    part = manifest.loc[predicted.index, "split"]
+    assert chosen.loc[("ours", "tasks and pairs", "category"), "validation"] == pytest.approx(
+        right[part == "val"].mean()
+    )
+    row = score(study, "ours", "tasks and pairs", "category", "accuracy", 1)
+    assert row["value"] == pytest.approx(right[part == "test"].mean())
+
+
 def test_frozen_encoders_find_what_they_found_before(study: Study) -> None:
     table = study.retrieval_differences
     own = table[(table["stage"] == "frozen") & (table["baseline_stage"] == "contrastive")]
