@@ -85,7 +85,7 @@ STUDY = Spec(
             LAPTOP,
             ("09",),
             SOURCE,
-            takes="about ten minutes on two cores",
+            takes="about four minutes on two cores",
         ),
         "landmarks-best": Profile(
             "The same on the challenge's photographs (--source): six groups, weights that install by pip.",
