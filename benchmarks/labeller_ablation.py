@@ -43,7 +43,7 @@ from swatchbook.models.finished import CONFIG as FINISHED
 from swatchbook.models.tasks.contrastive import export
 from swatchbook.pipeline.provenance import provenance
 
-SMALL = Design(images=3000, seen_pixels=128, tuning=0)
+SMALL = Design(images=3000, photograph_share=0.5, seen_pixels=128, tower="garment_lite0", tuning=0)
 VARIANTS = {
     "both": {},
     "drawings only": {"photograph_share": 0.0},
@@ -72,7 +72,7 @@ class _Plain(GarmentTower):
 @register_model
 def garment_lite0_everywhere(pretrained: bool = False, **arguments: object) -> GarmentTower:
     """`GarmentTower` that pools the whole picture and nothing beside it."""
-    return build_model_with_cfg(_Plain, "garment_lite0", pretrained, **arguments)
+    return build_model_with_cfg(_Plain, "garment_lite0", pretrained, size=0, **arguments)
 
 
 def train(variant: str, seed: int, source: Path, work: Path, seen: int) -> Path:

@@ -4,6 +4,7 @@
     python scripts/judged.py more clothing-dataset sample.csv more.csv --leave-out ids.txt
     python scripts/judged.py patterned clothing-dataset sample.csv patterned.csv --leave-out ids.txt
     python scripts/judged.py coloured clothing-dataset sample.csv coloured.csv --leave-out ids.txt
+    python scripts/judged.py rest clothing-dataset sample.csv rest.csv --leave-out ids.txt
     python scripts/judged.py again sample.csv again.csv
     python scripts/judged.py sheets sample.csv clothing-dataset sheets
     python scripts/judged.py agreement
@@ -13,7 +14,7 @@ the same picture as one of these; it draws from every kind in proportion to the 
 that rare kinds are seen too, and keeps a quarter of the images for validation, near-duplicates on one side.
 `more` adds photographs that the labeller in the box gives a class of which a sample at random holds few;
 `patterned` those that it calls patterned, or of which it doubts it, and `coloured` those that it gives any
-but the commonest colours with some confidence, all of them to train on.
+but the commonest colours with some confidence, all of them to train on. `rest` takes what is left.
 `again` draws those that are judged a second time, under new numbers in a new order. `sheets` writes contact
 sheets of numbered photographs, in the order of the sample, with thin lines at a quarter, a half and three
 quarters of each photograph to read a garment's box from. `agreement` prints the tables of the set's card.
@@ -135,10 +136,38 @@ def more(
         for queue in waiting:
             queue[:] = [row for row in queue if row not in rows]
             rows += queue[:1] if len(rows) < n else []
-    chosen = np.array(rows)
-    drawn = duplicates.split_by_group(manifest.iloc[chosen], group[chosen], SHARES, seed)
+    return _numbered_on(manifest, group, np.array(rows), len(sample), seed, rng)
+
+
+def rest(root: Path, leave_out: Sequence[Path], sample: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """All photographs that neither are in a sample nor nearly in it, a quarter of them for validation.
+
+    Args:
+        root: As in `draw`.
+        leave_out: As in `draw`.
+        sample: What was drawn before.
+        seed: Same seed, same order and parts.
+
+    Returns:
+        As `more`.
+    """
+    manifest, group = _eligible(root, _named(leave_out) | set(sample["image_id"]))
+    rng = np.random.default_rng([seed, 4])
+    return _numbered_on(manifest, group, np.arange(len(manifest)), len(sample), seed, rng)
+
+
+def _numbered_on(
+    manifest: pd.DataFrame,
+    group: np.ndarray,
+    rows: np.ndarray,
+    before: int,
+    seed: int,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Rows of a manifest, split by near-duplicates, in a random order, numbered on from a sample."""
+    drawn = duplicates.split_by_group(manifest.iloc[rows], group[rows], SHARES, seed)
     drawn = drawn.rename(columns={"split": "part"}).assign(weight=np.nan, kind=drawn["folder"])
-    return drawn.iloc[rng.permutation(len(rows))].assign(item=len(sample) + 1 + np.arange(len(rows)))[COLUMNS]
+    return drawn.iloc[rng.permutation(len(rows))].assign(item=before + 1 + np.arange(len(rows)))[COLUMNS]
 
 
 def _eligible(root: Path, taken: set[str]) -> tuple[pd.DataFrame, np.ndarray]:
@@ -242,6 +271,7 @@ def main() -> None:
         ("more", 240, ("root", "sample", "out")),
         ("patterned", 420, ("root", "sample", "out")),
         ("coloured", 420, ("root", "sample", "out")),
+        ("rest", None, ("root", "sample", "out")),
         ("again", 150, ("sample", "out")),
         ("sheets", None, ("sample", "root", "out")),
         ("agreement", None, ()),
@@ -251,10 +281,11 @@ def main() -> None:
             asked.add_argument(place, type=Path)
         if n is not None:
             asked.add_argument("--n", type=int, default=n)
+        if "out" in places and command != "sheets":
             asked.add_argument("--seed", type=int, default=20261129)
         if command in ADDED:
             asked.add_argument("--labeller", default="bundled")
-        if "root" in places and n is not None:
+        if "root" in places and command != "sheets":
             asked.add_argument("--leave-out", type=Path, nargs="*", default=[], metavar="FILE")
     given = parser.parse_args()
     if given.command == "draw":
@@ -268,6 +299,8 @@ def main() -> None:
             asked = (given.root, given.leave_out, sample, given.n, given.seed)
             found = more(*asked, labeller=given.labeller, sought=sought, threshold=least)
             write_csv(found.assign(part="train") if to_train else found, given.out)
+        elif given.command == "rest":
+            write_csv(rest(given.root, given.leave_out, sample, given.seed), given.out)
         elif given.command == "again":
             write_csv(again(sample, given.n, given.seed), given.out)
         else:

@@ -20,7 +20,7 @@ CARD = JUDGEMENTS.with_name("README.md")
 
 
 def test_every_judgement_is_a_class_of_the_schema_and_a_box_inside_the_photograph():
-    for number, n in ((1, 2312), (2, 150)):
+    for number, n in ((1, 4619), (2, 150)):
         rows = read_judgements(number)
         assert len(rows) == n and rows["image_id"].is_unique
         Schema.load("wardrobe").encode(rows)  # refuses whatever is no class
@@ -44,9 +44,11 @@ def test_the_second_round_is_of_the_first_and_a_quarter_of_each_draw_is_for_vali
         ("kind", "val"): 306,
         ("labeller", "train"): 1020,
         ("labeller", "val"): 60,
+        ("rest", "train"): 1731,
+        ("rest", "val"): 576,
     }
     # A photograph stands for N / n of its kind, so the weights of a kind add up to a whole number of photographs.
-    assert first["weight"].isna().equals(first["drawn"] == "labeller")
+    assert first["weight"].isna().equals(first["drawn"] != "kind")
     totals = first.groupby("kind")["weight"].sum()
     assert np.allclose(totals, totals.round(), atol=0.01)
 
@@ -169,6 +171,15 @@ def test_more_of_each_class_are_drawn_but_no_photograph_of_the_sample_and_no_cop
     # As many of each: five of either class, unless p01 counts for both.
     assert sorted(number[number != 1] % 3) in ([0] * 5 + [1] * 5, [0] * 5 + [1] * 4, [0] * 4 + [1] * 5)
     assert added["item"].tolist() == list(range(3, 13)) and set(added["part"]) == {"train", "val"}
+
+
+def test_the_rest_is_every_garment_that_is_left_a_quarter_of_it_for_validation(data_set):
+    before = pd.DataFrame({"image_id": ["p00", "p05"]})  # p41 is a copy of p05
+    left = script.rest(data_set, [data_set / "out.txt"], before, 7)
+    garments = {f"p{k:02d}" for k in range(34)} - {"p00", "p03", "p05"}
+    assert set(left["image_id"]) == garments and left["image_id"].is_unique
+    assert left["weight"].isna().all() and left["item"].tolist() == list(range(3, 34))
+    assert (left["part"] == "val").sum() == round(len(left) / 4)
 
 
 def test_sheets_hold_a_dozen_photographs_each_and_the_second_round_has_new_numbers(data_set, tmp_path):

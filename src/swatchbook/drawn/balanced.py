@@ -22,7 +22,7 @@ from swatchbook.drawn.drawing import FOLDERS, LABELS, draw_image
 from swatchbook.drawn.files import in_blocks
 from swatchbook.drawn.latent import truth_stream
 
-SIDE = 224  # pixels kept of a training image; crops of it are what the model sees
+SIDE = 256  # pixels kept of a training image; crops of it are what the model sees
 _SIZES = (160, 224, 320)  # a fabric's grain differs by the size it is drawn at
 
 

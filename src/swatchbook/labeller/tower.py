@@ -1,4 +1,4 @@
-"""The image tower of the labeller in the box, registered with timm: EfficientNet-Lite0 pooled on the garment.
+"""The image tower of the labeller in the box, registered with timm: EfficientNet-Lite pooled on the garment.
 
 A garment's colour cannot be read off the last layer's average, which mixes it with the ground and has lost
 most of the light. So a map of weights, learnt with the rest, says where the garment is; features of four
@@ -14,20 +14,20 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-TRUNK = "tf_efficientnet_lite0"
 _TAKEN = (1, 2, 4)  # stages whose features are averaged, beside those of the last layer
 _COLOURS = 32  # soft bins of colour, learnt
 _CELL = 8  # pixels of a cell in which colours are averaged
 default_cfgs = generate_default_cfgs(
     {
-        "garment_lite0": {
-            "input_size": (3, 192, 192),
+        f"garment_lite{size}": {
+            "input_size": (3, side, side),
             "num_classes": 0,
             "mean": (0.5, 0.5, 0.5),
             "std": (0.5, 0.5, 0.5),
             "first_conv": "trunk.conv_stem",
             "classifier": "norm",
         }
+        for size, side in ((0, 192), (2, 256))
     }
 )
 
@@ -36,14 +36,17 @@ class GarmentTower(nn.Module):
     """Normalised pictures, shape (n, 3, side, side), the side a multiple of 32 → features, (n, num_features).
 
     Attributes:
-        trunk: EfficientNet-Lite0 without its classifier. Its batch normalisation keeps the statistics that it
+        size: Which of the EfficientNet-Lite its trunk is, 0 to 4.
+        trunk: That network without its classifier. Its batch normalisation keeps the statistics that it
             has, in training too: drawings and photographs, which are trained together, differ in theirs.
         num_features: Width of the result.
     """
 
-    def __init__(self, num_classes: int = 0, in_chans: int = 3, **_: object) -> None:
+    def __init__(self, size: int = 2, in_chans: int = 3, **_: object) -> None:
         super().__init__()
-        self.trunk = timm.create_model(TRUNK, num_classes=0, global_pool="", in_chans=in_chans)
+        self.size = size
+        name = f"tf_efficientnet_lite{size}"
+        self.trunk = timm.create_model(name, num_classes=0, global_pool="", in_chans=in_chans)
         taken = [self.trunk.blocks[stage][-1].conv_pwl.out_channels for stage in _TAKEN]
         self.colours = nn.Conv2d(3, _COLOURS, 1)
         self.garment = nn.Sequential(
@@ -110,5 +113,11 @@ def _at(weights: torch.Tensor, side: int) -> torch.Tensor:
 
 @register_model
 def garment_lite0(pretrained: bool = False, **arguments: object) -> GarmentTower:
-    """`GarmentTower`; there are no weights but the labeller's."""
-    return build_model_with_cfg(GarmentTower, "garment_lite0", pretrained, **arguments)
+    """`GarmentTower` of size 0; there are no weights."""
+    return build_model_with_cfg(GarmentTower, "garment_lite0", pretrained, size=0, **arguments)
+
+
+@register_model
+def garment_lite2(pretrained: bool = False, **arguments: object) -> GarmentTower:
+    """`GarmentTower` of size 2; there are no weights but the labeller's."""
+    return build_model_with_cfg(GarmentTower, "garment_lite2", pretrained, size=2, **arguments)

@@ -1,4 +1,4 @@
-"""The judged set: 2,312 CC0 photographs of garments, and what a vision-language model saw on them.
+"""The judged set: 4,619 CC0 photographs of garments, and what a vision-language model saw on them.
 
 The judgements are in ``judgements.csv``; ``README.md`` says how they were made and how far to trust them.
 The photographs are not part of the package: `with_photographs` finds them in a clone of the data set and
@@ -36,8 +36,8 @@ def read_judgements(number: int = 1) -> pd.DataFrame:
 
     Returns:
         A row a photograph: ``image_id, file, kind, part`` (train or val), ``drawn`` ("kind" if at random by
-        kind, "labeller" if added by a labeller's answers), ``weight`` (photographs of its kind in the data
-        set that it stands for; NaN if added), a class of the schema ``wardrobe`` for each of `ATTRIBUTES`
+        kind, "labeller" if added by a labeller's answers, "rest" if it was left), ``weight`` (photographs of
+        its kind in the data set that it stands for; NaN unless at random), a class of the schema ``wardrobe`` for each of `ATTRIBUTES`
         (null where the judge could not tell), ``main_color`` (of photographs of ``train`` whose colour could
         not be told, the one that leads or lies nearest, or null), the garment's box as `BOX` in shares of
         width and height from the upper left corner, ``judge, date`` and ``sha256`` of the file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,10 +13,9 @@ from swatchbook.atomic import new_folder
 from swatchbook.data.decoding import decode, read_bytes
 from swatchbook.data.images import in_parallel
 from swatchbook.drawn.balanced import SIDE, square, training_images
-from swatchbook.labeller.judged import ATTRIBUTES, COMMIT, JUDGEMENTS, read_judgements, with_photographs
+from swatchbook.labeller.judged import ATTRIBUTES, COMMIT, read_judgements, with_photographs
 from swatchbook.labeller.training.recipe import Design
 from swatchbook.schema import Schema
-from swatchbook.store import sha256
 
 
 def training_set(
@@ -58,7 +58,8 @@ def training_set(
 
 
 def _photographs(folder: Path, judged: pd.DataFrame, source: Path) -> np.ndarray:
-    wanted = {"commit": COMMIT, "judgements": sha256(JUDGEMENTS), "side": SIDE}
+    files = hashlib.sha256(" ".join(judged["sha256"]).encode()).hexdigest()
+    wanted = {"commit": COMMIT, "files": files, "side": SIDE}
     if not folder.exists():
         paths = with_photographs(judged, source)["path"].tolist()
         with new_folder(folder) as unfinished:

@@ -19,7 +19,7 @@ class Design:
         images: Drawn images trained on.
         photograph_share: Share of the images of an epoch that are judged photographs, in [0, 1); 0 uses none.
         seen_pixels: Side of the images that the finished model takes.
-        tower: Image tower, a model of timm; the trunk of ``garment_lite0`` starts from ImageNet's weights.
+        tower: Image tower, a model of timm; the trunk of ``garment_lite2`` starts from ImageNet's weights.
         frozen: Stages of that trunk, counted from the pixels, that stay as they were, its stem with them;
             8 freezes all of it.
         embed: Dimensions of the shared space.
@@ -33,16 +33,16 @@ class Design:
     """
 
     images: int = 8_000
-    photograph_share: float = 0.5
-    seen_pixels: int = 224
-    tower: str = "garment_lite0"
+    photograph_share: float = 0.6
+    seen_pixels: int = 256
+    tower: str = "garment_lite2"
     frozen: int = 3
     embed: int = 128
     width: int = 96
     layers: int = 2
     plain: float = 3.0
     smoothing: float = 0.1
-    tuning: int = 1
+    tuning: int = 3
     tuning_share: float = 0.75
 
     def __post_init__(self) -> None:
@@ -76,9 +76,9 @@ OPTIONS = {
 RECIPE = Recipe(
     image_size=192,
     crop_share=192 / SIDE,  # the stored squares are not resized before they are cropped
-    early=0.4,
+    early=0.5,
     early_size=160,
-    epochs=5,
+    epochs=6,
     warmup_epochs=0.5,
     batch=32,
     beta2=0.98,

@@ -37,7 +37,6 @@ from swatchbook.models.task import Batch, Tensors
 from swatchbook.models.tasks.contrastive import Contrastive, ImageText, export
 from swatchbook.store import Store, sha256
 
-PRETRAINED = "efficientnet_lite0"
 PROMPTED = ("color", "pattern", "texture", "material", "folder")
 CAPTIONED = ("color", "pattern", "texture", "folder")
 SCALE = 100.0  # of cosines in the finished model
@@ -88,7 +87,7 @@ class GarmentCaptions(Contrastive):
             checkpoint.load_weights(self._start, read_config(self._start, self.name), network)
             network.info["start"] = sha256(self._start / WEIGHTS)
         elif ours:
-            pretrained, network.info["trunk"] = create(PRETRAINED, pretrained=True)
+            pretrained, network.info["trunk"] = create(f"efficientnet_lite{trunk.size}", pretrained=True)
             trunk.trunk.load_state_dict(pretrained.state_dict())
         if ours:
             frozen = [trunk.trunk.conv_stem, trunk.trunk.bn1, *trunk.trunk.blocks[: self._design.frozen]]

