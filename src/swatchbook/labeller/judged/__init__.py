@@ -36,11 +36,12 @@ def read_judgements(number: int = 1) -> pd.DataFrame:
 
     Returns:
         A row a photograph: ``image_id, file, kind, part`` (train or val), ``drawn`` ("kind" if at random by
-        kind, "labeller" if added by a labeller's answers, "rest" if it was left), ``weight`` (photographs of
-        its kind in the data set that it stands for; NaN unless at random), a class of the schema ``wardrobe`` for each of `ATTRIBUTES`
-        (null where the judge could not tell), ``main_color`` (of photographs of ``train`` whose colour could
-        not be told, the one that leads or lies nearest, or null), the garment's box as `BOX` in shares of
-        width and height from the upper left corner, ``judge, date`` and ``sha256`` of the file.
+        kind, "labeller" if added by a labeller's answers, "rest" if it was left), ``weight`` (photographs
+        of its kind in the data set that it stands for; NaN unless at random), a class of the schema
+        ``wardrobe`` for each of `ATTRIBUTES` (null where the judge could not tell), ``main_color`` (of
+        photographs of ``train`` whose colour could not be told, the one that leads or lies nearest, or
+        null), the garment's box as `BOX` in shares of width and height from the upper left corner, ``judge,
+        date`` and ``sha256`` of the file.
     """
     rows = read_csv(JUDGEMENTS, COLUMNS)
     rows = rows[rows["round"] == str(number)].reset_index(drop=True)
